@@ -1,0 +1,10 @@
+"""Cells, one file for each idea. `ALL` is what tests, command lines and docs iterate over.
+
+``cells.RNN`` is one step of Elman's network; ``recurrax.RNN`` is the layer that runs any cell over a sequence.
+"""
+
+from recurrax.cells.elman import RNN as RNN
+from recurrax.cells.gated import GRU as GRU
+from recurrax.cells.gated import LSTM as LSTM
+
+ALL = (RNN, LSTM, GRU)

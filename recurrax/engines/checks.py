@@ -1,0 +1,62 @@
+"""What bad input gets: shapes, dtypes and structures, checked before anything is compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.cell import Carry, Cell
+
+
+def check_inputs(cell: Cell, xs: jax.Array) -> tuple[int, ...]:
+    """Raises where ``xs: [T, *batch, D]`` cannot be run by the cell; gives ``(T, *batch)``."""
+    axes, shape = cell.num_feature_axes, jnp.shape(xs)
+    if len(shape) < 1 + axes:
+        raise ValueError(
+            f"inputs have shape {shape}; allowed: a time axis, any batch axes and {axes} feature axis, e.g. [T, B, D]. "
+            "Add the missing axis, e.g. xs[:, None]."
+        )
+    steps = shape[: len(shape) - axes]
+    if 0 in steps:
+        raise ValueError(f"inputs have shape {shape}; allowed: T >= 1 and batch axes >= 1. Leave empty batches out.")
+    cell.check_features(xs)
+    return steps
+
+
+def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> None:
+    """Raises where the carry has another structure, shape or dtype than the cell's for inputs ``[*batch, D]``."""
+    name = type(cell).__name__
+    try:
+        expected = jax.eval_shape(lambda: cell.initialize_carry(input_shape))
+    except ValueError:  # a Foreign step that does not know its carry: the caller's is right
+        return
+    fix = f"Start from cell.initialize_carry({input_shape})."
+    if jax.tree.structure(carry) != jax.tree.structure(expected):
+        raise TypeError(
+            f"the carry has structure {jax.tree.structure(carry)}; {name} allows {jax.tree.structure(expected)}"
+            f"{' (c before h)' if cell.states == ('c', 'h') else ''}. {fix}"
+        )
+    for given, wanted in zip(jax.tree.leaves(carry), jax.tree.leaves(expected), strict=True):
+        if jnp.shape(given) != wanted.shape:
+            raise ValueError(
+                f"the carry has an array of shape {jnp.shape(given)}; {name} allows {wanted.shape} here. {fix}"
+            )
+        if jnp.result_type(given) != wanted.dtype:
+            raise TypeError(f"the carry has dtype {jnp.result_type(given)}; {name} allows {wanted.dtype} here. {fix}")
+
+
+def check_flags(name: str, flags: Any, steps: tuple[int, ...]) -> jax.Array | None:
+    """Raises where a mask or resets is not bool ``[T, *batch]``."""
+    if flags is None:
+        return None
+    if jnp.result_type(flags) != jnp.bool_:
+        raise TypeError(
+            f"{name} has dtype {jnp.result_type(flags)}; allowed: bool. Write {name}.astype(bool) or {name} > 0."
+        )
+    if jnp.shape(flags) != steps:
+        raise ValueError(
+            f"{name} has shape {jnp.shape(flags)}; allowed: that of the steps, {steps}. Broadcast it to that shape."
+        )
+    return jnp.asarray(flags)

@@ -1,0 +1,97 @@
+"""The reference engine: `jax.lax.scan`, differentiated by JAX."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.cell import Carry, Cell, Structure
+from recurrax.engines.engine import Engine, advance, hold, where
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan(Engine):
+    """The reference: one `jax.lax.scan` over time. Every other engine must equal it.
+
+    Args:
+        unroll: steps in the body of the compiled loop; 1 was fastest on a CPU.
+        checkpoint_every: K keeps only every K-th carry and recomputes the others in the backward pass: memory
+            O(T/K + K) in place of O(T), for about one more forward pass. K near sqrt(T) needs least.
+        truncate_every: K cuts the gradient of the carry at steps K, 2K, ...: truncated backpropagation through time
+            over windows of K steps. Values do not change; no gradient crosses from one window to the one before it,
+            and the initial carry gets its gradient from the first window only.
+
+    Raises:
+        ValueError: an option is not a positive int (or None, for the last two).
+
+    Source: truncation: Williams & Peng (1990); recomputation: Chen et al. (2016).
+    """
+
+    unroll: int = 1
+    checkpoint_every: int | None = None
+    truncate_every: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                allowed = "an int >= 1" + (" or None" if field.default is None else "")
+                raise ValueError(
+                    f"Scan got {field.name}={value!r}; allowed: {allowed}. Try {field.name}=1 or leave it out."
+                )
+
+    def __call__(
+        self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
+    ) -> tuple[Carry, Any]:
+        """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
+        T = jax.tree.leaves(xs)[0].shape[0]
+        cuts = None
+        if self.truncate_every is not None:
+            steps = jnp.arange(T)
+            cuts = (steps > 0) & (steps % self.truncate_every == 0)
+
+        initial = carry
+
+        def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
+            return self._loop(cell, carry, initial, inputs)
+
+        inputs = (xs, mask, resets, cuts)
+        if self.checkpoint_every is None:
+            return run(carry, inputs)
+        return _in_chunks(jax.checkpoint(run, prevent_cse=False), carry, inputs, self.checkpoint_every)
+
+    def _loop(self, cell: Cell, carry: Carry, initial: Carry, inputs: Any) -> tuple[Carry, Any]:
+        xs, mask, resets, cuts = inputs
+        dense = cell.structure is Structure.DENSE
+
+        def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
+            u, keep, reset, cut = inputs
+            carry = where(cut, jax.lax.stop_gradient(carry), carry)
+            if dense:
+                carry = advance(cell, carry, initial, u, keep, reset)
+                return carry, carry
+            carry = where(reset, initial, carry)
+            new, y = cell(carry, u)
+            return hold(keep, new, carry), y
+
+        us = cell.project(xs) if dense else xs  # the projection needs no carry: all steps at once
+        carry, ys = jax.lax.scan(step, carry, (us, mask, resets, cuts), unroll=self.unroll)
+        return carry, cell.readout(ys, xs) if dense else ys
+
+
+def _in_chunks(run: Any, carry: Carry, inputs: Any, size: int) -> tuple[Carry, Any]:
+    """Scans ``run`` over chunks of ``size`` steps, the last one shorter where T is no multiple of it."""
+    T = jax.tree.leaves(inputs)[0].shape[0]
+    full = T // size * size
+    chunks = jax.tree.map(lambda a: a[:full].reshape(-1, size, *a.shape[1:]), inputs)
+    carry, ys = jax.lax.scan(run, carry, chunks)
+    ys = jax.tree.map(lambda a: a.reshape(full, *a.shape[2:]), ys)
+    if full == T:
+        return carry, ys
+    carry, rest = run(carry, jax.tree.map(lambda a: a[full:], inputs))
+    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, rest)

@@ -1,0 +1,81 @@
+"""Initialisers, applied to each gate on its own.
+
+Frameworks that initialise the fused ``[H, 4H]`` kernel get blocks that are far from orthogonal (singular
+values from 0.003 to 0.9 instead of 1). Here every gate draws its own matrix: an "orthogonal" recurrent
+kernel is orthogonal for each gate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import glorot_uniform as glorot_uniform
+from jax.nn.initializers import lecun_normal as lecun_normal
+from jax.nn.initializers import normal as normal
+from jax.nn.initializers import orthogonal as orthogonal
+from jax.nn.initializers import uniform as uniform
+from jax.nn.initializers import zeros as zeros
+
+Initializer = Callable[..., jax.Array]
+
+
+def per_gate(init: Initializer, key: jax.Array, gates: int, shape: tuple[int, ...], dtype) -> jax.Array:
+    """Draws each gate's array from a key of its own: ``[G, *shape]``."""
+    return jnp.stack([init(k, shape, dtype) for k in jax.random.split(key, gates)])
+
+
+def identity(scale: float = 1.0) -> Initializer:
+    """``W = scale * I``, the recurrent kernel of the IRNN: ``[H, H]`` (Le, Jaitly & Hinton, 2015).
+
+    Raises:
+        ValueError: the shape asked for is not square.
+    """
+
+    def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+        del key
+        if len(shape) != 2 or shape[0] != shape[1]:
+            raise ValueError(
+                f"identity() got shape {shape}; it allows square matrices only. "
+                "Use it as recurrent_kernel_init, and e.g. lecun_normal() as kernel_init."
+            )
+        return scale * jnp.eye(shape[0], dtype=dtype)
+
+    return init
+
+
+@dataclasses.dataclass(frozen=True)
+class Chrono:
+    """Bias of a keep gate, ``b = log U[1, t_max - 1]``, so that time constants spread over ``[2, t_max]`` steps.
+
+    Given as ``forget_bias`` of the LSTM it also sets ``b_i = -b_f``; given as ``update_bias`` of the GRU it is
+    ``b_z`` (here z keeps the state; the paper's z overwrites it, hence its minus sign).
+
+    Args:
+        t_max: longest dependency expected, in steps; greater than 2.
+
+    Raises:
+        ValueError: ``t_max`` is not greater than 2.
+
+    Source: Tallec & Ollivier (2018), "Can recurrent neural networks warp time?", section 2.
+    """
+
+    t_max: float
+
+    def __post_init__(self) -> None:
+        if not self.t_max > 2:
+            raise ValueError(
+                f"Chrono got t_max={self.t_max}; allowed: greater than 2. "
+                "Give the longest dependency of the task in steps, e.g. Chrono(t_max=200)."
+            )
+
+    def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+        """Draws the bias of each unit."""
+        return jnp.log(jax.random.uniform(key, shape, dtype, 1.0, self.t_max - 1.0))
+
+
+def keep_bias(bias: float | Initializer, key: jax.Array, shape: tuple[int, ...], dtype) -> jax.Array:
+    """Bias of a keep gate from a number or an initialiser such as `Chrono`: ``[H]``."""
+    return bias(key, shape, dtype) if callable(bias) else jnp.full(shape, bias, dtype)

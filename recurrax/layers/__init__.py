@@ -1,0 +1,10 @@
+"""Layers: a cell over a batch of sequences, both directions, stacked, with a head.
+
+Batch-major by default, ``[*batch, T, D]``, with Flax's argument names and meanings; any number of batch axes.
+"""
+
+from recurrax.layers.compose import Bidirectional as Bidirectional
+from recurrax.layers.compose import Stack as Stack
+from recurrax.layers.model import SequenceModel as SequenceModel
+from recurrax.layers.rnn import RNN as RNN
+from recurrax.layers.rnn import flip_sequences as flip_sequences
