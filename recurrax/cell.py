@@ -185,6 +185,7 @@ class Foreign(Cell):
         self.in_features = None  # the step itself judges its inputs
         self.hidden_features = getattr(step, "hidden_features", None)
         self.feature_axes = num_feature_axes or getattr(step, "num_feature_axes", 1)
+        self.casts_carry = isinstance(step, nnx.RNNCellBase)
 
     @classmethod
     def linen(cls, module: Any, variables: Any) -> Foreign:
@@ -194,7 +195,9 @@ class Foreign(Cell):
             return module.initialize_carry(jax.random.key(0), input_shape)
 
         axes = module.num_feature_axes
-        return cls(module.apply, params=variables, initialize_carry=initialize_carry, num_feature_axes=axes)
+        cell = cls(module.apply, params=variables, initialize_carry=initialize_carry, num_feature_axes=axes)
+        cell.casts_carry = True
+        return cell
 
     def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, Any]:
         """One step of the wrapped cell."""
@@ -206,15 +209,20 @@ class Foreign(Cell):
         rngs: nnx.Rngs | None = None,
         carry_init: Callable[..., jax.Array] | None = None,
     ) -> Carry:
-        """The wrapped cell's own initial carry; ``rngs`` is passed on to an nnx cell, ``carry_init`` is not used."""
+        """The wrapped cell's own initial carry; ``rngs`` is passed on to an nnx cell, ``carry_init`` is not used.
+
+        A Flax cell's carry gets the dtype of the parameters, as that of any `Cell`.
+        """
         if self.carry_from_shape is not None:
-            return self.carry_from_shape(input_shape)
-        if not hasattr(self.step, "initialize_carry"):
+            carry = self.carry_from_shape(input_shape)
+        elif hasattr(self.step, "initialize_carry"):
+            carry = self.step.initialize_carry(input_shape, rngs or nnx.Rngs(0))
+        else:
             raise ValueError(
                 "this Foreign cell does not know its initial carry; allowed: an nnx cell, Foreign.linen, or the "
                 "argument initialize_carry. Pass Foreign(step, initialize_carry=...), or an initial carry to the call."
             )
-        return self.step.initialize_carry(input_shape, rngs or nnx.Rngs(0))
+        return jax.tree.map(lambda c: c.astype(self.dtype), carry) if self.casts_carry and self.dtype else carry
 
     @property
     def num_feature_axes(self) -> int:

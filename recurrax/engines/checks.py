@@ -6,17 +6,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from recurrax.cell import Carry, Cell
 
 
 def check_inputs(cell: Cell, xs: jax.Array) -> tuple[int, ...]:
-    """Raises where ``xs: [T, *batch, D]`` cannot be run by the cell; gives ``(T, *batch)``."""
+    """Raises where ``xs: [T, *batch, D]`` (or batch-major) cannot be run by the cell; gives ``(T, *batch)``."""
     axes, shape = cell.num_feature_axes, jnp.shape(xs)
     if len(shape) < 1 + axes:
         raise ValueError(
-            f"inputs have shape {shape}; allowed: a time axis, any batch axes and {axes} feature axis, e.g. [T, B, D]. "
-            "Add the missing axis, e.g. xs[:, None]."
+            f"inputs have shape {shape}; allowed: a time axis, any batch axes and {axes} feature axis. "
+            "Add the missing axis, e.g. inputs[..., None]."
         )
     steps = shape[: len(shape) - axes]
     if 0 in steps:
@@ -51,6 +52,8 @@ def check_flags(name: str, flags: Any, steps: tuple[int, ...]) -> jax.Array | No
     """Raises where a mask or resets is not bool ``[T, *batch]``."""
     if flags is None:
         return None
+    if not isinstance(flags, jax.Array):
+        flags = np.asarray(flags)
     if jnp.result_type(flags) != jnp.bool_:
         raise TypeError(
             f"{name} has dtype {jnp.result_type(flags)}; allowed: bool. Write {name}.astype(bool) or {name} > 0."

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax.cell import data
+from recurrax.engines.engine import where
 from recurrax.layers.rnn import RNN
 
 
@@ -159,9 +160,19 @@ class Stack(nnx.Module):
             )
             carries.append(carry)
             if self.residual and ys.shape == xs.shape:
-                ys = ys + xs
+                ys = ys + self._existing(xs, seq_lengths, mask)
         return_carry = self.return_carry if return_carry is None else return_carry
         return (tuple(carries), ys) if return_carry else ys
+
+    def _existing(self, xs: jax.Array, seq_lengths: Any, mask: Any) -> jax.Array:
+        """``xs``, and 0 at steps that do not exist: what stands there must not reach the outputs."""
+        if seq_lengths is not None:
+            lengths = jnp.asarray(seq_lengths)
+            if self.time_major:
+                mask = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * lengths.ndim) < lengths
+            else:
+                mask = jnp.arange(xs.shape[lengths.ndim]) < lengths[..., None]
+        return xs if mask is None else where(jnp.asarray(mask), xs, jnp.zeros_like(xs))
 
     @property
     def out_features(self) -> int | None:

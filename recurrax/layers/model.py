@@ -52,7 +52,11 @@ class SequenceModel(nnx.Module):
                 "the layer is time-major; allowed: a batch-major one, [*batch, T, D]. Build it with time_major=False."
             )
         self.layer, self.read, self.dropout = layer, read, check_dropout(dropout)
-        self.embed = None if vocabulary is None else nnx.Embed(vocabulary, first_cell(layer).in_features, rngs=rngs)
+        embed = None
+        if vocabulary is not None:
+            embed = nnx.Embed(vocabulary, first_cell(layer).in_features, rngs=rngs)
+            embed.dtype = None  # that of the parameter, also once the model is cast
+        self.embed = embed
         self.head = nnx.Linear(layer.out_features, out_features, rngs=rngs)
 
     def __call__(

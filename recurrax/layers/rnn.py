@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from recurrax.cell import Carry, Cell, Foreign, data
 from recurrax.engines import Engine, unroll
+from recurrax.engines.checks import check_flags, check_inputs
 from recurrax.engines.unroll import choose
 
 
@@ -103,8 +104,8 @@ class RNN(nnx.Module):
             seq_lengths = check_lengths(seq_lengths, steps)
             mask = jnp.arange(steps[0]).reshape(-1, *(1,) * len(steps[1:])) < seq_lengths
         else:
-            mask = _flags_first(mask, time_major)
-        resets = _flags_first(resets, time_major)
+            mask = _flags_first("mask", mask, steps, time_major)
+        resets = _flags_first("resets", resets, steps, time_major)
 
         if reverse:
             xs, mask, resets = jnp.flip(xs, 0), _flip(mask), _flip_resets(resets, mask)
@@ -124,13 +125,9 @@ class RNN(nnx.Module):
         return self.cell.hidden_features
 
     def _time_first(self, inputs: jax.Array, time_major: bool) -> jax.Array:
-        xs, axes = jnp.asarray(inputs), self.cell.num_feature_axes
-        if xs.ndim < 1 + axes:
-            raise ValueError(
-                f"inputs have shape {xs.shape}; allowed: [*batch, T, D] (time-major: [T, *batch, D]) with {axes} "
-                "feature axis. Add the missing axis, e.g. inputs[..., None]."
-            )
-        return xs if time_major else jnp.moveaxis(xs, -1 - axes, 0)
+        xs = jnp.asarray(inputs)
+        check_inputs(self.cell, xs)  # before the axes move: messages show the caller's shapes
+        return xs if time_major else jnp.moveaxis(xs, -1 - self.cell.num_feature_axes, 0)
 
     def _carry(self, initial_carry: Carry | None, batch: tuple[int, ...]) -> Carry | None:
         if initial_carry is not None or self.initial_carry is None:
@@ -143,8 +140,10 @@ class RNN(nnx.Module):
 
 
 def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
-    """Raises where lengths are not int ``[*batch]`` from 0 to T; ``steps`` is ``(T, *batch)``."""
+    """Raises where lengths are not int ``[*batch]`` from 0 to T, with ``steps`` ``(T, *batch)``; gives int32."""
     T, *batch = steps
+    if not isinstance(seq_lengths, jax.Array):
+        seq_lengths = np.asarray(seq_lengths)
     if not jnp.issubdtype(jnp.result_type(seq_lengths), jnp.integer):
         raise TypeError(
             f"seq_lengths has dtype {jnp.result_type(seq_lengths)}; allowed: integers. Use seq_lengths.astype(int)."
@@ -159,7 +158,7 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
             raise ValueError(
                 f"seq_lengths run from {low} to {high}; allowed: 0 to T = {T}. Clip them, or check which axis is time."
             )
-    return jnp.asarray(seq_lengths)
+    return jnp.clip(jnp.asarray(seq_lengths, jnp.int32), 0, T)
 
 
 def flip_sequences(ys: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
@@ -171,8 +170,9 @@ def flip_sequences(ys: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
     return jnp.take_along_axis(ys, source.reshape(*source.shape, *(1,) * (ys.ndim - source.ndim)), axis=0)
 
 
-def _flags_first(flags: Any, time_major: bool) -> Any:
-    return flags if flags is None or time_major else jnp.moveaxis(jnp.asarray(flags), -1, 0)
+def _flags_first(name: str, flags: Any, steps: tuple[int, ...], time_major: bool) -> jax.Array | None:
+    flags = check_flags(name, flags, steps if time_major else (*steps[1:], steps[0]))
+    return flags if flags is None or time_major else jnp.moveaxis(flags, -1, 0)
 
 
 def _flip(flags: jax.Array | None) -> jax.Array | None:

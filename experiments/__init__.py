@@ -1,0 +1,1 @@
+"""Experiments: one question each, ending in a table, a figure and a record under ``experiments/results/``."""

@@ -1,0 +1,73 @@
+"""Runs the four measurements, writes the record after each, and prints what was found."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot: figures are written, not shown
+
+import matplotlib.pyplot as plt
+
+from experiments.vanishing_gradients import figure, initial, learning, tables
+from experiments.vanishing_gradients.config import Config
+from recurrax import report
+from recurrax.tasks import Task
+from recurrax.training import adam
+
+NAME = "vanishing_gradients"
+
+
+def prepare(config: Config) -> dict[str, tuple[Task, int]]:
+    """Everything that can be wrong with the settings, found before anything is compiled; gives the tasks."""
+    adam(config.learning_rate, config.clip_norm)
+    report.check_folder(config.out)
+    return learning.tasks(config)
+
+
+def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
+    """Measures, prints the tables and the findings, and writes record, tables and figure; gives the record."""
+    began = time.perf_counter()
+    results: dict[str, Any] = {"initial": {}, "controls": {}, "training": {}, "trained": {}, "gates": {}}
+
+    def save() -> dict[str, Any]:
+        entry = report.record(NAME, config, results, time.perf_counter() - began)
+        report.save(config.out, entry)
+        return entry
+
+    say(f"(a) gradient flow at initialisation: T = {config.init_length}, {config.init_seeds} seeds")
+    for kind, subjects in {"controls": initial.controls(config), "initial": initial.subjects(config)}.items():
+        for name, subject in subjects.items():
+            results[kind][name] = initial.measure(subject, config)
+    save()
+    longest = f"adding T={max(config.adding_lengths)}"
+    say(f"(b) training: {len(config.seeds)} seeds of each cell in one program, lr {config.learning_rate:g}")
+    for name, (task, steps) in tasks.items():
+        results["training"][name] = {}
+        for cell in learning.CELLS:
+            history = learning.train(config, name, task, steps, cell)
+            results["training"][name][cell] = learning.outcome(history, task)
+            say("    " + tables.training_line(name, cell, results["training"][name][cell]))
+            if name == longest:  # (c) and (d), while the trained models are at hand
+                model, examples = history.run.model, config.profile_examples
+                results["trained"][cell] = learning.trained_profile(model, task, examples)
+                if cell in learning.KEEP:
+                    results["gates"][cell] = learning.memory_gates(model, task, cell, examples)
+            save()
+    entry = save()
+    text = tables.document(entry)
+    report.write(config.out / f"{entry['hash']}.md", text)
+    drawn = figure.draw(entry)
+    drawn.savefig(config.out / f"{entry['hash']}.png", dpi=160)
+    plt.close(drawn)
+    print(text)
+    say(f"record, table and figure: {config.out}/{entry['hash']}.{{json,md,png}}")
+    return entry
+
+
+def say(text: str) -> None:
+    """Progress on stderr, so that stdout holds the tables alone."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,117 @@
+"""(a) Gradient against lag at initialisation, with controls whose slope is known in closed form."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from experiments.vanishing_gradients.config import Config
+from recurrax import gradflow
+from recurrax.cell import Cell
+from recurrax.cells import GRU, LSTM, RNN
+from recurrax.initializers import Chrono, identity, normal, orthogonal, zeros
+
+FEATURES = 2  # inputs of a step, as in the adding problem
+
+
+class Subject(NamedTuple):
+    """A cell at initialisation, the inputs it reads, and its slope in nats per step where a closed form exists."""
+
+    build: Callable[[jax.Array], Cell]
+    inputs: Callable[..., jax.Array] = jax.random.normal
+    closed_form: float | None = None
+
+
+def subjects(config: Config) -> dict[str, Subject]:
+    """The cells compared: the default of each, and the initialisations that change the story."""
+    D, H = FEATURES, config.hidden
+    return {
+        "tanh RNN": Subject(lambda key: RNN(D, H, rngs=nnx.Rngs(key))),
+        "IRNN": Subject(
+            lambda key: RNN(
+                D, H, activation=jax.nn.relu, kernel_init=normal(1e-3), recurrent_kernel_init=identity(), rngs=nnx.Rngs(key)
+            )
+        ),
+        "GRU": Subject(lambda key: GRU(D, H, rngs=nnx.Rngs(key))),
+        "LSTM, forget bias 0": Subject(lambda key: LSTM(D, H, forget_bias=0.0, rngs=nnx.Rngs(key))),
+        "LSTM, forget bias 1": Subject(lambda key: LSTM(D, H, forget_bias=1.0, rngs=nnx.Rngs(key))),
+        "LSTM, chrono": Subject(lambda key: LSTM(D, H, forget_bias=Chrono(config.init_length), rngs=nnx.Rngs(key))),
+    }
+
+
+def controls(config: Config) -> dict[str, Subject]:
+    """Cells whose slope is known: linear ones, gates without recurrent weights, and states that stay positive.
+
+    With ``U = 0`` and no input the gates are constant, and only the path c to c (GRU: h to h) is left.
+    """
+    D, H, silent = FEATURES, config.hidden, jnp.zeros
+    gamma = 0.95
+
+    def linear(key: jax.Array) -> Cell:
+        return RNN(D, H, activation=lambda a: a, recurrent_kernel_init=orthogonal(gamma), rngs=nnx.Rngs(key))
+
+    def lstm(bias: float) -> Callable[[jax.Array], Cell]:
+        return lambda key: LSTM(D, H, forget_bias=bias, recurrent_kernel_init=zeros, rngs=nnx.Rngs(key))
+
+    def positive(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return jnp.abs(jax.random.normal(key, shape))
+
+    def irnn(key: jax.Array) -> Cell:
+        def kernel(key: jax.Array, shape: tuple[int, ...], dtype) -> jax.Array:
+            return jnp.abs(normal(1e-3)(key, shape, dtype))
+
+        options = {"kernel_init": kernel, "recurrent_kernel_init": identity()}
+        return RNN(D, H, activation=jax.nn.relu, rngs=nnx.Rngs(key), **options)
+
+    def no_input(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        return silent(shape)
+
+    return {
+        "linear RNN, U = 0.95 Q": Subject(linear, closed_form=math.log(gamma)),
+        "tanh RNN, orthogonal U, at rest": Subject(lambda key: RNN(D, H, rngs=nnx.Rngs(key)), no_input, 0.0),
+        "IRNN, positive inputs": Subject(irnn, positive, 0.0),
+        "LSTM, U = 0, forget bias 0": Subject(lstm(0.0), no_input, math.log(1 / 2)),
+        "LSTM, U = 0, forget bias 1": Subject(lstm(1.0), no_input, -math.log1p(math.exp(-1))),
+        "GRU, U = 0": Subject(
+            lambda key: GRU(D, H, recurrent_kernel_init=zeros, rngs=nnx.Rngs(key)), no_input, math.log(1 / 2)
+        ),
+    }
+
+
+def measure(subject: Subject, config: Config) -> dict[str, Any]:
+    """Gradient and Jacobian product against lag, over independent draws of weights and inputs.
+
+    The loss is a random projection of the last output; see `gradflow.state_gradients` and `gradflow.jacobian_norms`.
+    """
+
+    def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        cell_key, input_key, loss_key = jax.random.split(key, 3)
+        cell = subject.build(cell_key)
+        xs = subject.inputs(input_key, (config.init_length, FEATURES))
+        carry = cell.initialize_carry((FEATURES,))
+        weights = jax.random.normal(loss_key, (config.hidden,))
+        gradients = gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y)
+        return gradients, gradflow.jacobian_norms(cell, carry, xs)
+
+    keys = jax.random.split(jax.random.key(0), config.init_seeds)
+    gradients, jacobians = jax.jit(jax.vmap(one))(keys)
+    slopes = gradflow.slope(gradients)
+    return {
+        "profile": profile(gradients),
+        "slopes": np.asarray(slopes),
+        "slope": float(np.median(slopes)),
+        "jacobian_slope": float(np.median(gradflow.slope(jacobians))),
+        "closed_form": subject.closed_form,
+    }
+
+
+def profile(log_norms: jax.Array) -> dict[str, np.ndarray]:
+    """Median and 10-90% band over examples of ``ln |dL/ds_{T-k}| - ln |dL/ds_T|`` at every lag k; from ``[S, T+1]``."""
+    band = gradflow.band(gradflow.by_lag(log_norms))
+    return {name: np.asarray(values) for name, values in band._asdict().items()}

@@ -1,0 +1,125 @@
+"""(b) Training on adding and copy, (c) gradient against lag after it, (d) the gates that carry the memory."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from experiments.vanishing_gradients.config import Config
+from experiments.vanishing_gradients.initial import profile
+from recurrax import gradflow
+from recurrax.cell import Cell
+from recurrax.cells import GRU, LSTM, RNN
+from recurrax.layers import RNN as Layer
+from recurrax.layers import SequenceModel
+from recurrax.tasks import Adding, Task, make_task
+from recurrax.training import History, Plan, adam, fit
+from recurrax.training.run import batch
+
+CELLS: dict[str, type[Cell]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+KEEP = {"GRU": "z", "LSTM": "f"}  # the gate that keeps the state
+AROUND = 8  # steps shown before and after a marked one
+
+
+def tasks(config: Config) -> dict[str, tuple[Task, int]]:
+    """Every task of the experiment with its budget in updates."""
+    adding = {
+        f"adding T={length}": (make_task("adding", length, config.adding_variant), config.adding_steps)
+        for length in config.adding_lengths
+    }
+    copy = make_task("copy", config.copy_delay, config.copy_variant)
+    return {**adding, f"copy delay={config.copy_delay}": (copy, config.copy_steps)}
+
+
+def train(config: Config, name: str, task: Task, steps: int, cell: str) -> History:
+    """All seeds of one cell on one task."""
+
+    def build(key: jax.Array) -> SequenceModel:
+        rngs = nnx.Rngs(key)
+        layer = Layer(CELLS[cell](task.in_features, config.hidden, rngs=rngs))
+        return SequenceModel(layer, task.out_features, rngs=rngs)
+
+    plan = Plan(steps=steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)
+    return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, title=f"{name} {cell}")
+
+
+def outcome(history: History, task: Task) -> dict[str, Any]:
+    """What the record keeps of a training run: every seed, and chance level and criterion beside them."""
+    keep = ("steps", "loss", "accuracy", "solved_at", "diverged_at", "seconds", "compile_seconds")
+    return {
+        **{name: getattr(history, name) for name in keep},
+        "chance_level": task.chance_level(),
+        "criterion": task.criterion,
+    }
+
+
+def trained_profile(model: SequenceModel, task: Task, examples: int) -> dict[str, Any]:
+    """(c) ``|dy_T/ds_t|`` of the trained models on held-out sequences; slope of each seed, median over sequences."""
+    xs = batch(task, jax.random.key(1), examples).inputs
+
+    def one(model: SequenceModel, xs: jax.Array) -> jax.Array:
+        cell = model.layer.cell
+        return gradflow.state_gradients(
+            cell, cell.initialize_carry(xs.shape[1:]), xs, lambda carry, y: jnp.sum(model.head(y))
+        )
+
+    over_examples = jax.vmap(one, in_axes=(None, 0))
+    log_norms = jax.jit(jax.vmap(over_examples, in_axes=(0, None)))(model, xs)  # [S, examples, T+1]
+    slopes = np.median(gradflow.slope(log_norms), axis=1)
+    return {
+        "profile": profile(log_norms.reshape(-1, log_norms.shape[-1])),
+        "slopes": slopes,
+        "slope": float(np.median(slopes)),
+    }
+
+
+def memory_gates(model: SequenceModel, task: Adding, cell: str, examples: int) -> dict[str, Any]:
+    """(d) Time constants of the keep gate, and the gates of the slowest quarter of the units around a marked step.
+
+    The keep gate is f of the LSTM and z of the GRU; the write gate is i of the LSTM and 1 - z of the GRU.
+    """
+    xs = batch(task, jax.random.key(1), examples).inputs
+
+    def one(model: SequenceModel, xs: jax.Array) -> dict[str, jax.Array]:
+        step = model.layer.cell
+        gates = gradflow.gate_activations(step, step.initialize_carry(xs.shape[1:]), xs)
+        keep = gates[KEEP[cell]]
+        return {"keep": keep, "write": gates["i"] if cell == "LSTM" else 1 - keep}
+
+    over_examples = jax.vmap(one, in_axes=(None, 0))
+    gates = jax.jit(jax.vmap(over_examples, in_axes=(0, None)))(model, xs)  # [S, examples, T, H]
+    keep = np.asarray(gates["keep"], np.float64)
+    over_time = np.moveaxis(keep, 2, 0)  # [T, S, examples, H]
+    taus = np.asarray(gradflow.time_constants(over_time.reshape(keep.shape[2], keep.shape[0], -1, keep.shape[3])))
+    taus = np.median(taus, axis=1)  # [S, H]
+    slow = taus >= np.quantile(taus, 0.75, axis=1, keepdims=True)
+    around = functools.partial(around_marks, np.asarray(xs)[..., task.marker_channel] > 0)
+    return {
+        "time_constants": taus,
+        "offsets": np.arange(-AROUND, AROUND + 1),
+        "keep": around(_mean_over_units(gates["keep"], slow)),
+        "write": around(_mean_over_units(gates["write"], slow)),
+    }
+
+
+def _mean_over_units(gate: jax.Array, units: np.ndarray) -> np.ndarray:
+    """``gate: [S, examples, T, H]``, ``units: [S, H]`` to ``[S, examples, T]``."""
+    weights = units / units.sum(axis=1, keepdims=True)
+    return np.einsum("seth,sh->set", np.asarray(gate), weights)
+
+
+def around_marks(marked: np.ndarray, gate: np.ndarray) -> np.ndarray:
+    """Mean gate at each offset from a marked step: ``marked: [examples, T]``, ``gate: [S, examples, T]`` to ``[2A+1]``."""
+    T = marked.shape[1]
+    sums, counts = np.zeros(2 * AROUND + 1), np.zeros(2 * AROUND + 1)
+    for example, step in np.argwhere(marked):
+        for index, t in enumerate(range(step - AROUND, step + AROUND + 1)):
+            if 0 <= t < T:
+                sums[index] += gate[:, example, t].mean()
+                counts[index] += 1
+    return sums / np.maximum(counts, 1)

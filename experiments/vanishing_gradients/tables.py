@@ -1,0 +1,192 @@
+"""The tables and the findings in words: functions of the record and nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from recurrax.report import interval, markdown_table
+
+Record = dict[str, Any]
+
+
+def document(record: Record) -> str:
+    """All tables and findings in Markdown."""
+    config, origin = record["config"], record["provenance"]
+    device, versions = origin["device"], origin["versions"]
+    return "\n".join(
+        [
+            "# Do gradients vanish, and does it matter?\n",
+            *(f"- {finding}" for finding in findings(record)),
+            f"\n![figure]({record['hash']}.png)\n",
+            f"## (a) At initialisation (T = {config['init_length']}, H = {config['hidden']}, {config['init_seeds']} seeds)\n",
+            "Slope of ln |dL/ds| against lag in nats per step: median and range over seeds. sigma_max: the same for the",
+            "largest singular value of the Jacobian product. Inputs N(0, 1), loss a random projection of the last output.\n",
+            initial_table(record),
+            f"## (b) Training, {len(config['seeds'])} seeds, the same optimiser and budget for every cell\n",
+            f"Adam, learning rate {config['learning_rate']:g}, norm clipped at {config['clip_norm']:g}, batch "
+            f"{config['batch_size']}, fresh data. Seeds solved with their exact 95% interval; updates to the criterion with",
+            "unsolved seeds censored at the budget.\n",
+            training_table(record),
+            f"## (c) After training on adding T={max(config['adding_lengths'])}\n",
+            trained_table(record),
+            "## (d) The gates that carry the memory\n",
+            "Keep gate: f (LSTM), z (GRU); write gate: i, 1 - z. Mean of the slowest quarter of the units, at steps with a",
+            "marked value and at the steps around them; time constants -1 / mean ln(keep gate) in steps.\n",
+            gates_table(record),
+            f"Python {versions['python']}, jax {versions['jax']}, flax {versions['flax']}, {device['kind']} x "
+            f"{device['count']}, {device['cpus']} CPU cores, {origin['float']}, {record['seconds']:.0f} s, commit "
+            f"{origin['commit']}.\n",
+            f"Command: `{origin['command']}`\n",
+        ]
+    )
+
+
+def initial_table(record: Record) -> str:
+    """Slopes at initialisation; controls with their closed forms first."""
+    rows = []
+    for kind in ("controls", "initial"):
+        for name, entry in record["results"][kind].items():
+            exact = entry["closed_form"]
+            rows.append(
+                {
+                    "cell": name,
+                    "slope": number(entry["slope"]),
+                    "range over seeds": f"{number(extreme(min, entry['slopes']))} to {number(extreme(max, entry['slopes']))}",
+                    "sigma_max": number(entry["jacobian_slope"]),
+                    "closed form": "" if exact is None else number(exact),
+                    "deviation": "" if exact is None else deviation(entry["slope"], exact),
+                }
+            )
+    return markdown_table(rows)
+
+
+def training_table(record: Record) -> str:
+    """Seeds solved, updates to criterion and held-out loss beside chance."""
+    rows = []
+    for task, cells in record["results"]["training"].items():
+        for cell, entry in cells.items():
+            loss, accuracy = (np.asarray(entry[name], float)[:, -1] for name in ("loss", "accuracy"))
+            rows.append(
+                {
+                    "task": task,
+                    "cell": cell,
+                    "solved": solved(entry),
+                    "updates to criterion": steps_to_criterion(entry),
+                    "loss": f"{np.nanmedian(loss):.4f}",
+                    "chance": f"{entry['chance_level']:.4f}",
+                    "accuracy": f"{np.nanmedian(accuracy):.2f}",
+                    "criterion": entry["criterion"],
+                }
+            )
+    return markdown_table(rows)
+
+
+def trained_table(record: Record) -> str:
+    """Slopes before and after training."""
+    before = {"RNN": "tanh RNN", "GRU": "GRU", "LSTM": "LSTM, forget bias 1"}
+    rows = [
+        {
+            "cell": cell,
+            "slope after training": number(entry["slope"]),
+            "range over seeds": f"{number(extreme(min, entry['slopes']))} to {number(extreme(max, entry['slopes']))}",
+            "slope at initialisation": number(record["results"]["initial"][before[cell]]["slope"]),
+        }
+        for cell, entry in record["results"]["trained"].items()
+    ]
+    return markdown_table(rows)
+
+
+def gates_table(record: Record) -> str:
+    """Gates at and around marked steps, and time constants."""
+    rows = []
+    for cell, entry in record["results"]["gates"].items():
+        middle = entry["offsets"].index(0)
+        keep, write, taus = (np.asarray(entry[name], float) for name in ("keep", "write", "time_constants"))
+        rows.append(
+            {
+                "cell": cell,
+                "keep, marked": f"{keep[middle]:.3f}",
+                "keep, around": f"{np.delete(keep, middle).mean():.3f}",
+                "write, marked": f"{write[middle]:.3f}",
+                "write, around": f"{np.delete(write, middle).mean():.3f}",
+                "median time constant": f"{np.nanmedian(taus):.1f}",
+                "slowest unit (median seed)": f"{np.nanmedian(np.nanmax(taus, axis=1)):.0f}",
+            }
+        )
+    return markdown_table(rows)
+
+
+def findings(record: Record) -> list[str]:
+    """What was found, in sentences made from the numbers."""
+    results = record["results"]
+    exact = [(entry["slope"], entry["closed_form"]) for entry in results["controls"].values()]
+    worst = max((abs(slope / form - 1) for slope, form in exact if form), default=math.nan)
+    drift = max((abs(slope) for slope, form in exact if form == 0), default=math.nan)
+    slopes = {name: entry["slope"] for name, entry in results["initial"].items()}
+    lines = [
+        f"The instrument: {len(exact)} controls with a known slope are met within {worst:.2%} of it; where it is 0, "
+        f"within {drift:.1e} nats per step.",
+        "At initialisation the gradient changes per step of lag by a factor of "
+        + ", ".join(f"{factor(slope)} ({name})" for name, slope in slopes.items())
+        + ".",
+    ]
+    for task, cells in results["training"].items():
+        lines.append(f"{task}: " + ", ".join(f"{cell} {solved(entry)}" for cell, entry in cells.items()) + " seeds solved.")
+    lines.append(
+        "After training the factor is "
+        + ", ".join(f"{factor(entry['slope'])} ({cell})" for cell, entry in results["trained"].items())
+        + "."
+    )
+    diverged = [
+        f"{task} {cell} seed {seed} at update {step}"
+        for task, cells in results["training"].items()
+        for cell, entry in cells.items()
+        for seed, step in zip(record["config"]["seeds"], entry["diverged_at"], strict=True)
+        if step >= 0
+    ]
+    return [*lines, "Diverged: " + ("; ".join(diverged) if diverged else "no run") + "."]
+
+
+def training_line(task: str, cell: str, entry: Any) -> str:
+    """One line of progress."""
+    seconds = f"{entry['seconds']:.0f} s + {entry['compile_seconds']:.0f} s to compile"
+    return f"{task} {cell}: {solved(entry)} solved, updates {steps_to_criterion(entry)} ({seconds})"
+
+
+def solved(entry: Any) -> str:
+    """``k/n [low, high]``."""
+    at = np.asarray(entry["solved_at"])
+    k, n = int(np.sum(at >= 0)), len(at)
+    low, high = interval(k, n)
+    return f"{k}/{n} [{low:.2f}, {high:.2f}]"
+
+
+def steps_to_criterion(entry: Any) -> str:
+    """Median and range of the updates to the criterion, unsolved seeds counted as longer than the budget."""
+    budget = int(np.asarray(entry["steps"])[-1])
+    at = np.sort([step if step >= 0 else math.inf for step in np.asarray(entry["solved_at"])])
+    text = [f"{int(step)}" if math.isfinite(step) else f"> {budget}" for step in (np.quantile(at, 0.5, method="lower"), at[0], at[-1])]
+    return f"{text[0]} ({text[1]} to {text[2]})" if text[1] != text[2] else text[0]
+
+
+def number(value: float | None) -> str:
+    """Four decimals; a gradient that is exactly zero has slope -inf, stored as null."""
+    return "-inf" if value is None or not math.isfinite(value) else f"{value + 0.0:.4f}"
+
+
+def extreme(choose: Any, values: list[float | None]) -> float:
+    """Smallest or largest of the values, null being minus infinity."""
+    return choose(-math.inf if value is None else value for value in values)
+
+
+def deviation(value: float, exact: float) -> str:
+    """Relative to the closed form; absolute where that is zero."""
+    return f"{abs(value / exact - 1):.2%}" if exact else f"{abs(value):.1e} nats"
+
+
+def factor(slope: float | None) -> str:
+    """The factor per step of a slope in nats per step."""
+    return "0" if slope is None else f"{math.exp(slope):.3f}"

@@ -1,0 +1,151 @@
+"""Records of experiments: JSON with provenance. Tables and figures are functions of records and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.stats import binomtest
+
+PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact interval of a success rate of which ``k`` of ``n`` were seen.
+
+    Raises:
+        ValueError: not ``0 <= k <= n`` with ``n >= 1``.
+
+    Source: Clopper & Pearson (1934).
+    """
+    if not 0 <= k <= n or n < 1:
+        raise ValueError(f"interval got k={k}, n={n}; allowed: 0 <= k <= n and n >= 1. Count successes among trials.")
+    low, high = binomtest(k, n).proportion_ci(confidence, method="exact")
+    return float(low), float(high)
+
+
+def config_hash(config: Any) -> str:
+    """Eight hex digits that stand for a dataclass of settings; the output folder is no setting."""
+    settings = {name: value for name, value in _plain(config).items() if name != "out"}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def record(name: str, config: Any, results: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """A record: what was run, with what, on what, for how long, and what came out."""
+    return {
+        "name": name,
+        "hash": config_hash(config),
+        "config": {key: value for key, value in _plain(config).items() if key != "out"},
+        "provenance": provenance(),
+        "seconds": round(seconds, 1),
+        "results": _plain(results),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, device, dtype, commit, command and time of this run."""
+    device = jax.devices()[0]
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES if _installed(package)}
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count(), "cpus": os.cpu_count()},
+        "float": "float64" if jax.config.read("jax_enable_x64") else "float32",
+        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "commit": _commit(),
+        "command": shlex.join(["python", *_module(), *sys.argv[1:]]),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file at once or not at all: a crash in between leaves the old one."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
+        file.write(text)
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def save(folder: Path, entry: dict[str, Any]) -> Path:
+    """Writes a record to ``<folder>/<hash>.json``; NaN and infinities become null."""
+    path = folder / f"{entry['hash']}.json"
+    write(path, json.dumps(entry, indent=1, allow_nan=False) + "\n")
+    return path
+
+
+def check_folder(folder: Path) -> Path:
+    """Makes the folder; raises ValueError where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(
+            f"cannot write to the output folder {str(folder)!r} ({error.strerror}); allowed: a folder that can be made "
+            "and written to. Give another one with --out."
+        ) from error
+    return folder
+
+
+def markdown_table(rows: Sequence[dict[str, str]]) -> str:
+    """Rows of equal keys as a Markdown table, padded so that it reads well as plain text too."""
+    columns = list(rows[0])
+    widths = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
+    lines = [columns, ["-" * width for width in widths], *([row[column] for column in columns] for row in rows)]
+    cells = ([text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines)
+    return "\n".join("| " + " | ".join(line) + " |" for line in cells) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's own types."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | jax.Array):
+        return _plain(np.asarray(value).tolist())
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _commit() -> str:
+    """The commit of the code that ran, with a plus where files differ from it; "unknown" outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def _module() -> list[str]:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return ["-m", spec.name.removesuffix(".__main__")] if spec else [Path(sys.argv[0]).name]

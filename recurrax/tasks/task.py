@@ -1,0 +1,134 @@
+"""What a task is: one random example, its loss, and the two numbers that frame every result.
+
+A task describes ONE example; `vmap` makes the batch:
+
+    task = make_task("adding", 100)
+    examples = jax.vmap(task.sample)(jax.random.split(key, 32))     # inputs: [32, T, D]
+    losses = jax.vmap(task.loss)(outputs, examples)                 # outputs: [32, T, O]
+
+The two numbers are `chance_level()`, the loss of a predictor that remembers nothing, and `criterion`, the
+result that counts as solved. The published definitions of a task differ and their numbers cannot be compared,
+so each is a `variant` named after its source. T: time, D: input features, O: output features.
+"""
+
+import abc
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+
+class Example(NamedTuple):
+    """One example of a task, without a batch dimension.
+
+    inputs: [T, D] float32, zero after the last real step.
+    targets: [T, O] float32 (regression) or [T] int32 (classes).
+    weights: [T] float32, the steps that count in the loss; their sum is positive.
+    """
+
+    inputs: Array
+    targets: Array
+    weights: Array
+
+
+class Task(abc.ABC):
+    """A sequence task; a concrete one is a final frozen dataclass of static sizes, so it is hashable.
+
+    `variant` names the published definition by author and year; `VARIANTS` lists all of them.
+    """
+
+    name: ClassVar[str]
+    VARIANTS: ClassVar[tuple[str, ...]]
+    variant: str
+
+    @property
+    @abc.abstractmethod
+    def in_features(self) -> int:
+        """D, the size of one input."""
+
+    @property
+    @abc.abstractmethod
+    def out_features(self) -> int:
+        """O, the size of one output: the number of classes, or of regressed values."""
+
+    @property
+    @abc.abstractmethod
+    def sequence_length(self) -> int:
+        """T, the number of steps of the arrays; a shorter sequence is padded to it."""
+
+    @property
+    @abc.abstractmethod
+    def criterion(self) -> str:
+        """The success criterion in words; `success` is the same in code."""
+
+    @abc.abstractmethod
+    def sample(self, key: Array) -> Example:
+        """Draws one example; pure, so `jit` and `vmap` apply. key: one PRNG key."""
+
+    @abc.abstractmethod
+    def loss(self, outputs: Array, example: Example) -> Array:
+        """Loss of one example, a scalar in at least float32. outputs: [T, O], logits for classes."""
+
+    @abc.abstractmethod
+    def accuracy(self, outputs: Array, example: Example) -> Array:
+        """Share of the answer that is right, a float32 scalar in [0, 1]. outputs: [T, O]."""
+
+    @abc.abstractmethod
+    def chance_level(self) -> float:
+        """Expected loss, in closed form, of the best predictor that knows the step but has read no input."""
+
+    @abc.abstractmethod
+    def success(self, loss: Array | float, accuracy: Array | float) -> Array | bool:
+        """Whether held-out means of `loss` and `accuracy` count as solved; elementwise on arrays."""
+
+    @abc.abstractmethod
+    def oracle(self, inputs: Array) -> Array:
+        """Right outputs from the inputs alone, causally: [T, D] -> [T, O]."""
+
+
+def weighted_mean(values: Array, weights: Array) -> Array:
+    """Mean over steps, m = sum_t w_t v_t / sum_t w_t, in float32. values, weights: [T]."""
+    return jnp.sum(weights * values) / jnp.sum(weights)
+
+
+def squared_error(outputs: Array, example: Example) -> Array:
+    """Weighted mean over steps of sum_o (y_to - target_to)^2. outputs: [T, O]; returns a scalar."""
+    errors = _counted(outputs, example.weights) - example.targets
+    return weighted_mean(jnp.sum(errors**2, axis=-1), example.weights)
+
+
+def cross_entropy(outputs: Array, example: Example) -> Array:
+    """Weighted mean over steps of -log softmax(y_t)[target_t], in nats. outputs: [T, O]; returns a scalar."""
+    logits = _counted(outputs, example.weights)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, example.targets)
+    return weighted_mean(losses, example.weights)
+
+
+def _counted(outputs: Array, weights: Array) -> Array:
+    """Outputs in at least float32, zero where the weight is: NaN there reaches neither loss nor gradient."""
+    outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
+    return jnp.where(weights[:, None] > 0, outputs, 0)
+
+
+def draw_integers(key: Array, start: Array | int, stop: Array | int, shape: tuple[int, ...] = ()) -> Array:
+    """Integers uniform in start, ..., stop - 1; always int32, so that 64-bit mode draws the same ones."""
+    return jax.random.randint(key, shape, start, stop, jnp.int32)
+
+
+def check_size(what: str, size: int, least: int) -> None:
+    """Raises unless `size` is an int (TypeError) of at least `least` (ValueError)."""
+    if not isinstance(size, int) or isinstance(size, bool):
+        kind = type(size).__name__
+        raise TypeError(f"{what}={size!r} is a {kind}; allowed is an int >= {least}; pass {what}=int(...)")
+    if size < least:
+        raise ValueError(f"{what}={size} is too short; allowed is an int >= {least}; pass at least {least}")
+
+
+def check_choice(what: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises ValueError unless `value` is one of `allowed`."""
+    if value not in allowed:
+        names = ", ".join(map(repr, allowed))
+        raise ValueError(f"{what}={value!r} is unknown; allowed are {names}; pass one of these")
