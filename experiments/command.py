@@ -18,7 +18,8 @@ def run(module: str, presets: dict[str, Any], description: str | None) -> None:
     try:
         preset, arguments = _take_preset(sys.argv[1:], presets)
         text = f"{description}\nPresets, to be overridden by the flags below: --preset {' | '.join(presets)}."
-        config = tyro.cli(type(preset), default=preset, args=arguments, description=text)
+        program = f"python -m {module.removesuffix('.experiment')}"
+        config = tyro.cli(type(preset), prog=program, default=preset, args=arguments, description=text)
         experiment = importlib.import_module(module)
         prepared = experiment.prepare(config)
     except (ValueError, TypeError) as error:

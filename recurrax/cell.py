@@ -185,18 +185,13 @@ class Foreign(Cell):
         self.in_features = None  # the step itself judges its inputs
         self.hidden_features = getattr(step, "hidden_features", None)
         self.feature_axes = num_feature_axes or getattr(step, "num_feature_axes", 1)
-        self.casts_carry = isinstance(step, nnx.RNNCellBase)
+        self.linen_module = None
 
     @classmethod
     def linen(cls, module: Any, variables: Any) -> Foreign:
         """A `flax.linen` cell with its variables, ``module.init(key, carry, x)``."""
-
-        def initialize_carry(input_shape: tuple[int, ...]) -> Carry:
-            return module.initialize_carry(jax.random.key(0), input_shape)
-
-        axes = module.num_feature_axes
-        cell = cls(module.apply, params=variables, initialize_carry=initialize_carry, num_feature_axes=axes)
-        cell.casts_carry = True
+        cell = cls(module.apply, params=variables, num_feature_axes=module.num_feature_axes)
+        cell.linen_module, cell.hidden_features = module, getattr(module, "features", None)
         return cell
 
     def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, Any]:
@@ -214,7 +209,9 @@ class Foreign(Cell):
         A Flax cell's carry gets the dtype of the parameters, as that of any `Cell`.
         """
         if self.carry_from_shape is not None:
-            carry = self.carry_from_shape(input_shape)
+            return self.carry_from_shape(input_shape)
+        if self.linen_module is not None:
+            carry = self.linen_module.initialize_carry(jax.random.key(0), input_shape)
         elif hasattr(self.step, "initialize_carry"):
             carry = self.step.initialize_carry(input_shape, rngs or nnx.Rngs(0))
         else:
@@ -222,7 +219,7 @@ class Foreign(Cell):
                 "this Foreign cell does not know its initial carry; allowed: an nnx cell, Foreign.linen, or the "
                 "argument initialize_carry. Pass Foreign(step, initialize_carry=...), or an initial carry to the call."
             )
-        return jax.tree.map(lambda c: c.astype(self.dtype), carry) if self.casts_carry and self.dtype else carry
+        return carry if self.dtype is None else jax.tree.map(lambda c: c.astype(self.dtype), carry)
 
     @property
     def num_feature_axes(self) -> int:

@@ -24,7 +24,7 @@ Initializer = Callable[..., jax.Array]
 
 def per_gate(init: Initializer, key: jax.Array, gates: int, shape: tuple[int, ...], dtype) -> jax.Array:
     """Draws each gate's array from a key of its own: ``[G, *shape]``."""
-    return jnp.stack([init(k, shape, dtype) for k in jax.random.split(key, gates)])
+    return jax.vmap(lambda key: init(key, shape, dtype))(jax.random.split(key, gates))
 
 
 def identity(scale: float = 1.0) -> Initializer:

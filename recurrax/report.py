@@ -63,13 +63,28 @@ def provenance() -> dict[str, Any]:
     versions = {package: importlib.metadata.version(package) for package in PACKAGES if _installed(package)}
     return {
         "versions": {"python": platform.python_version(), **versions},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count(), "cpus": os.cpu_count()},
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "cpus": os.cpu_count(),
+        },
         "float": "float64" if jax.config.read("jax_enable_x64") else "float32",
-        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "matmul_precision": str(jax.config.read("jax_default_matmul_precision")),
         "commit": _commit(),
         "command": shlex.join(["python", *_module(), *sys.argv[1:]]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def origin(entry: dict[str, Any]) -> str:
+    """Device, dtype, versions and commit of a record in one line."""
+    made = entry["provenance"]
+    device, versions = made["device"], made["versions"]
+    return (
+        f"{device['kind']} x {device['count']}, {device['cpus']} CPU cores, {made['float']}, "
+        f"Python {versions['python']}, jax {versions['jax']}, flax {versions['flax']}, commit {made['commit']}"
+    )
 
 
 def write(path: Path, text: str) -> None:

@@ -20,15 +20,15 @@ class Config:
     """Sequence lengths T of the adding problem."""
     adding_variant: str = "arjovsky2016"
     """Published definition of the adding problem."""
-    adding_steps: int = 800
+    adding_steps: int = 600
     """Updates at most on adding, for every cell; a cell stops when all its seeds have solved the task."""
     copy_delay: int = 10
     """Delay of copy memory: blanks between the symbols and their recall."""
     copy_variant: str = "arjovsky2016"
     """Published definition of copy memory."""
-    copy_steps: int = 1000
+    copy_steps: int = 600
     """Updates on copy, for every cell."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     """Adam's learning rate, the same for every cell and task."""
     clip_norm: float = 1.0
     """Largest norm of the gradient, the same for every cell and task."""
@@ -59,7 +59,9 @@ class Config:
 
 def _at_least(name: str, value: int, least: int) -> None:
     if value < least:
-        raise ValueError(f"{name}={value}; allowed: an int >= {least}. Try --{name.replace('_', '-')} {max(least, 32)}.")
+        raise ValueError(
+            f"{name}={value}; allowed: an int >= {least}. Try --{name.replace('_', '-')} {max(least, 32)}."
+        )
 
 
 SMOKE = Config(

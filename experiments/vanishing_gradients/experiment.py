@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt
 from experiments.vanishing_gradients import figure, initial, learning, tables
 from experiments.vanishing_gradients.config import Config
 from recurrax import report
-from recurrax.tasks import Task
+from recurrax.tasks import Adding, Task
 from recurrax.training import adam
 
 NAME = "vanishing_gradients"
@@ -54,7 +54,7 @@ def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
             if name == longest:  # (c) and (d), while the trained models are at hand
                 model, examples = history.run.model, config.profile_examples
                 results["trained"][cell] = learning.trained_profile(model, task, examples)
-                if cell in learning.KEEP:
+                if cell in learning.KEEP and isinstance(task, Adding):
                     results["gates"][cell] = learning.memory_gates(model, task, cell, examples)
             save()
     entry = save()

@@ -20,23 +20,25 @@ INITIAL = {
     "LSTM, chrono": ("#000000", "-"),
 }
 CELLS = {"RNN": ("#D55E00", "-", "o"), "GRU": ("#009E73", "--", "s"), "LSTM": ("#0072B2", "-.", "^")}
-STYLE = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False, "axes.spines.right": False,
-    "legend.fontsize": 7, "legend.frameon": False, "lines.linewidth": 1.4,
+STYLE: dict[Any, Any] = {
+    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "lines.linewidth": 1.4,
+    "axes.spines.top": False, "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
 }  # fmt: skip
 NORMAL = -37.9  # log10 of the smallest normal float32
 
 
 def draw(record: dict[str, Any]) -> Figure:
-    """Six panels: gradients at initialisation and after training, learning curves of both tasks, gates, time constants."""
+    """Six panels: gradients at initialisation and after training, learning curves, gates, time constants."""
     results = record["results"]
     adding = f"adding T={max(record['config']['adding_lengths'])}"
     copy = next(name for name in results["training"] if name.startswith("copy"))
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(2, 3, figsize=(11, 6.2), layout="constrained")
+        figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained")
         profiles(axes[0, 0], results["initial"], {name: style for name, style in INITIAL.items()})
         axes[0, 0].axhline(NORMAL, color="0.6", lw=0.8)
-        axes[0, 0].annotate("smallest normal float32", (0, NORMAL), (2, 2), textcoords="offset points", fontsize=6, color="0.4")
+        axes[0, 0].annotate(
+            "smallest normal float32", (0, NORMAL), (2, 2), textcoords="offset points", fontsize=6, color="0.4"
+        )
         axes[0, 0].set_title("a  Gradient against lag, at initialisation")
         learning(axes[0, 1], results["training"][adding], "loss", "held-out MSE")
         axes[0, 1].set(title=f"b  Learning: {adding}", yscale="log")
@@ -45,7 +47,7 @@ def draw(record: dict[str, Any]) -> Figure:
         profiles(axes[1, 0], results["trained"], {cell: style[:2] for cell, style in CELLS.items()})
         axes[1, 0].set_title(f"c  Gradient against lag, trained on {adding}")
         gates(axes[1, 1], results["gates"])
-        axes[1, 1].set_title("d  Gates around a marked step, slowest units")
+        axes[1, 1].set_title("d  Gates around a marked step, slowest unit")
         time_constants(axes[1, 2], results["gates"])
         axes[1, 2].set_title("d  Time constants of the keep gate")
     return figure
@@ -60,7 +62,7 @@ def profiles(axes: Axes, entries: dict[str, Any], styles: dict[str, tuple[str, s
         axes.plot(lags, median, dash, color=color, label=name)
         axes.fill_between(lags, low, high, color=color, alpha=0.15, lw=0)
     axes.set(xlabel="lag k = T - t (steps)", ylabel=r"$\log_{10}\ |dL/ds_{T-k}|\,/\,|dL/ds_T|$")
-    axes.legend(loc="lower left")
+    below(axes)
 
 
 def learning(axes: Axes, cells: dict[str, Any], quantity: str, label: str) -> None:
@@ -69,14 +71,16 @@ def learning(axes: Axes, cells: dict[str, Any], quantity: str, label: str) -> No
         color, dash, marker = CELLS[cell]
         steps, curves = np.asarray(entry["steps"]), _array(entry[quantity])
         axes.plot(steps, curves.T, dash, color=color, lw=0.5, alpha=0.5)
-        axes.plot(steps, np.nanmedian(curves, axis=0), dash, color=color, marker=marker, ms=3, markevery=0.2, label=cell)
+        axes.plot(
+            steps, np.nanmedian(curves, axis=0), dash, color=color, marker=marker, ms=3, markevery=0.2, label=cell
+        )
     if quantity == "loss":
         axes.axhline(entry["chance_level"], color="0.4", ls="--", lw=0.8, label="chance")
         axes.axhline(0.01, color="0.4", ls=":", lw=0.8, label="criterion")
     else:
         axes.axhline(1 / 8, color="0.4", ls="--", lw=0.8, label="chance")
     axes.set(xlabel="updates", ylabel=label)
-    axes.legend(loc="best")
+    below(axes)
 
 
 def gates(axes: Axes, entries: dict[str, Any]) -> None:
@@ -85,10 +89,12 @@ def gates(axes: Axes, entries: dict[str, Any]) -> None:
         color, _, marker = CELLS[cell]
         keep, write = {"LSTM": ("f", "i"), "GRU": ("z", "1 - z")}[cell]
         axes.plot(entry["offsets"], entry["keep"], "-", color=color, marker=marker, ms=3, label=f"{cell} keep, {keep}")
-        axes.plot(entry["offsets"], entry["write"], ":", color=color, marker=marker, ms=3, label=f"{cell} write, {write}")
+        axes.plot(
+            entry["offsets"], entry["write"], ":", color=color, marker=marker, ms=3, label=f"{cell} write, {write}"
+        )
     axes.axvline(0, color="0.6", lw=0.8)
     axes.set(xlabel="steps from a marked value", ylabel="gate activation", ylim=(0, 1.02))
-    axes.legend(loc="best")
+    below(axes)
 
 
 def time_constants(axes: Axes, entries: dict[str, Any]) -> None:
@@ -99,8 +105,15 @@ def time_constants(axes: Axes, entries: dict[str, Any]) -> None:
         units = np.arange(1, taus.shape[1] + 1)
         axes.plot(units, taus.T, dash, color=color, lw=0.5, alpha=0.5)
         axes.plot(units, np.nanmedian(taus, axis=0), dash, color=color, marker=marker, ms=3, markevery=4, label=cell)
-    axes.set(xlabel="unit, slowest first", ylabel=r"$\tau = -1\,/\,\overline{\ln(\mathrm{keep})}$ (steps)", yscale="log")
-    axes.legend(loc="best")
+    axes.set(
+        xlabel="unit, slowest first", ylabel=r"$\tau = -1\,/\,\overline{\ln(\mathrm{keep})}$ (steps)", yscale="log"
+    )
+    below(axes)
+
+
+def below(axes: Axes) -> None:
+    """The legend under the panel, where it covers no data."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, handlelength=3)
 
 
 def _array(values: Any) -> np.ndarray:

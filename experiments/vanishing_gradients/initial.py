@@ -35,7 +35,12 @@ def subjects(config: Config) -> dict[str, Subject]:
         "tanh RNN": Subject(lambda key: RNN(D, H, rngs=nnx.Rngs(key))),
         "IRNN": Subject(
             lambda key: RNN(
-                D, H, activation=jax.nn.relu, kernel_init=normal(1e-3), recurrent_kernel_init=identity(), rngs=nnx.Rngs(key)
+                D,
+                H,
+                activation=jax.nn.relu,
+                kernel_init=normal(1e-3),
+                recurrent_kernel_init=identity(),
+                rngs=nnx.Rngs(key),
             )
         ),
         "GRU": Subject(lambda key: GRU(D, H, rngs=nnx.Rngs(key))),
@@ -89,18 +94,11 @@ def measure(subject: Subject, config: Config) -> dict[str, Any]:
 
     The loss is a random projection of the last output; see `gradflow.state_gradients` and `gradflow.jacobian_norms`.
     """
-
-    def one(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        cell_key, input_key, loss_key = jax.random.split(key, 3)
-        cell = subject.build(cell_key)
-        xs = subject.inputs(input_key, (config.init_length, FEATURES))
-        carry = cell.initialize_carry((FEATURES,))
-        weights = jax.random.normal(loss_key, (config.hidden,))
-        gradients = gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y)
-        return gradients, gradflow.jacobian_norms(cell, carry, xs)
-
-    keys = jax.random.split(jax.random.key(0), config.init_seeds)
-    gradients, jacobians = jax.jit(jax.vmap(one))(keys)
+    cell_keys, input_keys, loss_keys = jax.random.split(jax.random.key(0), (3, config.init_seeds))
+    cells = jax.vmap(subject.build)(cell_keys)
+    xs = jax.vmap(lambda key: subject.inputs(key, (config.init_length, FEATURES)))(input_keys)
+    weights = jax.vmap(lambda key: jax.random.normal(key, (config.hidden,)))(loss_keys)
+    gradients, jacobians = log_norms(cells, xs, weights)
     slopes = gradflow.slope(gradients)
     return {
         "profile": profile(gradients),
@@ -109,6 +107,15 @@ def measure(subject: Subject, config: Config) -> dict[str, Any]:
         "jacobian_slope": float(np.median(gradflow.slope(jacobians))),
         "closed_form": subject.closed_form,
     }
+
+
+@jax.jit  # on its own, so that cells which differ in their parameters alone compile once
+@jax.vmap
+def log_norms(cell: Cell, xs: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``ln |dL/ds_t|`` of ``L = weights . y_T`` and ``ln sigma_max(J_{t:T})``, both ``[T+1]``."""
+    carry = cell.initialize_carry((FEATURES,))
+    gradients = gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y)
+    return gradients, gradflow.jacobian_norms(cell, carry, xs)
 
 
 def profile(log_norms: jax.Array) -> dict[str, np.ndarray]:

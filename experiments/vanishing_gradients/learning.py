@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,11 +18,12 @@ from recurrax.cell import Cell
 from recurrax.cells import GRU, LSTM, RNN
 from recurrax.layers import RNN as Layer
 from recurrax.layers import SequenceModel
+from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task, make_task
 from recurrax.training import History, Plan, adam, fit
 from recurrax.training.run import batch
 
-CELLS: dict[str, type[Cell]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 KEEP = {"GRU": "z", "LSTM": "f"}  # the gate that keeps the state
 AROUND = 8  # steps shown before and after a marked one
 
@@ -63,7 +65,7 @@ def trained_profile(model: SequenceModel, task: Task, examples: int) -> dict[str
     xs = batch(task, jax.random.key(1), examples).inputs
 
     def one(model: SequenceModel, xs: jax.Array) -> jax.Array:
-        cell = model.layer.cell
+        cell = first_cell(model.layer)
         return gradflow.state_gradients(
             cell, cell.initialize_carry(xs.shape[1:]), xs, lambda carry, y: jnp.sum(model.head(y))
         )
@@ -79,14 +81,14 @@ def trained_profile(model: SequenceModel, task: Task, examples: int) -> dict[str
 
 
 def memory_gates(model: SequenceModel, task: Adding, cell: str, examples: int) -> dict[str, Any]:
-    """(d) Time constants of the keep gate, and the gates of the slowest quarter of the units around a marked step.
+    """(d) Time constants of the keep gate, and the gates of each seed's slowest unit around a marked step.
 
     The keep gate is f of the LSTM and z of the GRU; the write gate is i of the LSTM and 1 - z of the GRU.
     """
     xs = batch(task, jax.random.key(1), examples).inputs
 
     def one(model: SequenceModel, xs: jax.Array) -> dict[str, jax.Array]:
-        step = model.layer.cell
+        step = first_cell(model.layer)
         gates = gradflow.gate_activations(step, step.initialize_carry(xs.shape[1:]), xs)
         keep = gates[KEEP[cell]]
         return {"keep": keep, "write": gates["i"] if cell == "LSTM" else 1 - keep}
@@ -97,24 +99,19 @@ def memory_gates(model: SequenceModel, task: Adding, cell: str, examples: int) -
     over_time = np.moveaxis(keep, 2, 0)  # [T, S, examples, H]
     taus = np.asarray(gradflow.time_constants(over_time.reshape(keep.shape[2], keep.shape[0], -1, keep.shape[3])))
     taus = np.median(taus, axis=1)  # [S, H]
-    slow = taus >= np.quantile(taus, 0.75, axis=1, keepdims=True)
+    slowest = np.argmax(taus, axis=1)[:, None, None, None]
     around = functools.partial(around_marks, np.asarray(xs)[..., task.marker_channel] > 0)
     return {
         "time_constants": taus,
         "offsets": np.arange(-AROUND, AROUND + 1),
-        "keep": around(_mean_over_units(gates["keep"], slow)),
-        "write": around(_mean_over_units(gates["write"], slow)),
+        **{
+            name: around(np.take_along_axis(np.asarray(gate), slowest, axis=-1)[..., 0]) for name, gate in gates.items()
+        },
     }
 
 
-def _mean_over_units(gate: jax.Array, units: np.ndarray) -> np.ndarray:
-    """``gate: [S, examples, T, H]``, ``units: [S, H]`` to ``[S, examples, T]``."""
-    weights = units / units.sum(axis=1, keepdims=True)
-    return np.einsum("seth,sh->set", np.asarray(gate), weights)
-
-
 def around_marks(marked: np.ndarray, gate: np.ndarray) -> np.ndarray:
-    """Mean gate at each offset from a marked step: ``marked: [examples, T]``, ``gate: [S, examples, T]`` to ``[2A+1]``."""
+    """Mean gate at each offset from a marked step: ``marked: [examples, T], gate: [S, examples, T]`` to ``[2A+1]``."""
     T = marked.shape[1]
     sums, counts = np.zeros(2 * AROUND + 1), np.zeros(2 * AROUND + 1)
     for example, step in np.argwhere(marked):

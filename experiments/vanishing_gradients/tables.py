@@ -7,41 +7,42 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.report import interval, markdown_table
+from recurrax.report import interval, markdown_table, origin
 
 Record = dict[str, Any]
 
 
 def document(record: Record) -> str:
     """All tables and findings in Markdown."""
-    config, origin = record["config"], record["provenance"]
-    device, versions = origin["device"], origin["versions"]
-    return "\n".join(
-        [
-            "# Do gradients vanish, and does it matter?\n",
-            *(f"- {finding}" for finding in findings(record)),
-            f"\n![figure]({record['hash']}.png)\n",
-            f"## (a) At initialisation (T = {config['init_length']}, H = {config['hidden']}, {config['init_seeds']} seeds)\n",
-            "Slope of ln |dL/ds| against lag in nats per step: median and range over seeds. sigma_max: the same for the",
-            "largest singular value of the Jacobian product. Inputs N(0, 1), loss a random projection of the last output.\n",
-            initial_table(record),
-            f"## (b) Training, {len(config['seeds'])} seeds, the same optimiser and budget for every cell\n",
-            f"Adam, learning rate {config['learning_rate']:g}, norm clipped at {config['clip_norm']:g}, batch "
-            f"{config['batch_size']}, fresh data. Seeds solved with their exact 95% interval; updates to the criterion with",
-            "unsolved seeds censored at the budget.\n",
-            training_table(record),
-            f"## (c) After training on adding T={max(config['adding_lengths'])}\n",
-            trained_table(record),
-            "## (d) The gates that carry the memory\n",
-            "Keep gate: f (LSTM), z (GRU); write gate: i, 1 - z. Mean of the slowest quarter of the units, at steps with a",
-            "marked value and at the steps around them; time constants -1 / mean ln(keep gate) in steps.\n",
-            gates_table(record),
-            f"Python {versions['python']}, jax {versions['jax']}, flax {versions['flax']}, {device['kind']} x "
-            f"{device['count']}, {device['cpus']} CPU cores, {origin['float']}, {record['seconds']:.0f} s, commit "
-            f"{origin['commit']}.\n",
-            f"Command: `{origin['command']}`\n",
-        ]
-    )
+    config = record["config"]
+    sections = [
+        "# Do gradients vanish, and does it matter?",
+        "\n".join(f"- {finding}" for finding in findings(record)),
+        f"![figure]({record['hash']}.png)",
+        f"## (a) At initialisation: T = {config['init_length']}, {config['init_seeds']} seeds",
+        "Slope of ln |dL/ds| against lag in nats per step, median and range over seeds; sigma_max is the slope of the\n"
+        "largest singular value of the Jacobian product. Inputs N(0, 1), loss a random projection of the last output.",
+        initial_table(record),
+        f"## (b) Training: {len(config['seeds'])} seeds, the same optimiser and budget for every cell",
+        f"Adam, learning rate {config['learning_rate']:g}, norm clipped at {config['clip_norm']:g}, batch "
+        f"{config['batch_size']}, fresh data. Seeds solved with their exact 95%\n"
+        "interval; updates to the criterion, median and range, unsolved seeds censored at the budget.",
+        training_table(record),
+        f"## (c) After training on adding T={max(config['adding_lengths'])}",
+        "Slope of ln |dy_T/ds_t| against lag on held-out sequences.",
+        trained_table(record),
+        "## (d) The gates that carry the memory",
+        "Keep gate: f (LSTM), z (GRU); write gate: i, 1 - z. Mean over seeds of the slowest unit of each, at steps with\n"
+        "a marked value and at those around them; time constants -1 / mean ln(keep gate) in steps.",
+        gates_table(record),
+        footer(record),
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def footer(record: Record) -> str:
+    """On what, with what and by which command the record was made."""
+    return f"{origin(record)}, {record['seconds']:.0f} s.\nCommand: `{record['provenance']['command']}`"
 
 
 def initial_table(record: Record) -> str:
@@ -54,7 +55,7 @@ def initial_table(record: Record) -> str:
                 {
                     "cell": name,
                     "slope": number(entry["slope"]),
-                    "range over seeds": f"{number(extreme(min, entry['slopes']))} to {number(extreme(max, entry['slopes']))}",
+                    "range over seeds": spread(entry["slopes"]),
                     "sigma_max": number(entry["jacobian_slope"]),
                     "closed form": "" if exact is None else number(exact),
                     "deviation": "" if exact is None else deviation(entry["slope"], exact),
@@ -91,7 +92,7 @@ def trained_table(record: Record) -> str:
         {
             "cell": cell,
             "slope after training": number(entry["slope"]),
-            "range over seeds": f"{number(extreme(min, entry['slopes']))} to {number(extreme(max, entry['slopes']))}",
+            "range over seeds": spread(entry["slopes"]),
             "slope at initialisation": number(record["results"]["initial"][before[cell]]["slope"]),
         }
         for cell, entry in record["results"]["trained"].items()
@@ -134,7 +135,9 @@ def findings(record: Record) -> list[str]:
         + ".",
     ]
     for task, cells in results["training"].items():
-        lines.append(f"{task}: " + ", ".join(f"{cell} {solved(entry)}" for cell, entry in cells.items()) + " seeds solved.")
+        lines.append(
+            f"{task}: " + ", ".join(f"{cell} {solved(entry)}" for cell, entry in cells.items()) + " seeds solved."
+        )
     lines.append(
         "After training the factor is "
         + ", ".join(f"{factor(entry['slope'])} ({cell})" for cell, entry in results["trained"].items())
@@ -168,7 +171,10 @@ def steps_to_criterion(entry: Any) -> str:
     """Median and range of the updates to the criterion, unsolved seeds counted as longer than the budget."""
     budget = int(np.asarray(entry["steps"])[-1])
     at = np.sort([step if step >= 0 else math.inf for step in np.asarray(entry["solved_at"])])
-    text = [f"{int(step)}" if math.isfinite(step) else f"> {budget}" for step in (np.quantile(at, 0.5, method="lower"), at[0], at[-1])]
+    text = [
+        f"{int(step)}" if math.isfinite(step) else f"> {budget}"
+        for step in (np.quantile(at, 0.5, method="lower"), at[0], at[-1])
+    ]
     return f"{text[0]} ({text[1]} to {text[2]})" if text[1] != text[2] else text[0]
 
 
@@ -177,9 +183,10 @@ def number(value: float | None) -> str:
     return "-inf" if value is None or not math.isfinite(value) else f"{value + 0.0:.4f}"
 
 
-def extreme(choose: Any, values: list[float | None]) -> float:
-    """Smallest or largest of the values, null being minus infinity."""
-    return choose(-math.inf if value is None else value for value in values)
+def spread(slopes: list[float | None]) -> str:
+    """Smallest and largest of the slopes, null being minus infinity."""
+    values = [-math.inf if slope is None else slope for slope in slopes]
+    return f"{number(min(values))} to {number(max(values))}"
 
 
 def deviation(value: float, exact: float) -> str:

@@ -42,7 +42,8 @@ class SequenceModel(nnx.Module):
             raise ValueError(
                 f"read={read!r}; allowed: {', '.join(map(repr, READS))}. 'every' gives an output for each step."
             )
-        if layer.out_features is None:
+        features = layer.out_features
+        if features is None:
             raise ValueError(
                 "the layer does not know its out_features (a Foreign cell that does not tell); allowed: one that does. "
                 "Set foreign.hidden_features to the size of the step's output."
@@ -57,7 +58,7 @@ class SequenceModel(nnx.Module):
             embed = nnx.Embed(vocabulary, first_cell(layer).in_features, rngs=rngs)
             embed.dtype = None  # that of the parameter, also once the model is cast
         self.embed = embed
-        self.head = nnx.Linear(layer.out_features, out_features, rngs=rngs)
+        self.head = nnx.Linear(features, out_features, rngs=rngs)
 
     def __call__(
         self,

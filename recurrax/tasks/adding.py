@@ -36,11 +36,20 @@ Sources:
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, final
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .task import Example, Task, check_choice, check_size, draw_integers, squared_error, weighted_mean
+from .task import (
+    Example,
+    Task,
+    as_integers,
+    as_uniform,
+    check_choice,
+    check_size,
+    draw_bits,
+    squared_error,
+    weighted_mean,
+)
 
 
 class _Rules(NamedTuple):
@@ -125,12 +134,12 @@ class Adding(Task):
 
     def sample(self, key: Array) -> Example:
         """Draws one example: inputs [T, 2], targets [T, 1], weights [T] 1 at step l-1. key: one PRNG key."""
-        length_key, value_key, mark_key = jax.random.split(key, 3)
-        length = draw_integers(length_key, self.length, self.sequence_length + 1)
-        steps = jnp.arange(self.sequence_length)
-        values = jax.random.uniform(value_key, steps.shape, jnp.float32, self._rules.lowest, 1.0)
-        values = jnp.where(steps < length, values, 0)
-        first, second = self._draw_marks(mark_key, length)
+        T, lowest = self.sequence_length, self._rules.lowest
+        bits = draw_bits(key, T + 3)
+        length = as_integers(bits[T], self.length, T + 1)
+        steps = jnp.arange(T)
+        values = jnp.where(steps < length, lowest + (1 - lowest) * as_uniform(bits[:T]), 0)
+        first, second = self._draw_marks(bits[T + 1 :], length)
         markers = ((steps == first) | (steps == second)).astype(jnp.float32)
         if self._rules.sentinels:  # last, so that they hide a mark on the first pair
             markers = jnp.where((steps == 0) | (steps == length - 1), -1, markers)
@@ -191,8 +200,8 @@ class Adding(Task):
         """a_t = offset + scale sum_{s <= t} x_s [m_s = 1]. values, markers: [T]; returns [T]."""
         return self._rules.offset + self._rules.scale * jnp.cumsum(jnp.where(markers == 1, values, 0))
 
-    def _draw_marks(self, key: Array, length: Array) -> tuple[Array, Array]:
-        """The two marked steps, which differ. length: the l of this example."""
+    def _draw_marks(self, bits: Array, length: Array) -> tuple[Array, Array]:
+        """The two marked steps, which differ. bits: [2]; length: the l of this example."""
         half, tenth = self.length // 2, length // 10
         (start1, stop1), (start2, stop2) = {
             "hochreiter1997": ((0, 10), (0, half - 1)),
@@ -200,7 +209,7 @@ class Adding(Task):
             "bai2018": ((0, self.length), (0, self.length - 1)),
             "pascanu2013": ((0, tenth), (tenth, tenth + 4 * length // 10)),
         }[self.variant]
-        first, second = draw_integers(key, jnp.array([start1, start2]), jnp.array([stop1, stop2]), (2,))
+        first, second = as_integers(bits, jnp.array([start1, start2]), jnp.array([stop1, stop2]))
         if self._rules.any_unmarked:  # `second` counts the unmarked pairs: from `first` on it is one too low
             second += second >= first
         return first, second

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .task import Example, Task, check_choice, check_size, cross_entropy, draw_integers
+from .task import Example, Task, as_integers, check_choice, check_size, cross_entropy, draw_bits
 
 MEMORIZED = 10  # symbols to remember, in every variant
 
@@ -114,7 +114,7 @@ class Copy(Task):
         from_recall = jnp.arange(self.sequence_length) - (self.sequence_length - MEMORIZED)
         start, stop = layout.marked
         marked = (start <= from_recall) & (from_recall < stop)
-        data = draw_integers(key, layout.first, layout.first + layout.symbols, (MEMORIZED,))
+        data = as_integers(draw_bits(key, MEMORIZED), layout.first, layout.first + layout.symbols)
         blanks = jnp.full(self.sequence_length, layout.blank, jnp.int32)
         symbols = jnp.where(marked, layout.marker, blanks).at[:MEMORIZED].set(data)
         targets = blanks.at[-MEMORIZED:].set(data)

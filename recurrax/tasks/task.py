@@ -113,9 +113,23 @@ def _counted(outputs: Array, weights: Array) -> Array:
     return jnp.where(weights[:, None] > 0, outputs, 0)
 
 
-def draw_integers(key: Array, start: Array | int, stop: Array | int, shape: tuple[int, ...] = ()) -> Array:
-    """Integers uniform in start, ..., stop - 1; always int32, so that 64-bit mode draws the same ones."""
-    return jax.random.randint(key, shape, start, stop, jnp.int32)
+def draw_bits(key: Array, count: int) -> Array:
+    """All random bits of an example in one draw, [count] uint32, and the same ones in 64-bit mode.
+
+    One draw and not one for each quantity: compiling the generator is most of what compiling a task costs.
+    """
+    return jax.random.bits(key, (count,), jnp.uint32)
+
+
+def as_uniform(bits: Array) -> Array:
+    """Uniform in [0, 1) on the grid of 2^-24, float32."""
+    return (bits >> 8).astype(jnp.float32) * jnp.float32(2.0**-24)
+
+
+def as_integers(bits: Array, start: Array | int, stop: Array | int) -> Array:
+    """Uniform in start, ..., stop - 1, int32; none is likelier by more than (stop - start) / 2^32."""
+    span = (jnp.asarray(stop, jnp.int32) - jnp.asarray(start, jnp.int32)).astype(jnp.uint32)
+    return (bits % span).astype(jnp.int32) + jnp.asarray(start, jnp.int32)
 
 
 def check_size(what: str, size: int, least: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -112,16 +113,18 @@ def fit(
     """
     began = time.perf_counter()
     held_out = batch(task, jax.random.key(HELD_OUT_KEY), plan.held_out)
-    runs = jax.jit(jax.vmap(functools.partial(start, build, optimizer)))(np.asarray(plan.seeds))
+    # Not jitted: each initialiser compiles once for all models of its shape, in place of anew for every fit.
+    runs = jax.vmap(functools.partial(start, build, optimizer))(jnp.asarray(plan.seeds))
     judge = jax.jit(jax.vmap(lambda model: evaluate(model, task, held_out))).lower(runs.model).compile()
 
     @functools.cache
-    def train(steps: int) -> Callable[[Run], tuple[Run, jax.Array]]:
+    def train(steps: int) -> Callable[..., tuple[Run, jax.Array]]:
         ensemble = jax.vmap(functools.partial(chunk, task, optimizer, plan.batch_size, steps))
         return jax.jit(ensemble).lower(runs).compile()
 
     train(min(plan.chunk, plan.steps))
-    history = _begin(plan, runs, *judge(runs.model), time.perf_counter() - began)
+    loss, accuracy = judge(runs.model)
+    history = _begin(plan, runs, loss, accuracy, time.perf_counter() - began)
     began, done = time.perf_counter(), 0
     with progress(title, plan.steps) as show:
         while done < plan.steps:
@@ -130,10 +133,8 @@ def fit(
             done += size
             _extend(history, task, runs, losses, *judge(runs.model))
             history.seconds = time.perf_counter() - began
-            show(
-                done,
-                f"loss {np.nanmedian(history.loss[:, -1]):.4f}, {np.sum(history.solved_at >= 0)}/{len(plan.seeds)} solved",
-            )
+            loss, solved = np.nanmedian(history.loss[:, -1]), np.sum(history.solved_at >= 0)
+            show(done, f"loss {loss:.4f}, {solved}/{len(plan.seeds)} solved")
             if on_chunk is not None:
                 on_chunk(history)
             if plan.stop_when_solved and np.all((history.solved_at >= 0) | (history.diverged_at >= 0)):
@@ -159,7 +160,7 @@ def _begin(plan: Plan, runs: Run, loss: Any, accuracy: Any, compile_seconds: flo
 
 
 def _extend(history: History, task: Task, runs: Run, losses: Any, loss: Any, accuracy: Any) -> None:
-    """Adds a chunk: its losses ``[S, steps]`` and the evaluation after it, and who solved the task or diverged in it."""
+    """Adds a chunk: its losses ``[S, steps]`` and the evaluation after it, and who solved it or diverged."""
     loss, accuracy, losses = np.asarray(loss), np.asarray(accuracy), np.asarray(losses)
     before = history.train_loss.shape[1]
     done = before + losses.shape[1]

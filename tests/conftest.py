@@ -1,0 +1,32 @@
+"""Settings that must stand before JAX is imported, and double precision."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+# Compiled programs are kept between runs, apart for each JAX and Python: a warm run compiles nothing.
+CACHE = Path(__file__).parent.parent / ".jax_cache" / f"jax-{version('jax')}-python-{platform.python_version()}"
+SETTINGS = {
+    "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_PLATFORMS": "cpu",
+    "MPLBACKEND": "agg",
+}
+for name, value in SETTINGS.items():
+    os.environ.setdefault(name, value)
+
+
+@pytest.fixture
+def x64():
+    """The test runs in double precision; the switch moved to the top of JAX after 0.7."""
+    import jax
+
+    enable = getattr(jax, "enable_x64", None)
+    if enable is None:
+        from jax.experimental import enable_x64 as enable
+    with enable(True):
+        yield

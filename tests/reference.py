@@ -1,0 +1,160 @@
+"""Every cell and every engine, and the loops by hand that they are compared with.
+
+Cells come from ``cells.ALL`` and engines from ``ENGINES``: one that is added there is tested without an edit.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import recurrax
+from recurrax import Cell, Foreign, Scan, cells
+from recurrax.initializers import Chrono
+
+T, BATCH, D, H = 6, (2, 2), 3, 4
+
+
+def quick() -> dict[str, Any] | None:
+    """Options with which XLA compiles 3 times faster: programs run a few times here, to compile them is the cost."""
+    if jax.default_backend() != "cpu":
+        return None
+    plain = {"xla_backend_optimization_level": 0}
+    options = plain | {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+    try:
+        jax.jit(jnp.negative, compiler_options=options)(0.0)
+    except jax.errors.JaxRuntimeError:  # gone since jax 0.12
+        return plain | {"xla_disable_hlo_passes": "fusion"}
+    return options
+
+
+jit = functools.partial(jax.jit, compiler_options=quick())
+
+
+def linear(a: jax.Array) -> jax.Array:
+    return a
+
+
+def tanh_step(params: dict[str, jax.Array], h: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    h = jnp.tanh(x @ params["W"] + h @ params["U"])
+    return h, h
+
+
+def foreign_function(*, rngs: nnx.Rngs) -> Foreign:
+    params = {"W": jax.random.normal(rngs.params(), (D, H)), "U": jnp.zeros((H, H))}
+    return Foreign(tanh_step, params=params)
+
+
+def foreign_linen(*, rngs: nnx.Rngs) -> Foreign:
+    return Foreign.linen(LINEN, LINEN.init(rngs.params(), jnp.zeros(H), jnp.zeros(D)))
+
+
+LINEN = flax.linen.GRUCell(features=H)
+CELLS: dict[str, Any] = {
+    **{cell.__name__: functools.partial(cell, D, H) for cell in cells.ALL},
+    "RNN-relu": functools.partial(cells.RNN, D, H, activation=jax.nn.relu),
+    "RNN-identity": functools.partial(cells.RNN, D, H, activation=linear),
+    "LSTM-chrono": functools.partial(cells.LSTM, D, H, forget_bias=Chrono(t_max=20)),
+    "GRU-reset-before": functools.partial(cells.GRU, D, H, reset_after=False),
+    "Foreign-nnx-LSTM": lambda *, rngs: Foreign(nnx.LSTMCell(D, H, rngs=rngs)),
+    "Foreign-linen-GRU": foreign_linen,
+    "Foreign-function": foreign_function,
+}
+ENGINES: dict[str, recurrax.engines.Engine] = {
+    **{name: engine() for name, engine in recurrax.ENGINES.items()},
+    "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
+    "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
+}
+
+
+@functools.cache
+def refusal(cell: str, engine: str) -> str | None:
+    """Why an engine does not run a cell; the two general ones run all."""
+    one = case(cell, 0)
+    try:
+        jax.eval_shape(functools.partial(recurrax.unroll, backend=ENGINES[engine]), one.cell, one.xs, one.carry)
+    except ValueError as error:
+        if "allowed" not in str(error) or isinstance(ENGINES[engine], Scan | recurrax.Adjoint):
+            raise
+        return str(error)
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
+
+
+def noise(tree: Any, seed: int, around: float = 0.0, scale: float = 1.0) -> Any:
+    """Normal numbers of the tree's shapes and dtypes, around its own numbers if ``around`` is 1."""
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf: Any) -> jax.Array:
+        change = scale * rng.normal(size=leaf.shape)
+        return jnp.asarray(around * np.asarray(leaf, np.float64) + change if around else change, leaf.dtype)
+
+    return jax.tree.map(draw, tree)
+
+
+@functools.cache
+def constructor(name: str) -> Any:
+    return jit(lambda key: CELLS[name](rngs=nnx.Rngs(key)))
+
+
+def build(name: str, seed: int, dtype: Any = jnp.float64) -> Cell:
+    """The cell, with all of its parameters moved away from their start: no bias is zero."""
+    return noise(cast(constructor(name)(jax.random.key(seed)), dtype), seed, around=1, scale=0.4)
+
+
+class Case(NamedTuple):
+    """What gradients are taken with respect to."""
+
+    cell: Cell
+    carry: Any
+    xs: jax.Array
+
+
+def case(name: str, seed: int, dtype: Any = jnp.float64) -> Case:
+    cell = build(name, seed, dtype)
+    try:
+        carry = jax.eval_shape(lambda: cell.initialize_carry((*BATCH, D)))
+    except ValueError:  # a function, which does not know its carry
+        carry = jax.ShapeDtypeStruct((*BATCH, H), dtype)
+    return Case(cell, *noise((carry, jax.ShapeDtypeStruct((T, *BATCH, D), dtype)), seed))
+
+
+def pick(tree: Any, index: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def loop(cell: Cell, carry: Any, xs: jax.Array) -> tuple[Any, jax.Array]:
+    """The recurrence as it is written on paper."""
+    ys = []
+    for x in xs:
+        carry, y = cell(carry, x)
+        ys.append(y)
+    return carry, jnp.stack(ys)
+
+
+def loop_without_gaps(
+    cell: Cell, carry: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array
+) -> tuple[Any, jax.Array]:
+    """The recurrence over the steps that exist, moved together to the front; engines hold the carry over gaps instead."""
+    order = jnp.argsort(~mask, axis=0)
+    xs, resets = jnp.take_along_axis(xs, order[..., None], 0), jnp.take_along_axis(resets, order, 0)
+    initial, carries, ys = carry, [carry], []
+    for x, reset in zip(xs, resets, strict=True):
+        carry = jax.tree.map(lambda start, now, reset=reset: jnp.where(reset[..., None], start, now), initial, carry)
+        carry, y = cell(carry, x)
+        carries.append(carry)
+        ys.append(y)
+    count = mask.sum(0)[None, ..., None]
+    last = jax.tree.map(lambda *leaves: jnp.take_along_axis(jnp.stack(leaves), count, 0)[0], *carries)
+    back = jnp.argsort(order, axis=0)[..., None]
+    return last, jnp.where(mask[..., None], jnp.take_along_axis(jnp.stack(ys), back, 0), 0)
+
+
+def dot(a: Any, b: Any) -> jax.Array:
+    return sum((jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)), jnp.zeros(()))
