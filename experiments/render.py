@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from experiments.speed import experiment as speed
 from experiments.vanishing_gradients import tables
@@ -16,16 +18,41 @@ RESULTS = ROOT / "experiments" / "results"
 
 
 def blocks() -> dict[str, str]:
-    """The text of every marked block of the README, from the records of the default settings."""
-    main = json.loads((RESULTS / "vanishing_gradients" / f"{config_hash(Config())}.json").read_text())
-    times = json.loads((RESULTS / "speed" / f"{config_hash(speed.Config())}.json").read_text())
+    """The text of every marked block of the README: the records of the default settings, and what others found."""
+    main = load("vanishing_gradients", config_hash(Config()))
     figure = f"experiments/results/vanishing_gradients/{main['hash']}.png"
-    findings = "\n".join(f"- {finding}" for finding in tables.findings(main))
-    return {
-        "vanishing_gradients": f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})\n\n{findings}\n\n"
-        f"{tables.training_table(main)}",
-        "speed": speed.table(times).partition("\n")[2].strip(),
-    }
+    others = [
+        load("vanishing_gradients", path.stem) for path in sorted((RESULTS / "vanishing_gradients").glob("*.json"))
+    ]
+    parts = [
+        f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
+        bullets(tables.findings(main)),
+        tables.training_table(main).strip(),
+        "The plain RNN at lower learning rates and with more updates:",
+        bullets(
+            f"`{entry['provenance']['command']}`: {outcome(entry)}."
+            for entry in others
+            if entry["hash"] != main["hash"]
+        ),
+    ]
+    times = load("speed", config_hash(speed.Config()))
+    return {"vanishing_gradients": "\n\n".join(parts), "speed": speed.table(times).partition("\n")[2].strip()}
+
+
+def load(experiment: str, name: str) -> dict[str, Any]:
+    """A committed record."""
+    return json.loads((RESULTS / experiment / f"{name}.json").read_text())
+
+
+def bullets(lines: Iterable[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def outcome(record: dict[str, Any]) -> str:
+    """Seeds solved of every task and cell of a record, in one line."""
+    runs = record["results"]["training"].items()
+    return "; ".join(f"{task} {cell} {tables.solved(entry)}" for task, cells in runs for cell, entry in cells.items())
 
 
 def rendered(text: str) -> str:

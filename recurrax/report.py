@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binomtest
 
@@ -69,8 +70,8 @@ def provenance() -> dict[str, Any]:
             "count": jax.device_count(),
             "cpus": os.cpu_count(),
         },
-        "float": "float64" if jax.config.read("jax_enable_x64") else "float32",
-        "matmul_precision": str(jax.config.read("jax_default_matmul_precision")),
+        "float": str(jnp.result_type(float)),
+        "matmul_precision": str(getattr(jax.config, "jax_default_matmul_precision", None)),
         "commit": _commit(),
         "command": shlex.join(["python", *_module(), *sys.argv[1:]]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -118,6 +119,8 @@ def check_folder(folder: Path) -> Path:
 
 def markdown_table(rows: Sequence[dict[str, str]]) -> str:
     """Rows of equal keys as a Markdown table, padded so that it reads well as plain text too."""
+    if not rows:
+        return "(no rows)\n"
     columns = list(rows[0])
     widths = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
     lines = [columns, ["-" * width for width in widths], *([row[column] for column in columns] for row in rows)]
@@ -151,11 +154,12 @@ def _installed(package: str) -> bool:
 
 
 def _commit() -> str:
-    """The commit of the code that ran, with a plus where files differ from it; "unknown" outside a checkout."""
+    """The commit of the code that ran, with a plus where the code differs from it; "unknown" outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+        status = [*git, "status", "--porcelain", "-uno", "--", ":/recurrax/*.py", ":/experiments/*.py"]
+        dirty = subprocess.run(status, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+CELLS = ("RNN", "GRU", "LSTM")
 RESULTS = Path(__file__).parents[1] / "results" / "vanishing_gradients"
 
 
@@ -14,6 +15,8 @@ class Config:
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Training seeds, all in one compiled program; each of them is reported."""
+    cells: tuple[str, ...] = CELLS
+    """Cells to train, of RNN, GRU and LSTM."""
     hidden: int = 32
     """Units of every cell (H)."""
     adding_lengths: tuple[int, ...] = (25, 50, 100)
@@ -51,6 +54,9 @@ class Config:
         for name in sizes:
             _at_least(name, getattr(self, name), 1)
         _at_least("init_length", self.init_length, 20)
+        unknown = [cell for cell in self.cells if cell not in CELLS]
+        if unknown or not self.cells:
+            raise ValueError(f"cells={self.cells}; allowed: one or more of {', '.join(CELLS)}. Try --cells LSTM.")
         if not self.adding_lengths:
             raise ValueError("adding_lengths is empty; allowed: one or more lengths. Try --adding-lengths 25 50.")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):

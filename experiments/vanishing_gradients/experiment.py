@@ -47,7 +47,7 @@ def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
     say(f"(b) training: {len(config.seeds)} seeds of each cell in one program, lr {config.learning_rate:g}")
     for name, (task, steps) in tasks.items():
         results["training"][name] = {}
-        for cell in learning.CELLS:
+        for cell in config.cells:
             history = learning.train(config, name, task, steps, cell)
             results["training"][name][cell] = learning.outcome(history, task)
             say("    " + tables.training_line(name, cell, results["training"][name][cell]))

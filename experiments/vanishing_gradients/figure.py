@@ -113,6 +113,8 @@ def time_constants(axes: Axes, entries: dict[str, Any]) -> None:
 
 def below(axes: Axes) -> None:
     """The legend under the panel, where it covers no data."""
+    if not axes.get_legend_handles_labels()[0]:  # nothing was drawn, e.g. no gates in a run of the RNN alone
+        return
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, handlelength=3)
 
 

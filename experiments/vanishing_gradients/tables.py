@@ -10,6 +10,12 @@ import numpy as np
 from recurrax.report import interval, markdown_table, origin
 
 Record = dict[str, Any]
+PUBLISHED = (
+    "Published, for adding at T = 100: an IRNN of 100 units reaches MSE 0.05 after 14,000 updates (Keller et al.,\n"
+    "2023); the LSTM of 1997 needs 74,000 single sequences in its own definition (Hochreiter & Schmidhuber, 1997).\n"
+    "For copy the chance level is that of a predictor without memory, 10 ln 8 / (delay + 20) (Arjovsky et al., 2016).\n"
+    "Definitions, sizes and optimisers differ: a frame, not a race."
+)
 
 
 def document(record: Record) -> str:
@@ -28,12 +34,13 @@ def document(record: Record) -> str:
         f"{config['batch_size']}, fresh data. Seeds solved with their exact 95%\n"
         "interval; updates to the criterion, median and range, unsolved seeds censored at the budget.",
         training_table(record),
+        PUBLISHED,
         f"## (c) After training on adding T={max(config['adding_lengths'])}",
         "Slope of ln |dy_T/ds_t| against lag on held-out sequences.",
         trained_table(record),
         "## (d) The gates that carry the memory",
-        "Keep gate: f (LSTM), z (GRU); write gate: i, 1 - z. Mean over seeds of the slowest unit of each, at steps with\n"
-        "a marked value and at those around them; time constants -1 / mean ln(keep gate) in steps.",
+        "Keep gate: f (LSTM), z (GRU); write gate: i, 1 - z. Mean over seeds of the slowest unit of each, at steps\n"
+        "with a marked value and at those around them; time constants -1 / mean ln(keep gate) in steps.",
         gates_table(record),
         footer(record),
     ]
@@ -139,7 +146,7 @@ def findings(record: Record) -> list[str]:
             f"{task}: " + ", ".join(f"{cell} {solved(entry)}" for cell, entry in cells.items()) + " seeds solved."
         )
     lines.append(
-        "After training the factor is "
+        "After training on adding the factor is "
         + ", ".join(f"{factor(entry['slope'])} ({cell})" for cell, entry in results["trained"].items())
         + "."
     )

@@ -153,7 +153,8 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
             f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}."
         )
     if not isinstance(seq_lengths, Tracer):  # under jit the values are not known yet
-        low, high = np.min(seq_lengths), np.max(seq_lengths)
+        values = np.asarray(seq_lengths)  # not jnp: a constant inside jit is known and must stay so
+        low, high = values.min(), values.max()
         if low < 0 or high > T:
             raise ValueError(
                 f"seq_lengths run from {low} to {high}; allowed: 0 to T = {T}. Clip them, or check which axis is time."

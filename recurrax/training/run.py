@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -52,6 +53,7 @@ def start(build: Callable[[jax.Array], Model], optimizer: optax.GradientTransfor
     return Run(model, optimizer.init(model), data_key, jnp.zeros((), jnp.int32))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def batch(task: Task, key: jax.Array, size: int) -> Example:
     """``size`` examples: inputs ``[B, T, D]``."""
     return jax.vmap(task.sample)(jax.random.split(key, size))
