@@ -24,7 +24,8 @@ Initializer = Callable[..., jax.Array]
 
 def per_gate(init: Initializer, key: jax.Array, gates: int, shape: tuple[int, ...], dtype) -> jax.Array:
     """Draws each gate's array from a key of its own: ``[G, *shape]``."""
-    return jax.vmap(lambda key: init(key, shape, dtype))(jax.random.split(key, gates))
+    fine = jnp.promote_types(dtype, jnp.float32)  # there is no orthogonal matrix of bfloat16
+    return jax.vmap(lambda key: init(key, shape, fine))(jax.random.split(key, gates)).astype(dtype)
 
 
 def identity(scale: float = 1.0) -> Initializer:

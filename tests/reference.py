@@ -66,21 +66,35 @@ CELLS: dict[str, Any] = {
 }
 ENGINES: dict[str, recurrax.engines.Engine] = {
     **{name: engine() for name, engine in recurrax.ENGINES.items()},
+}
+OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
 }
 
 
+# An option sees no more of a cell than its structure: it is tried with every cell of the package and one of others.
+PAIRS = [(c, e) for c in CELLS for e in ENGINES]
+PAIRS += [(c, e) for c in (*(cell.__name__ for cell in cells.ALL), "Foreign-function") for e in OPTIONS]
+
+
+def engine_named(name: str) -> recurrax.engines.Engine:
+    return (ENGINES | OPTIONS)[name]
+
+
 @functools.cache
 def refusal(cell: str, engine: str) -> str | None:
     """Why an engine does not run a cell; the two general ones run all."""
-    one = case(cell, 0)
+    one, backend = case(cell, 0), engine_named(engine)
+    if isinstance(backend, Scan | recurrax.Adjoint):
+        return None
     try:
-        jax.eval_shape(functools.partial(recurrax.unroll, backend=ENGINES[engine]), one.cell, one.xs, one.carry)
+        jax.eval_shape(functools.partial(recurrax.unroll, backend=backend), one.cell, one.xs, one.carry)
     except ValueError as error:
-        if "allowed" not in str(error) or isinstance(ENGINES[engine], Scan | recurrax.Adjoint):
+        if "allowed" not in str(error):
             raise
         return str(error)
+    return None
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -138,10 +152,8 @@ def loop(cell: Cell, carry: Any, xs: jax.Array) -> tuple[Any, jax.Array]:
     return carry, jnp.stack(ys)
 
 
-def loop_without_gaps(
-    cell: Cell, carry: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array
-) -> tuple[Any, jax.Array]:
-    """The recurrence over the steps that exist, moved together to the front; engines hold the carry over gaps instead."""
+def loop_without_gaps(cell: Cell, carry: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array) -> Any:
+    """The recurrence over the steps that exist, moved together to the front."""
     order = jnp.argsort(~mask, axis=0)
     xs, resets = jnp.take_along_axis(xs, order[..., None], 0), jnp.take_along_axis(resets, order, 0)
     initial, carries, ys = carry, [carry], []

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from reference import BATCH, CELLS, ENGINES, Case, D, H, T, build, case, dot, jit, noise, pick
+from reference import BATCH, CELLS, ENGINES, OPTIONS, Case, D, H, T, build, case, dot, engine_named, jit, noise, pick
 from tolerances import close
 
 from recurrax import LSTM, Adjoint, Scan, Structure, unroll
@@ -78,8 +78,7 @@ def truncated_loop(window: int, cell: Any, carry: Any, xs: jax.Array, resets: np
 
 
 @pytest.mark.parametrize("window", [2, 4, T])
-@pytest.mark.parametrize("name", ["RNN", "Foreign-function"])
-@pytest.mark.parametrize("with_resets", [False, True])
+@pytest.mark.parametrize(("name", "with_resets"), [("RNN", False), ("Foreign-function", True)])
 def test_truncation_cuts_gradients_between_windows_and_changes_no_value(name, window, with_resets, x64):
     one = case(name, seed=1)
     resets = np.zeros((T, *BATCH), bool)
@@ -118,18 +117,18 @@ def gradient(backend: Any) -> Any:
 
 
 # One flag without the other is another program, with a cell of either structure.
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ENGINES | OPTIONS)
 @pytest.mark.parametrize("name", ["RNN", "Foreign-function"])
 @pytest.mark.parametrize("flag", ["mask", "resets"])
 def test_one_flag_alone_is_both_with_the_other_idle(name, engine, flag, x64):
     one = case(name, seed=1)
     flags = {"mask": np.ones((T, *BATCH), bool), "resets": np.zeros((T, *BATCH), bool)}
     flags[flag] = np.random.default_rng(0).random((T, *BATCH)) < 0.5
-    close(gradient(ENGINES[engine])(one, {flag: flags[flag]}), gradient(Scan())(one, flags))
+    close(gradient(engine_named(engine))(one, {flag: flags[flag]}), gradient(Scan())(one, flags))
 
 
 def temporary_bytes(run: Any, *args: Any) -> int:
-    analysis = jit(run).lower(*args).compile().memory_analysis()
+    analysis = jax.jit(run).lower(*args).compile().memory_analysis()
     size = getattr(analysis, "temp_size_in_bytes", 0)
     if not size:
         pytest.skip(f"no memory analysis on {jax.default_backend()}, jax {jax.__version__}")

@@ -1,0 +1,306 @@
+"""Cells against independent NumPy equations, and against Flax's and PyTorch's cells with the same weights."""
+
+import functools
+from typing import Any
+
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from reference import BATCH, CELLS, Case, D, H, T, build, case, dot, jit, loop, noise
+from tolerances import close
+
+import recurrax
+from recurrax import cells, unroll
+
+
+def sigmoid(a: Any) -> Any:
+    return 1 / (1 + np.exp(-a))
+
+
+def elman_equations(p: Any, h: Any, x: Any, phi: Any = np.tanh) -> Any:
+    h = phi(x @ p.kernel[0] + h @ p.recurrent_kernel[0] + p.bias[0])
+    return h, h, {}
+
+
+def lstm_equations(p: Any, carry: Any, x: Any) -> Any:
+    """Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); gates f, i, c~, o."""
+    c, h = carry
+    f = sigmoid(x @ p.kernel[0] + h @ p.recurrent_kernel[0] + p.bias[0])
+    i = sigmoid(x @ p.kernel[1] + h @ p.recurrent_kernel[1] + p.bias[1])
+    c_tilde = np.tanh(x @ p.kernel[2] + h @ p.recurrent_kernel[2] + p.bias[2])
+    o = sigmoid(x @ p.kernel[3] + h @ p.recurrent_kernel[3] + p.bias[3])
+    c = f * c + i * c_tilde
+    h = o * np.tanh(c)
+    return (c, h), h, {"f": f, "i": i, "c_tilde": c_tilde, "o": o}
+
+
+def gru_equations(p: Any, h: Any, x: Any) -> Any:
+    """PyTorch's documentation of nn.GRU, with one bias for r and z; gates r, z, n."""
+    r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
+    z = sigmoid(x @ p.kernel[1] + p.bias[1] + h @ p.recurrent_kernel[1])
+    n = np.tanh(x @ p.kernel[2] + p.bias[2] + r * (h @ p.recurrent_kernel[2] + p.recurrent_bias))
+    h = (1 - z) * n + z * h
+    return h, h, {"r": r, "z": z, "n": n}
+
+
+def gru_equations_of_2014(p: Any, h: Any, x: Any) -> Any:
+    """Cho et al. (2014), the reset before the matrix product; their z is 1 - z here."""
+    r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
+    z = sigmoid(x @ p.kernel[1] + p.bias[1] + h @ p.recurrent_kernel[1])
+    n = np.tanh(x @ p.kernel[2] + p.bias[2] + (r * h) @ p.recurrent_kernel[2])
+    h = (1 - z) * n + z * h
+    return h, h, {"r": r, "z": z, "n": n}
+
+
+EQUATIONS: dict[str, Any] = {
+    "RNN": elman_equations,
+    "RNN-relu": functools.partial(elman_equations, phi=lambda a: np.maximum(a, 0)),
+    "RNN-identity": functools.partial(elman_equations, phi=lambda a: a),
+    "LSTM": lstm_equations,
+    "LSTM-chrono": lstm_equations,
+    "GRU": gru_equations,
+    "GRU-reset-before": gru_equations_of_2014,
+}
+
+
+every_own_cell = pytest.mark.parametrize("name", [cell.__name__ for cell in cells.ALL])
+
+
+class Arrays:
+    """The parameters of a cell as NumPy arrays."""
+
+    def __init__(self, cell: Any):
+        for name in ("kernel", "recurrent_kernel", "bias", "recurrent_bias"):
+            if hasattr(cell, name):
+                setattr(self, name, np.asarray(getattr(cell, name)[...]))
+
+
+def test_every_cell_has_equations_here():
+    assert {cell.__name__ for cell in cells.ALL} <= set(EQUATIONS)
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_a_sequence_is_that_of_the_equations(name, x64):
+    cell, carry, xs = case(name, seed=1)
+    actual = jit(lambda *args: loop(*args))(cell, carry, xs)
+    state, ys = jax.tree.map(np.asarray, carry), []
+    for x in np.asarray(xs):
+        state, y, _ = EQUATIONS[name](Arrays(cell), state, x)
+        ys.append(y)
+    close(actual, (state, np.stack(ys)))
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "GRU-reset-before"])
+def test_gates_by_name_are_those_of_the_equations(name, x64):
+    cell, carry, xs = case(name, seed=1)
+    actual = cell.gates(carry, xs[0])
+    *_, expected = EQUATIONS[name](Arrays(cell), jax.tree.map(np.asarray, carry), np.asarray(xs[0]))
+    assert actual._fields == tuple(expected)
+    close(actual._asdict(), expected)
+
+
+def linen_lstm(cell: Any) -> dict[str, Any]:
+    parts = {}
+    for gate, index in {"f": 0, "i": 1, "g": 2, "o": 3}.items():
+        parts[f"i{gate}"] = {"kernel": cell.kernel[index]}
+        parts[f"h{gate}"] = {"kernel": cell.recurrent_kernel[index], "bias": cell.bias[index]}
+    return parts
+
+
+def linen_gru(cell: Any) -> dict[str, Any]:
+    parts = {}
+    for index, gate in enumerate("rzn"):
+        parts[f"i{gate}"] = {"kernel": cell.kernel[index], "bias": cell.bias[index]}
+        parts[f"h{gate}"] = {"kernel": cell.recurrent_kernel[index]}
+    parts["hn"]["bias"] = cell.recurrent_bias[...]
+    return parts
+
+
+def linen_simple(cell: Any) -> dict[str, Any]:
+    return {"i": {"kernel": cell.kernel[0], "bias": cell.bias[0]}, "h": {"kernel": cell.recurrent_kernel[0]}}
+
+
+def fused(array: jax.Array, *order: int) -> jax.Array:
+    """Gates beside each other, ``[G, ..., H]`` to ``[..., G * H]``."""
+    return jnp.concatenate([array[gate] for gate in order], axis=-1)
+
+
+def nnx_cell(kind: Any, parts: dict[str, Any]) -> Any:
+    """Flax's nnx cell with the given arrays, all of its parameters."""
+    theirs = kind(D, H, rngs=nnx.Rngs(0), dtype=jnp.float64, param_dtype=jnp.float64)
+    for layer, arrays in parts.items():
+        for name, array in arrays.items():
+            assert getattr(getattr(theirs, layer), name)[...].shape == array.shape
+            setattr(getattr(theirs, layer), name, nnx.Param(array))
+    assert len(jax.tree.leaves(theirs)) == len(jax.tree.leaves(parts))
+    return theirs
+
+
+def nnx_lstm(cell: Any) -> Any:
+    return nnx_cell(nnx.LSTMCell, {"if_" if name == "if" else name: part for name, part in linen_lstm(cell).items()})
+
+
+def nnx_optimized_lstm(cell: Any) -> Any:
+    order = (1, 0, 2, 3)  # theirs is i, f, g, o
+    recurrent = {"kernel": fused(cell.recurrent_kernel, *order), "bias": fused(cell.bias, *order)}
+    return nnx_cell(nnx.OptimizedLSTMCell, {"dense_i": {"kernel": fused(cell.kernel, *order)}, "dense_h": recurrent})
+
+
+def nnx_gru(cell: Any) -> Any:
+    inputs = {"kernel": fused(cell.kernel, 0, 1, 2), "bias": fused(cell.bias, 0, 1, 2)}
+    return nnx_cell(nnx.GRUCell, {"dense_i": inputs, "dense_h": {"kernel": fused(cell.recurrent_kernel, 0, 1, 2)}})
+
+
+def nnx_simple(cell: Any) -> Any:
+    inputs = {"kernel": cell.kernel[0], "bias": cell.bias[0]}
+    return nnx_cell(nnx.SimpleCell, {"dense_i": inputs, "dense_h": {"kernel": cell.recurrent_kernel[0]}})
+
+
+def linen(module: Any, arrange: Any) -> Any:
+    return lambda cell: lambda carry, x: module(features=H).apply({"params": arrange(cell)}, carry, x)
+
+
+FLAX: dict[str, tuple[str, Any]] = {
+    "nnx.LSTMCell": ("LSTM", nnx_lstm),
+    "nnx.OptimizedLSTMCell": ("LSTM", nnx_optimized_lstm),
+    "nnx.GRUCell": ("GRU", nnx_gru),
+    "nnx.SimpleCell": ("RNN", nnx_simple),
+    "linen.LSTMCell": ("LSTM", linen(flax.linen.LSTMCell, linen_lstm)),
+    "linen.OptimizedLSTMCell": ("LSTM", linen(flax.linen.OptimizedLSTMCell, linen_lstm)),
+    "linen.GRUCell": ("GRU", linen(flax.linen.GRUCell, linen_gru)),
+    "linen.SimpleCell": ("RNN", linen(flax.linen.SimpleCell, linen_simple)),
+}
+
+
+@pytest.mark.parametrize("name", FLAX)
+def test_flax_with_the_same_weights_gives_the_same_outputs_and_gradients(name, x64):
+    ours, convert = FLAX[name]
+    one = case(ours, seed=1)
+    if name == "nnx.GRUCell":  # it has no b_hn
+        one.cell.recurrent_bias = nnx.Param(jnp.zeros(H))
+
+    def weighted(run: Any, primals: Case) -> tuple[jax.Array, Any]:
+        out = run(*primals)
+        return dot(out, noise(out, seed=2)), out
+
+    def theirs(cell: Any, carry: Any, xs: jax.Array) -> Any:
+        return jax.lax.scan(lambda carry, x: convert(cell)(carry, x), carry, xs)
+
+    def mine(cell: Any, carry: Any, xs: jax.Array) -> Any:
+        return unroll(cell, xs, carry)
+
+    @jit
+    def both(primals: Case) -> Any:
+        return [jax.grad(functools.partial(weighted, run), has_aux=True)(primals) for run in (mine, theirs)]
+
+    actual, expected = both(one)
+    if name == "nnx.GRUCell":
+        actual[0].cell.recurrent_bias = expected[0].cell.recurrent_bias = None
+    close(actual, expected)
+
+
+TORCH = {"LSTM": ("LSTM", (1, 0, 2, 3)), "GRU": ("GRU", (0, 1, 2)), "RNN": ("RNN", (0,))}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_pytorch_with_the_same_weights_gives_the_same_outputs_and_gradients(name, x64):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    kind, order = TORCH[name]
+    cell, carry, xs = case(name, seed=1)
+    carry, xs = jax.tree.map(lambda leaf: leaf[0], carry), xs[:, 0]  # PyTorch knows one batch axis
+
+    def tensor(array: Any) -> Any:
+        return torch.tensor(np.asarray(array), requires_grad=True)
+
+    theirs = getattr(torch.nn, kind)(D, H, dtype=torch.float64)
+    p, hidden = Arrays(cell), np.zeros(len(order) * H)
+    if name == "GRU":
+        hidden[2 * H :] = p.recurrent_bias
+    weights = {
+        "weight_ih_l0": np.concatenate([p.kernel[g].T for g in order]),
+        "weight_hh_l0": np.concatenate([p.recurrent_kernel[g].T for g in order]),
+        "bias_ih_l0": np.concatenate([p.bias[g] for g in order]),
+        "bias_hh_l0": hidden,
+    }
+    theirs.load_state_dict({name: torch.tensor(array) for name, array in weights.items()})
+    start = [tensor(leaf[None]) for leaf in jax.tree.leaves(carry)]
+    inputs = tensor(xs)
+    out, last = theirs(inputs, (start[1], start[0]) if name == "LSTM" else start[0])
+    last = (last[1][0], last[0][0]) if name == "LSTM" else last[0]  # (h, c) there, (c, h) here
+    expected = (last, out)
+    weigh = noise(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float64), expected), seed=2)
+    pairs = zip(jax.tree.leaves(expected), jax.tree.leaves(weigh), strict=True)
+    sum((leaf * torch.tensor(np.asarray(w))).sum() for leaf, w in pairs).backward()
+
+    def weighted(cell: Any, carry: Any, xs: jax.Array) -> tuple[jax.Array, Any]:
+        out = unroll(cell, xs, carry)
+        return dot(out, weigh), out
+
+    (d_cell, d_carry, d_xs), actual = jit(jax.grad(weighted, argnums=(0, 1, 2), has_aux=True))(cell, carry, xs)
+    close(actual, jax.tree.map(lambda leaf: leaf.detach().numpy(), expected))
+    close((jax.tree.leaves(d_carry), d_xs), ([leaf.grad[0].numpy() for leaf in start], inputs.grad.numpy()))
+    d = Arrays(d_cell)
+    close(np.concatenate([d.kernel[g].T for g in order]), theirs.weight_ih_l0.grad.numpy())
+    close(np.concatenate([d.recurrent_kernel[g].T for g in order]), theirs.weight_hh_l0.grad.numpy())
+    close(np.concatenate([d.bias[g] for g in order]), theirs.bias_ih_l0.grad.numpy())
+    if name == "GRU":
+        close(d.recurrent_bias, theirs.bias_hh_l0.grad.numpy()[2 * H :])
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if name != "Foreign-function"])
+def test_the_initial_carry_is_zero_with_the_shape_and_dtype_of_the_cell(name):
+    cell = build(name, seed=0, dtype=jnp.bfloat16)
+    carry = cell.initialize_carry((*BATCH, D))
+    leaves = jax.tree.leaves(carry)
+    assert len(leaves) == (2 if "LSTM" in name else 1)
+    assert all(leaf.shape == (*BATCH, H) and leaf.dtype == jnp.bfloat16 and not leaf.any() for leaf in leaves)
+    assert cell.dtype == jnp.bfloat16
+    assert cell.num_feature_axes == 1
+
+
+@every_own_cell
+def test_carry_init_draws_each_array_from_rngs(name):
+    one = build(name, seed=0, dtype=jnp.float32)
+    draw = functools.partial(one.initialize_carry, (50, D), carry_init=jax.nn.initializers.normal(2.0))
+    leaves = jax.tree.leaves(draw(rngs=nnx.Rngs(carry=0)))
+    assert all(1.5 < leaf.std() < 2.5 for leaf in leaves)
+    assert len({float(leaf[0, 0]) for leaf in leaves}) == len(leaves)
+    with pytest.raises(ValueError, match=r"rngs is None; allowed: an nnx.Rngs"):
+        draw()
+
+
+@every_own_cell
+def test_flax_runs_our_cells(name):
+    one, two = (build(name, seed, jnp.float32) for seed in (0, 1))
+    xs, lengths = noise(jax.ShapeDtypeStruct((2, T, D), jnp.float32), seed=0), jnp.array([T, 4])
+
+    def run(module: Any, one: Any, two: Any) -> Any:
+        carry, _ = module.RNN(one, return_carry=True)(xs, seq_lengths=lengths)
+        return carry, module.RNN(one)(xs), module.Bidirectional(module.RNN(one), module.RNN(two))(xs)
+
+    close(*(jit(functools.partial(run, module))(one, two) for module in (nnx, recurrax)), "float32")
+
+
+@pytest.mark.parametrize("cell", cells.ALL)
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "3"])
+def test_sizes_that_are_no_positive_int_are_refused(cell, size):
+    for sizes in ((size, H), (D, size)):
+        with pytest.raises(ValueError, match=rf"got \w+_features={size!r}; allowed: an int >= 1"):
+            cell(*sizes, rngs=nnx.Rngs(0))
+
+
+def test_a_step_refuses_inputs_of_another_size_or_dtype():
+    cell = build("GRU", seed=0, dtype=jnp.float32)
+    carry = cell.initialize_carry((D,))
+    with pytest.raises(ValueError, match=r"shape \(5,\); GRU allows a last axis of in_features=3"):
+        cell(carry, jnp.zeros(5))
+    with pytest.raises(TypeError, match="dtype int32; GRU has parameters of float32"):
+        cell(carry, jnp.zeros(D, jnp.int32))
+
+
+def test_names_that_users_see():
+    assert recurrax.LSTM is cells.LSTM and recurrax.GRU is cells.GRU
+    assert recurrax.RNN is not cells.RNN  # the layer, and one step of Elman's network

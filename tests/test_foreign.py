@@ -1,0 +1,155 @@
+"""Foreign: any step (carry, x) -> (carry, y) as a cell."""
+
+from typing import Any
+
+import flax.linen
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from reference import BATCH, D, H, T, build, cast, jit, noise
+from tolerances import close
+
+from recurrax import RNN, Foreign, Structure, cells, unroll
+
+
+@pytest.fixture(scope="module")
+def xs():
+    return noise(jax.ShapeDtypeStruct((T, *BATCH, D), jnp.float32), seed=0)
+
+
+def running_mean(carry: Any, x: jax.Array) -> Any:
+    count, total = carry
+    count, total = count + 1, total + x
+    return (count, total), total / count
+
+
+def test_a_plain_function_with_a_carry_of_any_structure(xs):
+    start = (jnp.zeros((*BATCH, 1)), jnp.zeros((*BATCH, D)))
+    _, ys = unroll(Foreign(running_mean), xs, start)
+    np.testing.assert_allclose(ys, np.cumsum(xs, 0) / np.arange(1, T + 1).reshape(-1, 1, 1, 1), rtol=1e-5)
+    with_shape = Foreign(running_mean, initialize_carry=lambda shape: jax.tree.map(jnp.zeros_like, start))
+    close(unroll(with_shape, xs)[1], ys, "float32")
+
+
+def test_a_function_with_parameters_gets_gradients(xs):
+    cell = build("RNN", seed=0, dtype=jnp.float32)
+
+    def step(params: Any, h: jax.Array, x: jax.Array) -> Any:
+        W, U, b = params
+        h = jnp.tanh(x @ W + h @ U + b)
+        return h, h
+
+    theirs = Foreign(step, params=(cell.kernel[0], cell.recurrent_kernel[0], cell.bias[0]))
+    h0 = cell.initialize_carry((*BATCH, D))
+
+    @jit
+    def both(cell: Any, theirs: Any) -> Any:
+        return [jax.grad(lambda cell: jnp.sum(unroll(cell, xs, h0)[1] ** 2))(one) for one in (cell, theirs)]
+
+    expected, actual = both(cell, theirs)
+    close(actual.params, (expected.kernel[0], expected.recurrent_kernel[0], expected.bias[0]), "float32")
+
+
+@pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell, nnx.SimpleCell])
+def test_flax_nnx_cells_run_as_in_flax(kind, xs):
+    theirs = kind(D, H, rngs=nnx.Rngs(0))
+    ours = Foreign(theirs)
+    assert (ours.structure, ours.hidden_features, ours.dtype) == (Structure.GENERAL, H, jnp.float32)
+    batch_major = jnp.moveaxis(xs, 0, 2)
+    close(jit(lambda cell: RNN(cell)(batch_major))(theirs), nnx.RNN(theirs)(batch_major), "float32")
+    gradient = jax.eval_shape(jax.grad(lambda cell: jnp.sum(unroll(cell, xs)[1])), ours)
+    assert jax.tree.structure(gradient) == jax.tree.structure(ours)
+
+
+@pytest.mark.parametrize("kind", [flax.linen.LSTMCell, flax.linen.GRUCell, flax.linen.MGUCell, flax.linen.SimpleCell])
+def test_flax_linen_cells_run_as_in_flax(kind, xs):
+    module = kind(features=H)
+    batch_major = jnp.moveaxis(xs, 0, 2)
+    rnn = flax.linen.RNN(module)
+    variables = jit(rnn.init)(jax.random.key(0), batch_major)
+    (params,) = variables["params"].values()
+    ours = Foreign.linen(module, {"params": params})
+    assert (ours.hidden_features, ours.num_feature_axes) == (H, 1)
+    actual = jit(lambda cell: RNN(cell)(batch_major))(ours)
+    close(actual, jit(rnn.apply)(variables, batch_major), "float32")
+
+
+def test_convolutional_cells_keep_their_feature_axes():
+    module, images = flax.linen.ConvLSTMCell(2, (3,)), jnp.ones((4, T, 8, D))
+    carry = module.initialize_carry(jax.random.key(0), (4, 8, D))
+    ours = Foreign.linen(module, module.init(jax.random.key(0), carry, images[:, 0]))
+    lengths = jnp.array([0, 1, 3, T])
+    (c, h), ys = jit(lambda cell: RNN(cell, return_carry=True)(images, seq_lengths=lengths))(ours)
+    assert c.shape == h.shape == (4, 8, 2) and ys.shape == (4, T, 8, 2)
+    np.testing.assert_array_equal(h[1:], ys[jnp.arange(1, 4), lengths[1:] - 1])
+    assert not h[0].any() and not ys[1, 1:].any()
+
+
+def test_equinox_cells_run_as_in_equinox(xs):
+    equinox = pytest.importorskip("equinox", reason="Equinox is not installed")
+    gru = equinox.nn.GRUCell(D, H, key=jax.random.key(0))
+    cell = Foreign(lambda params, h, x: 2 * (params(x, h),), params=gru)  # one sequence: vmap makes the batch
+    one = xs[:, 0, 0]
+    carry, ys = unroll(cell, one, jnp.zeros(H))
+    h = jnp.zeros(H)
+    for x, y in zip(one, ys, strict=True):
+        h = gru(x, h)
+        close(y, h, "float32")
+    close(carry, h, "float32")
+    gradient = jax.grad(lambda cell: jnp.sum(unroll(cell, one, jnp.zeros(H))[1]))(cell)
+    assert all(leaf.any() for leaf in jax.tree.leaves(gradient.params))
+
+
+def test_haiku_cells_run_as_in_haiku(xs):
+    haiku = pytest.importorskip("haiku", reason="Haiku is not installed")
+    module = haiku.without_apply_rng(haiku.transform(lambda h, x: haiku.VanillaRNN(H)(x, h)))
+    params = module.init(jax.random.key(0), jnp.zeros((*BATCH, H)), xs[0])
+
+    def step(params: Any, h: jax.Array, x: jax.Array) -> Any:
+        y, h = module.apply(params, h, x)
+        return h, y
+
+    _, ys = unroll(Foreign(step, params=params), xs, jnp.zeros((*BATCH, H)))
+    w, v = params["vanilla_rnn/linear"], params["vanilla_rnn/linear_1"]
+    h = jnp.zeros((*BATCH, H))
+    for x, y in zip(xs, ys, strict=True):
+        h = jax.nn.relu(x @ w["w"] + w["b"] + h @ v["w"] + v["b"])
+        close(y, h, "float32")
+
+
+def test_flax_cells_cast_to_bfloat16_run_in_it(xs):
+    variables = flax.linen.GRUCell(features=H).init(jax.random.key(0), jnp.zeros(H), jnp.zeros(D))
+    for cell in (
+        Foreign(nnx.LSTMCell(D, H, rngs=nnx.Rngs(0))),
+        Foreign.linen(flax.linen.GRUCell(features=H), variables),
+    ):
+        out = jax.eval_shape(unroll, cast(cell, jnp.bfloat16), xs.astype(jnp.bfloat16))
+        assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_a_second_wrapper_of_the_same_linen_module_compiles_nothing(xs):
+    module = flax.linen.SimpleCell(features=H)
+    run = jit(lambda cell: unroll(cell, xs)[1])
+    for seed in (0, 1):
+        run(Foreign.linen(module, module.init(jax.random.key(seed), jnp.zeros(H), jnp.zeros(D))))
+    assert run._cache_size() == 1
+
+
+def test_errors_say_what_to_do(xs):
+    with pytest.raises(TypeError, match=r"step=3; allowed: a callable \(carry, x\) -> \(carry, y\)"):
+        Foreign(3)
+    with pytest.raises(
+        ValueError, match=r"does not know its initial carry; allowed: .* Pass Foreign\(step, initialize_c"
+    ):
+        unroll(Foreign(running_mean), xs)
+    with pytest.raises(TypeError, match=r"the carry has structure .*Foreign allows .*initialize_carry"):
+        unroll(Foreign(nnx.LSTMCell(D, H, rngs=nnx.Rngs(0))), xs, jnp.zeros((*BATCH, H)))
+    assert Foreign(running_mean).dtype is None
+
+
+def test_a_cell_of_the_package_may_be_foreign_too(xs):
+    cell = build("LSTM", seed=0, dtype=jnp.float32)
+    assert isinstance(cell, cells.LSTM)
+    close(unroll(Foreign(cell), xs), unroll(cell, xs), "float32")
