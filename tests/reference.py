@@ -109,7 +109,8 @@ def noise(tree: Any, seed: int, around: float = 0.0, scale: float = 1.0) -> Any:
         change = scale * rng.normal(size=leaf.shape)
         return jnp.asarray(around * np.asarray(leaf, np.float64) + change if around else change, leaf.dtype)
 
-    return jax.tree.map(draw, tree)
+    with jax.ensure_compile_time_eval():  # constants, inside jit too
+        return jax.tree.map(draw, tree)
 
 
 @functools.cache
@@ -119,7 +120,8 @@ def constructor(name: str) -> Any:
 
 def build(name: str, seed: int, dtype: Any = jnp.float64) -> Cell:
     """The cell, with all of its parameters moved away from their start: no bias is zero."""
-    return noise(cast(constructor(name)(jax.random.key(seed)), dtype), seed, around=1, scale=0.4)
+    with jax.ensure_compile_time_eval():
+        return noise(cast(constructor(name)(jax.random.key(seed)), dtype), seed, around=1, scale=0.4)
 
 
 class Case(NamedTuple):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from reference import BATCH, D, H, T, build, cast, dot, jit, noise, pick
+from reference import BATCH, D, H, T, build, dot, jit, noise, pick
 from tolerances import close
 
-from recurrax import RNN, Bidirectional, Scan, Stack
+from recurrax import LSTM, RNN, Bidirectional, Scan, Stack
 
 LENGTHS = np.array([[0, 1], [4, T]])
 MASK = np.array([[[0, 1, 1, 0, 0, 1], [1] * T], [[0] * T, [1, 1, 0, 1, 1, 1]]], bool)
@@ -40,7 +40,7 @@ def step(cell: Any, carry: Any, x: jax.Array) -> Any:
 
 
 def alone(mask: np.ndarray, resets: np.ndarray, reverse: bool = False) -> Any:
-    """Every segment of every sequence on its own, from its first or last step that exists; outputs stand at their steps."""
+    """Every segment of every sequence on its own; outputs stand at the steps they belong to."""
     carry, ys = jax.tree.map(np.array, start()), np.zeros((*BATCH, T, H), np.float32)
     for b in np.ndindex(BATCH):
         segments: list[list[int]] = [[]]
@@ -147,21 +147,19 @@ def test_lengths_of_any_integer_type_known_or_constant_under_jit(kind):
 
 
 def test_time_major_and_the_arguments_of_the_call():
-    layer = RNN(cell(), time_major=True, return_carry=True, reverse=True, keep_order=True)
-    time_major = jnp.moveaxis(xs(), 2, 0)
-    flags = {"mask": MASK, "resets": RESETS}
-    first = {name: np.moveaxis(flag, -1, 0) for name, flag in flags.items()}
+    options = {"time_major": True, "return_carry": True, "reverse": True, "keep_order": True}
+    first = {"mask": np.moveaxis(MASK, -1, 0), "resets": np.moveaxis(RESETS, -1, 0)}
 
     @jit
     def run(carry: Any) -> Any:
-        return layer(time_major, initial_carry=carry, **first)
+        x = jnp.moveaxis(xs(), 2, 0)
+        outs = (
+            RNN(cell(), **options)(x, initial_carry=carry, **first),
+            RNN(cell())(x, initial_carry=carry, **first, **options),
+        )
+        return [(carry, jnp.moveaxis(ys, 0, 2)) for carry, ys in outs]
 
-    carry, ys = run(start())
-    expected = alone(MASK, RESETS, reverse=True)
-    close((carry, jnp.moveaxis(ys, 0, 2)), expected, "float32")
-    plain = RNN(cell())
-    options = {"time_major": True, "return_carry": True, "reverse": True, "keep_order": True}
-    close(jit(lambda carry: plain(time_major, initial_carry=carry, **first, **options))(start()), expected, "float32")
+    close(run(start()), [alone(MASK, RESETS, reverse=True)] * 2, "float32")
 
 
 def test_a_sequence_without_batch_axes():
@@ -238,6 +236,4 @@ def test_initial_carries_reach_both_directions_and_all_layers():
 
 @functools.cache
 def build_wide() -> Any:
-    from recurrax import LSTM
-
-    return cast(jit(lambda: LSTM(2 * H, H, rngs=nnx.Rngs(5)))(), jnp.float32)
+    return jit(lambda: LSTM(2 * H, H, rngs=nnx.Rngs(5)))()

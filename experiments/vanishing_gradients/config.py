@@ -23,13 +23,13 @@ class Config:
     """Sequence lengths T of the adding problem."""
     adding_variant: str = "arjovsky2016"
     """Published definition of the adding problem."""
-    adding_steps: int = 600
+    adding_steps: int = 500
     """Updates at most on adding, for every cell; a cell stops when all its seeds have solved the task."""
     copy_delay: int = 10
     """Delay of copy memory: blanks between the symbols and their recall."""
     copy_variant: str = "arjovsky2016"
     """Published definition of copy memory."""
-    copy_steps: int = 600
+    copy_steps: int = 300
     """Updates on copy, for every cell."""
     learning_rate: float = 2e-2
     """Adam's learning rate, the same for every cell and task."""

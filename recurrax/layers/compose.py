@@ -101,6 +101,7 @@ class Stack(nnx.Module):
 
     Raises:
         ValueError: no layers, layers that differ in time_major, or a rate outside [0, 1).
+        TypeError: an entry is no layer.
 
     Source: dropout between layers only: Zaremba, Sutskever & Vinyals (2014).
     """
@@ -115,6 +116,11 @@ class Stack(nnx.Module):
     ):
         if not layers:
             raise ValueError("Stack got no layers; allowed: one or more. Give e.g. [RNN(LSTM(2, 32, rngs=rngs))].")
+        for layer in layers:
+            if not isinstance(layer, RNN | Bidirectional):
+                raise TypeError(
+                    f"Stack got {type(layer).__name__}; allowed: RNN or Bidirectional layers. Wrap the cell, RNN(cell)."
+                )
         if len({layer.time_major for layer in layers}) > 1:
             raise ValueError(
                 "some layers of the Stack are time-major and some are not; allowed: all alike. Build them alike."
@@ -148,7 +154,8 @@ class Stack(nnx.Module):
         count = len(self.layers)
         if initial_carry is not None and len(initial_carry) != count:
             raise ValueError(
-                f"initial_carry has {len(initial_carry)} entries; allowed: one for each of the {count} layers."
+                f"initial_carry has {len(initial_carry)} entries; allowed: one for each of the {count} layers. "
+                "Give None for a layer that starts from its own."
             )
         keys = [None] * count if dropout_key is None else list(jax.random.split(dropout_key, count))
         carries, ys = [], inputs

@@ -25,6 +25,7 @@ class SequenceModel(nnx.Module):
         rngs: source of keys (``rngs.params``).
 
     Raises:
+        TypeError: ``layer`` is no layer.
         ValueError: ``read`` is not known, a size or rate is out of range, or the layer does not tell its sizes.
     """
 
@@ -41,6 +42,10 @@ class SequenceModel(nnx.Module):
         if read not in READS:
             raise ValueError(
                 f"read={read!r}; allowed: {', '.join(map(repr, READS))}. 'every' gives an output for each step."
+            )
+        if not isinstance(layer, RNN | Bidirectional | Stack):
+            raise TypeError(
+                f"SequenceModel got {type(layer).__name__}; allowed: RNN, Bidirectional or Stack. Wrap it, RNN(cell)."
             )
         features = layer.out_features
         if features is None:

@@ -150,7 +150,8 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
         )
     if jnp.shape(seq_lengths) != tuple(batch):
         raise ValueError(
-            f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}."
+            f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}. "
+            "Reshape it to that shape."
         )
     if not isinstance(seq_lengths, Tracer):  # under jit the values are not known yet
         values = np.asarray(seq_lengths)  # not jnp: a constant inside jit is known and must stay so

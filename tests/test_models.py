@@ -1,0 +1,201 @@
+"""Stacks and whole models: dropout, residual sums, what is read out, ensembles, bfloat16."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from reference import D, H, T, cast, jit, noise, pick
+from tolerances import close
+
+from recurrax import GRU, LSTM, RNN, Bidirectional, Foreign, SequenceModel, Stack
+
+B, TOKENS, OUT = 3, 7, 5
+LENGTHS = np.array([0, 2, T])
+KEY = jax.random.key(0)
+
+
+def wide(index: int = 0) -> LSTM:
+    return LSTM(H, H, rngs=nnx.Rngs(index))
+
+
+@functools.cache
+def layers() -> tuple[RNN, RNN]:
+    return jit(lambda: (RNN(wide(0)), RNN(wide(1))))()
+
+
+@functools.cache
+def xs() -> jax.Array:
+    return noise(jax.ShapeDtypeStruct((B, T, H), jnp.float32), seed=0)
+
+
+def test_a_stack_is_its_layers_one_after_the_other():
+    one, two = layers()
+
+    @jit
+    def run(stack: Stack, *by_hand: RNN) -> Any:
+        first_carry, ys = by_hand[0](xs(), seq_lengths=LENGTHS, return_carry=True)
+        second_carry, zs = by_hand[1](ys, seq_lengths=LENGTHS, return_carry=True)
+        return stack(xs(), seq_lengths=LENGTHS, return_carry=True), ((first_carry, second_carry), zs)
+
+    close(*run(Stack([one, two]), one, two), "float32")
+
+
+@pytest.mark.parametrize(("given", "time_major"), [("lengths", False), ("lengths", True), ("mask", True)])
+def test_residual_sums_where_shapes_agree_and_only_over_steps_that_exist(given, time_major):
+    exists = np.arange(T) < LENGTHS[:, None]
+    x = jnp.where(exists[..., None], xs(), jnp.nan)
+    flip = functools.partial(jnp.moveaxis, source=0, destination=1) if time_major else lambda a: a
+    flags = {"seq_lengths": LENGTHS} if given == "lengths" else {"mask": flip(exists)}
+
+    @jit
+    def run(one: RNN, two: RNN, x: jax.Array) -> Any:
+        one, two = (RNN(layer.cell, time_major=time_major) for layer in (one, two))
+        both = Bidirectional(RNN(one.cell, time_major=time_major), RNN(two.cell, time_major=time_major))
+        stack = Stack([one, both, RNN(GRU(2 * H, H, rngs=nnx.Rngs(2)), time_major=time_major)], residual=True)
+        clean = jnp.where(flip(exists)[..., None], x, 0)
+        hs = one(clean, **flags) + clean
+        hs = stack.layers[2](both(hs, **flags), **flags)  # other shapes, no sums
+        return stack(x, **flags), hs
+
+    actual, expected = run(*layers(), flip(x))
+    close(actual, expected, "float32")
+    np.testing.assert_array_equal(np.asarray(flip(actual))[~exists], 0)
+    gradient = jit(jax.grad(lambda x: jnp.sum(run.__wrapped__(*layers(), x)[0] ** 2)))(flip(x))
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(np.asarray(flip(gradient))[~exists], 0)
+
+
+def test_dropout_acts_with_a_key_alone_and_between_layers_alone():
+    stack = Stack(list(layers()), dropout=0.5)
+    without = Stack(list(layers()))
+    single = Stack([layers()[0]], dropout=0.5)
+    run = jit(lambda stack, key: stack(xs(), dropout_key=key))
+    np.testing.assert_array_equal(run(stack, None), run(without, None))
+    np.testing.assert_array_equal(run(single, KEY), run(single, None))  # nothing above the last layer
+    np.testing.assert_array_equal(run(without, KEY), run(without, None))
+    one, again, other = run(stack, KEY), run(stack, KEY), run(stack, jax.random.key(1))
+    np.testing.assert_array_equal(one, again)
+    assert not np.allclose(one, other) and not np.allclose(one, run(stack, None))
+
+
+def test_dropout_keeps_the_mean_of_what_it_drops():
+    """A second layer that hands its input through shows what the first one's outputs become."""
+    through = Foreign(lambda h, x: (h, x), initialize_carry=lambda shape: jnp.zeros(shape))
+    stack = Stack([layers()[0], RNN(through)], dropout=0.25)
+    ones = Stack([RNN(through), RNN(through)], dropout=0.25)
+    dropped = np.asarray(ones(jnp.ones((50, 4, 50)), dropout_key=KEY))
+    np.testing.assert_allclose(np.unique(dropped), [0, 4 / 3], rtol=1e-6)
+    np.testing.assert_allclose(dropped.mean(), 1, atol=0.02)
+    kept = np.asarray(stack(xs(), dropout_key=KEY))
+    full = np.asarray(stack(xs()))
+    np.testing.assert_allclose(kept[kept != 0], full[kept != 0] * 4 / 3, rtol=1e-5)
+
+
+def model(key: jax.Array, read: str = "every", **options: Any) -> SequenceModel:
+    rngs = nnx.Rngs(key)
+    stack = Stack([RNN(LSTM(D, H, rngs=rngs)), RNN(GRU(H, H, rngs=rngs))], dropout=0.5, residual=True)
+    return SequenceModel(stack, OUT, read=read, rngs=rngs, **options)
+
+
+@functools.cache
+def built(read: str = "every", **options: Any) -> SequenceModel:
+    return jit(lambda: model(KEY, read, **options))()
+
+
+@functools.cache
+def tokens() -> np.ndarray:
+    return np.random.default_rng(0).integers(TOKENS, size=(B, T))
+
+
+@functools.cache
+def run(lengths: bool = True) -> Any:
+    return jit(lambda model, inputs, key: model(inputs, seq_lengths=LENGTHS if lengths else None, dropout_key=key))
+
+
+def test_a_model_is_embedding_layers_and_head():
+    one = built(vocabulary=TOKENS, dropout=0.5)
+    outputs = run()(one, tokens(), None)
+
+    @jit
+    def by_hand(one: SequenceModel) -> jax.Array:
+        hs = one.layer(one.embed.embedding[...][tokens()], seq_lengths=LENGTHS)
+        return hs @ one.head.kernel[...] + one.head.bias[...]
+
+    assert outputs.shape == (B, T, OUT)
+    close(outputs, by_hand(one), "float32")
+
+
+def test_the_last_output_is_that_of_the_last_step_that_exists():
+    last, every = built("last"), built("every")
+    x = xs()[..., :D]
+    everything, read = run()(every, x, None), run()(last, x, None)
+    assert read.shape == (B, OUT)
+    close(read[1:], everything[np.arange(1, B), LENGTHS[1:] - 1], "float32")
+    close(read[0], last.head.bias[...], "float32")  # no step, nothing to read
+    close(run(lengths=False)(last, x, None), run(lengths=False)(every, x, None)[:, -1], "float32")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_lengths_of_a_model_inside_jit_are_taken_from_0_to_T(dtype):
+    """Out of range under jit they act as 0 and T; an unsigned 0 minus 1 is no length either."""
+    apply = jit(lambda model, lengths: model(xs()[..., :D], seq_lengths=lengths))
+    beyond = np.array([0, 2, T + 5] if dtype == np.uint8 else [-3, 2, T + 5], dtype)
+    np.testing.assert_array_equal(apply(built("last"), beyond), apply(built("last"), LENGTHS))
+
+
+def test_padding_reaches_neither_outputs_nor_gradients_of_a_model():
+    exists = np.arange(T) < LENGTHS[:, None]
+
+    @jit
+    def gradient(model: SequenceModel, x: jax.Array) -> Any:
+        return jax.value_and_grad(lambda m, x: jnp.sum(m(x, seq_lengths=LENGTHS) ** 2), argnums=(0, 1))(model, x)
+
+    x = xs()[..., :D]
+    clean = gradient(built("last"), x)
+    poisoned = gradient(built("last"), jnp.where(exists[..., None], x, jnp.nan))
+    jax.tree.map(np.testing.assert_array_equal, poisoned, clean)
+    np.testing.assert_array_equal(np.asarray(clean[1][1])[~exists], 0)
+
+
+def test_dropout_of_a_model_acts_with_a_key_alone():
+    one = built(dropout=0.5)
+    x = xs()[..., :D]
+    np.testing.assert_array_equal(run()(one, x, None), run()(built(), x, None))
+    np.testing.assert_array_equal(run()(one, x, KEY), run()(one, x, KEY))
+    assert not np.allclose(run()(one, x, KEY), run()(one, x, jax.random.key(1)))
+
+
+def test_resets_reach_the_layers():
+    resets = np.zeros((B, T), bool)
+    resets[:, 3] = True
+    x = xs()[..., :D]
+    apply = jit(lambda model, x, resets=None: model(x, resets=resets))
+    close(apply(built(), x, resets)[:, 3:], apply(built(), x[:, 3:]), "float32")
+
+
+def test_bfloat16_from_end_to_end():
+    one = cast(built("last", vocabulary=TOKENS), jnp.bfloat16)
+    outputs = run()(one, tokens(), None)
+    assert outputs.dtype == jnp.bfloat16
+    close(outputs, run()(built("last", vocabulary=TOKENS), tokens(), None), "bfloat16")
+    gradient = jax.eval_shape(jax.grad(lambda m: jnp.sum(m(tokens(), dropout_key=KEY))), one)
+    assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_an_ensemble_of_models_is_each_of_them_alone():
+    keys = jax.random.split(KEY, 2)
+    ensemble = jit(jax.vmap(functools.partial(model, vocabulary=TOKENS)))(keys)
+    assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(ensemble))
+
+    def loss(model: SequenceModel, key: jax.Array) -> jax.Array:
+        return jnp.sum(model(tokens(), seq_lengths=LENGTHS, dropout_key=key) ** 2)
+
+    together = jit(jax.vmap(jax.value_and_grad(loss)))(ensemble, keys)
+    alone = jit(jax.value_and_grad(loss))
+    for index in range(2):
+        close(pick(together, index), alone(pick(ensemble, index), keys[index]), "float32")
+    assert together[0][0] != together[0][1]
