@@ -17,7 +17,7 @@ class Config:
     """Shapes (B, T, D, H): batch, steps, inputs, units."""
     cells: tuple[str, ...] = CELLS
     """Cells to time, of RNN, GRU and LSTM."""
-    rounds: int = 15
+    rounds: int = 7
     """Timed calls of each implementation, one of each in turn."""
     out: Path = RESULTS
     """Folder of the record and the table."""
@@ -28,7 +28,7 @@ class Config:
         if unknown or not self.cells:
             raise ValueError(f"cells={self.cells}; allowed: one or more of {', '.join(CELLS)}. Try --cells LSTM.")
         if self.rounds < 1:
-            raise ValueError(f"rounds={self.rounds}; allowed: an int >= 1. Try --rounds 15.")
+            raise ValueError(f"rounds={self.rounds}; allowed: an int >= 1. Try --rounds 7.")
         if not self.shapes or min(min(shape) for shape in self.shapes) < 1:
             raise ValueError(f"shapes={self.shapes}; allowed: B T D H, all >= 1. Try --shapes 32 100 2 128.")
 
