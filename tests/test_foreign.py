@@ -54,11 +54,11 @@ def test_a_function_with_parameters_gets_gradients(xs):
 
 @pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell, nnx.SimpleCell])
 def test_flax_nnx_cells_run_as_in_flax(kind, xs):
-    theirs = kind(D, H, rngs=nnx.Rngs(0))
+    theirs = jit(lambda: kind(D, H, rngs=nnx.Rngs(0)))()
     ours = Foreign(theirs)
     assert (ours.structure, ours.hidden_features, ours.dtype) == (Structure.GENERAL, H, jnp.float32)
     batch_major = jnp.moveaxis(xs, 0, 2)
-    close(jit(lambda cell: RNN(cell)(batch_major))(theirs), nnx.RNN(theirs)(batch_major), "float32")
+    close(*jit(lambda cell: (RNN(cell)(batch_major), nnx.RNN(cell)(batch_major)))(theirs), "float32")
     gradient = jax.eval_shape(jax.grad(lambda cell: jnp.sum(unroll(cell, xs)[1])), ours)
     assert jax.tree.structure(gradient) == jax.tree.structure(ours)
 
@@ -78,8 +78,9 @@ def test_flax_linen_cells_run_as_in_flax(kind, xs):
 
 def test_convolutional_cells_keep_their_feature_axes():
     module, images = flax.linen.ConvLSTMCell(2, (3,)), jnp.ones((4, T, 8, D))
-    carry = module.initialize_carry(jax.random.key(0), (4, 8, D))
-    ours = Foreign.linen(module, module.init(jax.random.key(0), carry, images[:, 0]))
+    carry = jnp.zeros((2, 4, 8, 2))
+    variables = jax.eval_shape(module.init, jax.random.key(0), tuple(carry), images[:, 0])
+    ours = Foreign.linen(module, noise(variables, seed=1))
     lengths = jnp.array([0, 1, 3, T])
     (c, h), ys = jit(lambda cell: RNN(cell, return_carry=True)(images, seq_lengths=lengths))(ours)
     assert c.shape == h.shape == (4, 8, 2) and ys.shape == (4, T, 8, 2)
@@ -92,26 +93,26 @@ def test_equinox_cells_run_as_in_equinox(xs):
     gru = equinox.nn.GRUCell(D, H, key=jax.random.key(0))
     cell = Foreign(lambda params, h, x: 2 * (params(x, h),), params=gru)  # one sequence: vmap makes the batch
     one = xs[:, 0, 0]
-    carry, ys = unroll(cell, one, jnp.zeros(H))
-    h = jnp.zeros(H)
+    carry, ys = jit(unroll)(cell, one, jnp.zeros(H))
+    h, step = jnp.zeros(H), jit(lambda x, h: gru(x, h))
     for x, y in zip(one, ys, strict=True):
-        h = gru(x, h)
+        h = step(x, h)
         close(y, h, "float32")
     close(carry, h, "float32")
-    gradient = jax.grad(lambda cell: jnp.sum(unroll(cell, one, jnp.zeros(H))[1]))(cell)
+    gradient = jit(jax.grad(lambda cell: jnp.sum(unroll(cell, one, jnp.zeros(H))[1])))(cell)
     assert all(leaf.any() for leaf in jax.tree.leaves(gradient.params))
 
 
 def test_haiku_cells_run_as_in_haiku(xs):
     haiku = pytest.importorskip("haiku", reason="Haiku is not installed")
     module = haiku.without_apply_rng(haiku.transform(lambda h, x: haiku.VanillaRNN(H)(x, h)))
-    params = module.init(jax.random.key(0), jnp.zeros((*BATCH, H)), xs[0])
+    params = noise(jax.eval_shape(module.init, jax.random.key(0), jnp.zeros((*BATCH, H)), xs[0]), seed=1)
 
     def step(params: Any, h: jax.Array, x: jax.Array) -> Any:
         y, h = module.apply(params, h, x)
         return h, y
 
-    _, ys = unroll(Foreign(step, params=params), xs, jnp.zeros((*BATCH, H)))
+    _, ys = jit(unroll)(Foreign(step, params=params), xs, jnp.zeros((*BATCH, H)))
     w, v = params["vanilla_rnn/linear"], params["vanilla_rnn/linear_1"]
     h = jnp.zeros((*BATCH, H))
     for x, y in zip(xs, ys, strict=True):
@@ -120,20 +121,17 @@ def test_haiku_cells_run_as_in_haiku(xs):
 
 
 def test_flax_cells_cast_to_bfloat16_run_in_it(xs):
-    variables = flax.linen.GRUCell(features=H).init(jax.random.key(0), jnp.zeros(H), jnp.zeros(D))
-    for cell in (
-        Foreign(nnx.LSTMCell(D, H, rngs=nnx.Rngs(0))),
-        Foreign.linen(flax.linen.GRUCell(features=H), variables),
-    ):
+    for cell in (build("Foreign-nnx-LSTM", 0, jnp.float32), build("Foreign-linen-GRU", 0, jnp.float32)):
         out = jax.eval_shape(unroll, cast(cell, jnp.bfloat16), xs.astype(jnp.bfloat16))
         assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {jnp.dtype(jnp.bfloat16)}
 
 
 def test_a_second_wrapper_of_the_same_linen_module_compiles_nothing(xs):
     module = flax.linen.SimpleCell(features=H)
+    variables = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(H), jnp.zeros(D))
     run = jit(lambda cell: unroll(cell, xs)[1])
     for seed in (0, 1):
-        run(Foreign.linen(module, module.init(jax.random.key(seed), jnp.zeros(H), jnp.zeros(D))))
+        run(Foreign.linen(module, noise(variables, seed)))
     assert run._cache_size() == 1
 
 
@@ -145,7 +143,7 @@ def test_errors_say_what_to_do(xs):
     ):
         unroll(Foreign(running_mean), xs)
     with pytest.raises(TypeError, match=r"the carry has structure .*Foreign allows .*initialize_carry"):
-        unroll(Foreign(nnx.LSTMCell(D, H, rngs=nnx.Rngs(0))), xs, jnp.zeros((*BATCH, H)))
+        unroll(build("Foreign-nnx-LSTM", 0, jnp.float32), xs, jnp.zeros((*BATCH, H)))
     assert Foreign(running_mean).dtype is None
 
 
