@@ -26,7 +26,7 @@ class SequenceModel(nnx.Module):
 
     Raises:
         TypeError: ``layer`` is no layer.
-        ValueError: ``read`` is not known, a size or rate is out of range, or the layer does not tell its sizes.
+        ValueError: ``read`` is not known, a rate is out of range, or the layer does not tell its sizes.
     """
 
     def __init__(
@@ -60,7 +60,13 @@ class SequenceModel(nnx.Module):
         self.layer, self.read, self.dropout = layer, read, check_dropout(dropout)
         embed = None
         if vocabulary is not None:
-            embed = nnx.Embed(vocabulary, first_cell(layer).in_features, rngs=rngs)
+            in_features = first_cell(layer).in_features
+            if in_features is None:
+                raise ValueError(
+                    f"vocabulary={vocabulary} needs the cell's in_features, which a Foreign cell does not tell; "
+                    "allowed: a recurrax cell. Embed the tokens before the layer and leave vocabulary out."
+                )
+            embed = nnx.Embed(vocabulary, in_features, rngs=rngs)
             embed.dtype = None  # that of the parameter, also once the model is cast
         self.embed = embed
         self.head = nnx.Linear(features, out_features, rngs=rngs)
