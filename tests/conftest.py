@@ -18,10 +18,6 @@ SETTINGS = {
 }
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
-# Programs run once or twice here, to compile them is nearly all of the cost. JAX 0.11 and later know no such flag.
-if os.environ["JAX_PLATFORMS"] == "cpu" and tuple(map(int, version("jax").split(".")[:2])) < (0, 11):
-    QUICK = "xla_backend_optimization_level=0", "xla_cpu_use_fusion_emitters=false", "xla_cpu_parallel_codegen_split_count=1"
-    os.environ.setdefault("XLA_FLAGS", " ".join(f"--{flag}" for flag in QUICK))
 
 
 @pytest.fixture

@@ -18,9 +18,21 @@ from recurrax.initializers import Chrono
 
 T, BATCH, D, H = 6, (2, 2), 3, 4
 
-# Programs run a few times here, to compile them is the cost.
-OPTIONS_OF_XLA: Any = {"xla_backend_optimization_level": 0}
-jit = functools.partial(jax.jit, compiler_options=OPTIONS_OF_XLA)
+
+def quick() -> dict[str, Any] | None:
+    """Options with which XLA compiles 3 times faster: programs run a few times here, to compile them is the cost."""
+    if jax.default_backend() != "cpu":
+        return None
+    plain = {"xla_backend_optimization_level": 0}
+    options = plain | {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
+    try:
+        jax.jit(jnp.negative, compiler_options=options)(0.0)
+    except jax.errors.JaxRuntimeError:  # gone since jax 0.12
+        return plain | {"xla_disable_hlo_passes": "fusion"}
+    return options
+
+
+jit = functools.partial(jax.jit, compiler_options=quick())
 
 
 def linear(a: jax.Array) -> jax.Array:
