@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "vanishing_gradients"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Gradient flow and learning of RNN, GRU and LSTM; the defaults take a few minutes on two CPU cores."""
+    """Gradient flow and learning of RNN, GRU and LSTM; the defaults take a minute or two on two CPU cores."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Training seeds, all in one compiled program; each of them is reported."""
