@@ -1,6 +1,6 @@
 """Do gradients vanish in a plain RNN and not in a GRU or LSTM, and does that decide what they learn?
 
-    python -m experiments.vanishing_gradients              # 2 CPU cores, a few minutes
+    python -m experiments.vanishing_gradients              # 2 CPU cores, a minute or two
     python -m experiments.vanishing_gradients --help
 
 Four measurements: (a) the gradient against lag at initialisation, with controls whose slope is known in closed form;
