@@ -91,7 +91,13 @@ def origin(entry: dict[str, Any]) -> str:
 def write(path: Path, text: str) -> None:
     """Writes a file at once or not at all: a crash in between leaves the old one."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(text)
+        try:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
+        except OSError:
+            os.unlink(file.name)
+            raise
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
 

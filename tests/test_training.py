@@ -1,7 +1,6 @@
 """Training: ensembles equal runs alone, the criterion stops them, divergence is reported, bad settings are refused."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +12,12 @@ from flax import nnx
 import recurrax as rx
 from recurrax import training
 from recurrax.tasks import make_task
-from recurrax.training import Plan
+from recurrax.training import Output, Plan, Recipe
 from recurrax.training.fit import HELD_OUT_KEY
 from recurrax.training.run import batch
 
 TASK = make_task("adding", 8)
-SMALL = Plan(steps=6, batch_size=4, chunk=3, held_out=16, seeds=(3, 5))
+SMALL = Plan(steps=6, batch_size=4, chunk=3, held_out=16, seeds=(3, 5), devices=1)
 
 
 def build(key):
@@ -33,9 +32,10 @@ def history():
 
 def test_ensemble_equals_each_seed_alone(history):
     """Same data, same initial values; only the order of floating-point sums may differ."""
-    step = jax.jit(functools.partial(training.step, TASK, training.adam(1e-2), SMALL.batch_size))
+    recipe = Recipe(build, TASK, training.adam(1e-2), SMALL.batch_size)
+    step = jax.jit(recipe.step)
     for index, seed in enumerate(SMALL.seeds):
-        run = training.start(build, training.adam(1e-2), jnp.asarray(seed))
+        run = recipe.start(seed)
         losses = []
         for _ in range(SMALL.steps):
             run, loss = step(run)
@@ -46,15 +46,15 @@ def test_ensemble_equals_each_seed_alone(history):
 
 
 def test_seeds_differ_in_weights_and_data(history):
-    first = training.start(build, training.adam(1e-2), jnp.asarray(0))
-    second = training.start(build, training.adam(1e-2), jnp.asarray(1))
+    recipe = Recipe(build, TASK, training.adam(1e-2))
+    first, second = recipe.start(0), recipe.start(1)
     assert not np.allclose(first.model.layer.cell.kernel[...], second.model.layer.cell.kernel[...])
     draws = [batch(TASK, jax.random.fold_in(run.key, 0), 4).inputs for run in (first, second)]
     assert not np.allclose(*draws)
 
 
 def test_every_update_sees_fresh_data():
-    run = training.start(build, training.adam(1e-2), jnp.asarray(0))
+    run = Recipe(build, TASK, training.adam(1e-2)).start(0)
     first, second = (batch(TASK, jax.random.fold_in(run.key, step), 4).inputs for step in (0, 1))
     assert not np.allclose(first, second)
 
@@ -79,7 +79,7 @@ def test_chunking_does_not_change_the_run(history):
 def test_held_out_loss_is_of_the_same_examples(history):
     held_out = batch(TASK, jax.random.key(HELD_OUT_KEY), SMALL.held_out)
     model = jax.tree.map(lambda leaf: leaf[1], history.run.model)
-    loss, accuracy = training.evaluate(model, TASK, held_out)
+    loss, accuracy = Recipe(build, TASK, training.adam(1e-2)).evaluate(model, held_out)
     np.testing.assert_allclose(history.loss[1, -1], loss, rtol=1e-5)
     np.testing.assert_allclose(history.accuracy[1, -1], accuracy, rtol=1e-5)
 
@@ -109,7 +109,7 @@ def test_stops_when_every_seed_has_met_the_criterion():
 
 def test_a_short_memory_is_learnt():
     """A GRU solves adding over 8 steps; chance is 1/6."""
-    plan = Plan(steps=600, batch_size=16, chunk=100, held_out=128, seeds=(0,))
+    plan = Plan(steps=600, batch_size=16, chunk=100, held_out=128, seeds=(0,), devices=1)
     history = training.fit(build, TASK, training.adam(2e-2), plan)
     assert history.loss[0, -1] < TASK.chance_level() / 4
 
@@ -146,7 +146,8 @@ def test_a_diverged_run_is_reported_and_the_others_go_on():
 
 def test_on_chunk_sees_every_evaluation():
     seen = []
-    training.fit(build, TASK, training.adam(1e-2), SMALL, on_chunk=lambda history: seen.append(history.steps.tolist()))
+    output = Output(on_chunk=lambda history: seen.append(history.steps.tolist()))
+    training.fit(build, TASK, training.adam(1e-2), SMALL, output)
     assert seen == [[0, 3], [0, 3, 6]]
 
 

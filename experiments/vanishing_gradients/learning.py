@@ -20,7 +20,7 @@ from recurrax.layers import RNN as Layer
 from recurrax.layers import SequenceModel
 from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task, make_task
-from recurrax.training import History, Plan, adam, fit
+from recurrax.training import History, Output, Plan, adam, fit
 from recurrax.training.run import batch
 
 CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
@@ -47,7 +47,7 @@ def train(config: Config, name: str, task: Task, steps: int, cell: str) -> Histo
         return SequenceModel(layer, task.out_features, rngs=rngs)
 
     plan = Plan(steps=steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)
-    return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, title=f"{name} {cell}")
+    return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, Output(title=f"{name} {cell}"))
 
 
 def outcome(history: History, task: Task) -> dict[str, Any]:

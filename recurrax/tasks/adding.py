@@ -34,7 +34,7 @@ Sources:
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import jax.numpy as jnp
 from jax import Array
@@ -173,7 +173,7 @@ class Adding(Task):
             counted -= 0.1 + 0.9 / (self.length // 2 - 1)
         return self._rules.scale**2 * counted * (1 - self._rules.lowest) ** 2 / 12
 
-    def success(self, loss: Array | float, accuracy: Array | float) -> Array | bool:
+    def success(self, loss: Any, accuracy: Any) -> Any:
         """Whether held-out means meet `criterion`; elementwise on arrays.
 
         hochreiter1997: all within 0.04, the paper's stop rule for its last 2,000 training sequences; the

@@ -13,7 +13,7 @@ so each is a `variant` named after its source. T: time, D: input features, O: ou
 
 import abc
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,7 +81,7 @@ class Task(abc.ABC):
         """Expected loss, in closed form, of the best predictor that knows the step but has read no input."""
 
     @abc.abstractmethod
-    def success(self, loss: Array | float, accuracy: Array | float) -> Array | bool:
+    def success(self, loss: Any, accuracy: Any) -> Any:
         """Whether held-out means of `loss` and `accuracy` count as solved; elementwise on arrays."""
 
     @abc.abstractmethod

@@ -1,11 +1,13 @@
-"""Training: many seeds of one model in one compiled program, with data made on the device."""
+"""Training: many runs of one model in one compiled program, on any number of devices, that survives what kills it."""
 
-from recurrax.training.fit import History as History
-from recurrax.training.fit import Plan as Plan
+from recurrax.training.checkpoint import CheckpointError as CheckpointError
 from recurrax.training.fit import fit as fit
+from recurrax.training.history import History as History
+from recurrax.training.mesh import connect as connect
+from recurrax.training.mesh import make_mesh as make_mesh
+from recurrax.training.plan import Output as Output
+from recurrax.training.plan import Plan as Plan
+from recurrax.training.preemption import Preempted as Preempted
+from recurrax.training.run import Recipe as Recipe
 from recurrax.training.run import Run as Run
 from recurrax.training.run import adam as adam
-from recurrax.training.run import chunk as chunk
-from recurrax.training.run import evaluate as evaluate
-from recurrax.training.run import start as start
-from recurrax.training.run import step as step

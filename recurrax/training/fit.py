@@ -1,183 +1,147 @@
-"""Training of many seeds at once, in chunks; whatever is not a pure function happens between two chunks."""
+"""The loop on the host: chunks of updates; between them evaluation, metrics, checkpoints and the decision to stop."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from recurrax.tasks import Task
+from recurrax.training.ensemble import Ensemble, State, check_sweep, grid, make_ensemble
+from recurrax.training.history import History, begin
+from recurrax.training.plan import Output, Plan
+from recurrax.training.preemption import Preempted, noticed
 from recurrax.training.progress import progress
-from recurrax.training.run import Model, Run, batch, chunk, evaluate, start
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How long and on what to train.
-
-    Args:
-        steps: updates at most, for each seed.
-        batch_size: examples of an update, all fresh.
-        chunk: updates between two evaluations; steps to criterion are known to this precision.
-        held_out: examples of an evaluation, the same ones every time and for every seed.
-        seeds: one run each; all of them are reported.
-        stop_when_solved: end when every run has met the criterion or diverged.
-
-    Raises:
-        ValueError: no seeds, the same seed twice, or a number below 1.
-    """
-
-    steps: int = 2000
-    batch_size: int = 32
-    chunk: int = 50
-    held_out: int = 512
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    stop_when_solved: bool = True
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "chunk", "held_out"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"Plan got {name}={value!r}; allowed: an int >= 1. Try {name}=100.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(
-                f"Plan got seeds={self.seeds!r}; allowed: one or more, all different. Try seeds=(0, 1, 2)."
-            )
-
-
-@dataclasses.dataclass
-class History:
-    """What a `fit` saw, as NumPy arrays, and where its runs ended.
-
-    Attributes:
-        seeds: ``[S]``.
-        run: the final `Run` of all seeds, every leaf with a leading axis S.
-        train_loss: loss of every update, ``[S, steps]``.
-        steps: updates done at each evaluation, ``[E]``; the first is 0.
-        loss: held-out loss, ``[S, E]``.
-        accuracy: held-out accuracy, ``[S, E]``.
-        solved_at: updates to the first evaluation that met the criterion, ``[S]``; -1 where none did (censored).
-        diverged_at: first update with a loss that is not finite, ``[S]``; -1 where all were.
-        seconds: wall time of all chunks and evaluations.
-        compile_seconds: wall time before them.
-    """
-
-    seeds: np.ndarray
-    run: Run
-    train_loss: np.ndarray
-    steps: np.ndarray
-    loss: np.ndarray
-    accuracy: np.ndarray
-    solved_at: np.ndarray
-    diverged_at: np.ndarray
-    seconds: float
-    compile_seconds: float
-
+from recurrax.training.run import Model, Recipe
+from recurrax.training.store import open_store
 
 HELD_OUT_KEY = 2**31 - 1  # seed of the held-out examples; no training stream starts from it
+TEST_KEY = 2**31 - 2  # likewise; used once, after the last update
 
 
 def fit(
-    build: Callable[[jax.Array], Model],
+    build: Callable[..., Model],
     task: Task,
-    optimizer: optax.GradientTransformation,
+    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation],
     plan: Plan = Plan(),
-    *,
-    title: str = "",
-    on_chunk: Callable[[History], None] | None = None,
+    output: Output = Output(),
 ) -> History:
-    """Trains one model for each seed, all in one compiled program, until all meet the criterion or the budget ends.
+    """Trains a model for every seed and swept setting, in one compiled program, until all meet the criterion.
 
     Args:
-        build: ``key -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
+        build: ``(key, **settings) -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
         task: makes the examples, on the device, and judges the outputs.
-        optimizer: any Optax transformation, e.g. `adam(1e-3)`.
+        optimizer: any Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
         plan: see `Plan`.
-        title: stands before the progress bar (which is quiet when stderr is not a terminal).
-        on_chunk: called after every evaluation with the history so far, e.g. to write it to disk.
+        output: see `Output`. Given the folder of a run that was stopped, by a crash or SIGTERM too, it goes on and ends
+            bit for bit where it would have ended.
 
     Returns:
-        `History`. A run whose loss is not finite is reported with a warning that names its seed and step; it counts as
-        unsolved and the others go on.
+        `History`. A run whose loss is not finite is reported with a warning that names it; it counts as unsolved and
+        the others go on. The model with the lowest held-out loss is kept for each run and tested once, at the end, on
+        examples that chose nothing.
+
+    Raises:
+        ValueError: a swept name that nothing takes, or a value that cannot be used.
+        CheckpointError: the folder holds another run, a checkpoint is damaged, or one cannot be written.
+        Preempted: SIGTERM came; the state is saved. It is a `SystemExit` with status 143.
 
     Warns:
-        RuntimeWarning: a run diverged.
+        RuntimeWarning: a run diverged, or the sizes leave a device idle.
     """
     began = time.perf_counter()
-    held_out = batch(task, jax.random.key(HELD_OUT_KEY), plan.held_out)
-    # Not jitted: each initialiser compiles once for all models of its shape, in place of anew for every fit.
-    runs = jax.vmap(functools.partial(start, build, optimizer))(jnp.asarray(plan.seeds))
-    judge = jax.jit(jax.vmap(lambda model: evaluate(model, task, held_out))).lower(runs.model).compile()
-
-    @functools.cache
-    def train(steps: int) -> Callable[..., tuple[Run, jax.Array]]:
-        ensemble = jax.vmap(functools.partial(chunk, task, optimizer, plan.batch_size, steps))
-        return jax.jit(ensemble).lower(runs).compile()
-
-    train(min(plan.chunk, plan.steps))
-    loss, accuracy = judge(runs.model)
-    history = _begin(plan, runs, loss, accuracy, time.perf_counter() - began)
-    began, done = time.perf_counter(), 0
-    with progress(title, plan.steps) as show:
-        while done < plan.steps:
-            size = min(plan.chunk, plan.steps - done)
-            runs, losses = train(size)(runs)
-            done += size
-            _extend(history, task, runs, losses, *judge(runs.model))
-            history.seconds = time.perf_counter() - began
-            loss, solved = np.nanmedian(history.loss[:, -1]), np.sum(history.solved_at >= 0)
-            show(done, f"loss {loss:.4f}, {solved}/{len(plan.seeds)} solved")
-            if on_chunk is not None:
-                on_chunk(history)
-            if plan.stop_when_solved and np.all((history.solved_at >= 0) | (history.diverged_at >= 0)):
-                break
+    recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision)
+    check_sweep(recipe, plan.sweep)
+    seeds, settings = grid(plan.seeds, plan.sweep)
+    devices = None if plan.devices is None else jax.devices()[: plan.devices]
+    ensemble = make_ensemble(recipe, len(seeds), devices)
+    state = ensemble.start(seeds, settings)
+    history = begin(seeds, settings, state)
+    with open_store(output, plan, task, str(type(state.run.model).__name__)) as store, noticed() as asked:
+        store.restore(history)
+        programs = Programs(ensemble, plan, history)
+        if not len(history.steps):
+            programs.evaluate(history, task, np.zeros((len(seeds), 0), np.float32), made=np.zeros(len(seeds), bool))
+        done = int(history.steps[-1])
+        if not finished(history, plan):
+            programs.train(programs.size(done))
+        history.compile_seconds += time.perf_counter() - began
+        with progress(output.title, plan.steps, done) as show:
+            while not finished(history, plan):
+                programs.advance(history, task)
+                store.record(history, last=finished(history, plan))
+                done = int(history.steps[-1])
+                show(done, summary(history))
+                if output.on_chunk is not None:
+                    output.on_chunk(history)
+                if asked(done) and not finished(history, plan):
+                    store.record(history, last=True)
+                    raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {advice(output)}")
+        programs.test(history)
+        if store.metrics is not None:
+            store.metrics.close(history)
     return history
 
 
-def _begin(plan: Plan, runs: Run, loss: Any, accuracy: Any, compile_seconds: float) -> History:
-    """The history before the first update, with the evaluation of the untrained models."""
-    never = np.full(len(plan.seeds), -1)
-    return History(
-        seeds=np.asarray(plan.seeds),
-        run=runs,
-        train_loss=np.zeros((len(plan.seeds), 0)),
-        steps=np.zeros(1, int),
-        loss=np.asarray(loss)[:, None],
-        accuracy=np.asarray(accuracy)[:, None],
-        solved_at=never,
-        diverged_at=never.copy(),
-        seconds=0.0,
-        compile_seconds=compile_seconds,
-    )
+class Programs:
+    """The compiled programs of one fit, and what they do to its history."""
+
+    def __init__(self, ensemble: Ensemble, plan: Plan, history: History):
+        self.ensemble, self.plan = ensemble, plan
+        self.held_out = ensemble.held_out(jax.random.key(HELD_OUT_KEY), plan.held_out)
+        self.judge = ensemble.judge.lower(history.state, self.held_out).compile()
+        self._run, self._all = history.run, np.ones(len(history), bool)
+
+    def size(self, done: int) -> int:
+        """Updates of the next chunk; chunks end at multiples of their size, also after a budget was raised."""
+        return min(self.plan.chunk - done % self.plan.chunk, self.plan.steps - done)
+
+    @functools.cache  # noqa: B019 - lives as long as its fit
+    def train(self, steps: int) -> Callable[..., Any]:
+        """The program of a chunk."""
+        return self.ensemble.train(steps).lower(self._run, self._all).compile()
+
+    def advance(self, history: History, task: Task) -> None:
+        """One chunk and its evaluation."""
+        began = time.perf_counter()
+        active = history.active if self.plan.freeze_solved else self._all
+        run, losses = self.train(self.size(int(history.steps[-1])))(history.run, active)
+        history.state = State(run, history.state.best)
+        self.evaluate(history, task, np.asarray(losses), active)
+        history.seconds += time.perf_counter() - began
+
+    def evaluate(self, history: History, task: Task, losses: np.ndarray, made: np.ndarray) -> None:
+        """Adds the losses of a chunk, which the runs in ``made`` went through, and an evaluation to the history."""
+        loss, accuracy, best = self.judge(history.state, self.held_out)
+        history.state = State(history.run, best)
+        history.extend(task, losses, np.asarray(loss), np.asarray(accuracy), made)
+
+    def test(self, history: History) -> None:
+        """Tests the best model of each run on examples that chose nothing."""
+        examples = self.ensemble.held_out(jax.random.key(TEST_KEY), self.plan.held_out)
+        best = State(history.run._replace(model=history.best_model), history.state.best)
+        loss, accuracy, _ = self.judge(best, examples)
+        history.test_loss, history.test_accuracy = np.asarray(loss), np.asarray(accuracy)
 
 
-def _extend(history: History, task: Task, runs: Run, losses: Any, loss: Any, accuracy: Any) -> None:
-    """Adds a chunk: its losses ``[S, steps]`` and the evaluation after it, and who solved it or diverged."""
-    loss, accuracy, losses = np.asarray(loss), np.asarray(accuracy), np.asarray(losses)
-    before = history.train_loss.shape[1]
-    done = before + losses.shape[1]
-    history.run = runs
-    history.train_loss = np.concatenate([history.train_loss, losses], axis=1)
-    history.steps = np.append(history.steps, done)
-    history.loss = np.concatenate([history.loss, loss[:, None]], axis=1)
-    history.accuracy = np.concatenate([history.accuracy, accuracy[:, None]], axis=1)
-    healthy = np.isfinite(losses).all(axis=1) & np.isfinite(loss)
-    solved = healthy & np.asarray(task.success(loss, accuracy)) & (history.diverged_at < 0)
-    history.solved_at = np.where((history.solved_at < 0) & solved, done, history.solved_at)
-    for index in np.flatnonzero(~healthy & (history.diverged_at < 0)):
-        bad = np.flatnonzero(~np.isfinite(losses[index]))
-        history.diverged_at[index] = before + bad[0] if bad.size else done
-        warnings.warn(
-            f"seed {history.seeds[index]} diverged: its loss is not finite at update {history.diverged_at[index]}; "
-            "the other seeds go on. A lower learning rate or clip_norm may help.",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+def finished(history: History, plan: Plan) -> bool:
+    """Whether the budget is used up or no run is left that could still solve the task."""
+    return bool(history.steps[-1] >= plan.steps or (plan.stop_when_solved and not history.active.any()))
+
+
+def summary(history: History) -> str:
+    """The loss and the score in a few words."""
+    loss = np.nanmedian(history.loss[:, -1]) if np.isfinite(history.loss[:, -1]).any() else np.nan
+    return f"loss {loss:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved"
+
+
+def advice(output: Output) -> str:
+    """What a stopped run can hope for."""
+    if output.folder is None:
+        return "it had no folder, so nothing was saved. Give it one, Output(folder=...)."
+    return f"saved in {output.folder}. The same command goes on from there."

@@ -1,10 +1,15 @@
-"""One run as pure functions: `start`, `step`, `chunk`, `evaluate`. `jax.vmap` over runs makes the ensemble."""
+"""One run as pure functions of its state. `jax.vmap` over runs makes the ensemble.
+
+A `Recipe` is what all runs of an ensemble share; a `Run` is what its next step depends on, and nothing else is.
+"""
 
 from __future__ import annotations
 
-import functools
+import dataclasses
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +19,8 @@ import optax
 from recurrax.tasks import Example, Task
 
 Model = Any  # a pytree that maps inputs [B, T, D] to outputs [B, T, O], e.g. a SequenceModel
+Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Run(NamedTuple):
@@ -23,9 +30,80 @@ class Run(NamedTuple):
     optimizer: optax.OptState
     key: jax.Array  # of the data; step t draws from fold_in(key, t)
     step: jax.Array  # updates done
+    settings: dict[str, jax.Array]  # the swept hyperparameters of this run
 
 
-def adam(learning_rate: float, clip_norm: float | None = 1.0) -> optax.GradientTransformation:
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What is trained, on what, and how one update is made.
+
+    Args:
+        build: ``(key, **settings) -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
+        task: makes the examples, on the device, and judges the outputs.
+        optimizer: an Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
+        batch_size: examples of an update, all fresh.
+        precision: "float32", or "bfloat16" for the model's computation; parameters, optimiser and loss stay float32.
+        constrain: applied to every batch of examples; a mesh shards them with it.
+
+    Each function is given the settings that its signature names.
+
+    Raises:
+        ValueError: the precision is not known.
+    """
+
+    build: Callable[..., Model]
+    task: Task
+    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation]
+    batch_size: int = 32
+    precision: str = "float32"
+    constrain: Callable[[Example], Example] = lambda examples: examples
+
+    def __post_init__(self) -> None:
+        check_precision(self.precision)
+
+    def start(self, seed: jax.Array | int, settings: Settings | None = None) -> Run:
+        """A run at step 0: the model and the data stream each get a key of their own from the seed."""
+        settings = dict(settings or {})
+        model_key, data_key = jax.random.split(jax.random.key(seed))
+        model = self.build(model_key, **named_by(self.build, settings))
+        state = self.transformation(settings).init(model)
+        return Run(model, state, data_key, jnp.zeros((), jnp.int32), settings)
+
+    def step(self, run: Run) -> tuple[Run, jax.Array]:
+        """One update on fresh examples; gives the new run and the loss before the update."""
+        examples = self.constrain(batch(self.task, jax.random.fold_in(run.key, run.step), self.batch_size))
+        loss, gradient = jax.value_and_grad(self.loss)(run.model, examples)
+        updates, state = self.transformation(run.settings).update(gradient, run.optimizer, run.model)
+        return run._replace(model=optax.apply_updates(run.model, updates), optimizer=state, step=run.step + 1), loss
+
+    def chunk(self, steps: int, run: Run) -> tuple[Run, jax.Array]:
+        """``steps`` updates in one `jax.lax.scan`; gives the new run and the losses ``[steps]``."""
+        return jax.lax.scan(lambda run, _: self.step(run), run, length=steps)
+
+    def loss(self, model: Model, examples: Example) -> jax.Array:
+        """Mean loss of the model over a batch of examples, a float32 scalar."""
+        return jnp.mean(jax.vmap(self.task.loss)(self.outputs(model, examples), examples))
+
+    def evaluate(self, model: Model, examples: Example) -> tuple[jax.Array, jax.Array]:
+        """Mean loss and mean accuracy over a batch of examples, two float32 scalars."""
+        outputs = self.outputs(model, examples)
+        losses, accuracies = (jax.vmap(f)(outputs, examples) for f in (self.task.loss, self.task.accuracy))
+        return jnp.mean(losses), jnp.mean(accuracies)
+
+    def outputs(self, model: Model, examples: Example) -> jax.Array:
+        """The model's outputs, computed in the recipe's precision: ``[B, T, O]``."""
+        if self.precision == "float32":
+            return model(examples.inputs)
+        return cast(model, self.precision)(cast(examples.inputs, self.precision))
+
+    def transformation(self, settings: Settings) -> optax.GradientTransformation:
+        """The Optax transformation at these settings."""
+        if isinstance(self.optimizer, optax.GradientTransformation):
+            return self.optimizer
+        return self.optimizer(**named_by(self.optimizer, settings))
+
+
+def adam(learning_rate: float = 1e-3, clip_norm: float | None = 1.0) -> optax.GradientTransformation:
     """Adam after clipping by the global norm of the gradient.
 
     Args:
@@ -33,55 +111,50 @@ def adam(learning_rate: float, clip_norm: float | None = 1.0) -> optax.GradientT
         clip_norm: largest norm of the gradient of all parameters together, before Adam; None clips nothing.
 
     Raises:
-        ValueError: a value is not positive and finite.
+        ValueError: a value is not positive and finite (a traced one, in a sweep, was checked before).
 
     Source: Kingma & Ba (2015); clipping: Pascanu, Mikolov & Bengio (2013).
     """
-    for name, value in {"learning_rate": learning_rate, "clip_norm": clip_norm}.items():
-        if value is None and name == "clip_norm":
-            continue
-        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-            raise ValueError(f"{name}={value!r}; allowed: a finite number > 0. Try {name}=1e-3.")
-    clip = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+    check_positive("learning_rate", learning_rate)
+    if clip_norm is not None:
+        check_positive("clip_norm", clip_norm)
+    clip = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]  # type: ignore[arg-type]
     return optax.chain(*clip, optax.adam(learning_rate))
 
 
-def start(build: Callable[[jax.Array], Model], optimizer: optax.GradientTransformation, seed: jax.Array) -> Run:
-    """A run at step 0: the model and the data stream each get a key of their own from the seed."""
-    model_key, data_key = jax.random.split(jax.random.key(seed))
-    model = build(model_key)
-    return Run(model, optimizer.init(model), data_key, jnp.zeros((), jnp.int32))
+def check_positive(name: str, value: Any) -> None:
+    """Raises ValueError unless the value is a finite number above 0; a traced array passes."""
+    if isinstance(value, jax.Array):
+        return
+    if isinstance(value, bool) or not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+        raise ValueError(f"{name}={value!r}; allowed: a finite number > 0. Try {name}=1e-3.")
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
+def check_precision(precision: str) -> None:
+    """Raises ValueError unless the precision is known."""
+    if precision not in PRECISIONS:
+        allowed = ", ".join(PRECISIONS)
+        raise ValueError(f"precision={precision!r}; allowed: {allowed}. bfloat16 computes in half the bytes.")
+
+
+def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    """Those of the settings that the function's signature names."""
+    if isinstance(function, optax.GradientTransformation):
+        return {}
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in settings.items() if name in names}
+
+
+@partial(jax.jit, static_argnums=(0, 2))
 def batch(task: Task, key: jax.Array, size: int) -> Example:
     """``size`` examples: inputs ``[B, T, D]``."""
     return jax.vmap(task.sample)(jax.random.split(key, size))
 
 
-def mean_loss(model: Model, task: Task, examples: Example) -> jax.Array:
-    """Mean loss of the model over a batch of examples, scalar."""
-    return jnp.mean(jax.vmap(task.loss)(model(examples.inputs), examples))
+def cast(tree: Any, dtype: str) -> Any:
+    """The tree with its floating-point leaves in another dtype."""
 
+    def one(leaf: Any) -> Any:
+        return leaf.astype(dtype) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
 
-def step(task: Task, optimizer: optax.GradientTransformation, batch_size: int, run: Run) -> tuple[Run, jax.Array]:
-    """One update on fresh examples; gives the new run and the loss before the update."""
-    examples = batch(task, jax.random.fold_in(run.key, run.step), batch_size)
-    loss, gradient = jax.value_and_grad(mean_loss)(run.model, task, examples)
-    updates, state = optimizer.update(gradient, run.optimizer, run.model)
-    model = optax.apply_updates(run.model, updates)
-    return Run(model, state, run.key, run.step + 1), loss
-
-
-def chunk(
-    task: Task, optimizer: optax.GradientTransformation, batch_size: int, steps: int, run: Run
-) -> tuple[Run, jax.Array]:
-    """``steps`` updates in one `jax.lax.scan`; gives the new run and the losses ``[steps]``."""
-    return jax.lax.scan(lambda run, _: step(task, optimizer, batch_size, run), run, length=steps)
-
-
-def evaluate(model: Model, task: Task, examples: Example) -> tuple[jax.Array, jax.Array]:
-    """Mean loss and mean accuracy over held-out examples, two scalars."""
-    outputs = model(examples.inputs)
-    loss, accuracy = jax.vmap(task.loss)(outputs, examples), jax.vmap(task.accuracy)(outputs, examples)
-    return jnp.mean(loss), jnp.mean(accuracy)
+    return jax.tree.map(one, tree)

@@ -1,0 +1,95 @@
+"""Which device holds what: a mesh with the axes "run" and "batch", and the start of several hosts."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+    """Joins this process to those on the other hosts, before anything else uses jax.
+
+    Without arguments `jax.distributed.initialize` reads the cluster's environment (SLURM, GKE, Cloud TPU, Open MPI).
+
+    Args:
+        coordinator: ``host:port`` of process 0.
+        processes: how many there are.
+        process: which one this is, from 0.
+
+    Raises:
+        ValueError: some but not all arguments are given, or no cluster is found and none is given.
+    """
+    given = [value is not None for value in (coordinator, processes, process)]
+    if any(given) and not all(given):
+        raise ValueError(
+            f"connect got coordinator={coordinator}, processes={processes}, process={process}; allowed: all or none. "
+            "Without any, the cluster's environment is read."
+        )
+    try:
+        jax.distributed.initialize(coordinator, processes, process)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"no cluster found ({error}); allowed: a SLURM, GKE, Cloud TPU or Open MPI job, or all of coordinator, "
+            "processes and process given. On one host leave several hosts out."
+        ) from error
+
+
+def make_mesh(runs: int, batch_size: int, devices: Sequence[Any] | None = None) -> Mesh:
+    """The mesh ``run x batch`` for an ensemble: runs are split first, as they never communicate, then the batch.
+
+    With N devices the axis "run" has gcd(N, runs) of them, and "batch" gcd(N / run, batch_size).
+
+    Args:
+        runs: S.
+        batch_size: B of one update.
+        devices: all of every host by default.
+
+    Raises:
+        ValueError: no device; or, with several hosts, sizes that would leave a device out.
+
+    Warns:
+        RuntimeWarning: sizes leave a device out.
+    """
+    devices = jax.devices() if devices is None else list(devices)
+    if not devices:
+        raise ValueError("make_mesh got no device; allowed: one or more. Leave devices out to use all of them.")
+    over_runs = math.gcd(len(devices), runs)
+    over_batch = math.gcd(len(devices) // over_runs, batch_size)
+    used = over_runs * over_batch
+    if used < len(devices):
+        text = f"{runs} runs of batch size {batch_size} use {used} of {len(devices)} devices"
+        fix = "make the number of runs or the batch size a multiple of the number of devices"
+        if jax.process_count() > 1:
+            raise ValueError(f"{text}, but every host must take part; allowed: sizes that use all. Try to {fix}.")
+        warnings.warn(f"{text}; {fix} to use all.", RuntimeWarning, stacklevel=2)
+    grid = np.array(devices[:used]).reshape(over_runs, over_batch)
+    return Mesh(grid, ("run", "batch"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+
+def over_runs(mesh: Mesh) -> NamedSharding:
+    """Leaves with a leading axis S, split over the devices of "run"."""
+    return NamedSharding(mesh, PartitionSpec("run"))
+
+
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """Leaves that every device holds whole: what the hosts read."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split_batch(mesh: Mesh, tree: Any) -> Any:
+    """The tree with its leading axis B split over the devices of "batch", inside a jitted program."""
+    if mesh.size == 1:
+        return tree
+    sharding = NamedSharding(mesh, PartitionSpec("batch"))
+    return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), tree)
+
+
+def is_main() -> bool:
+    """Whether this process writes what only one may write: records, metrics, settings."""
+    return jax.process_index() == 0

@@ -1,0 +1,78 @@
+"""What a run writes while it goes: a line for each run at each evaluation: JSONL, CSV and, if asked, TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from recurrax.report import write
+from recurrax.training.history import History
+
+
+class Metrics:
+    """The files ``metrics.jsonl`` (appended to after every evaluation) and ``metrics.csv`` (the same, at the end).
+
+    Args:
+        folder: of the run.
+        tensorboard: also write event files, for ``tensorboard --logdir <folder>``.
+
+    Raises:
+        ImportError: TensorBoard is asked for and tensorboardX is not installed.
+    """
+
+    def __init__(self, folder: Path, tensorboard: bool = False):
+        self.folder, self._written, self._events = folder, 0, None
+        if tensorboard:
+            try:
+                from tensorboardX import SummaryWriter  # only where asked for
+            except ImportError as error:
+                raise ImportError(
+                    'TensorBoard needs tensorboardX: python -m pip install "recurrax[tensorboard]". '
+                    "metrics.jsonl is written in any case."
+                ) from error
+            self._events = SummaryWriter(str(folder / "tensorboard"))
+
+    def restart(self, history: History) -> None:
+        """Makes the files those of this history: lines past the checkpoint it came from go away."""
+        write(self.folder / "metrics.jsonl", _lines(history, 0))
+        self._written = len(history.steps)
+
+    def append(self, history: History) -> None:
+        """Adds the evaluations that are not written yet."""
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(_lines(history, self._written))
+        if self._events is not None:
+            for row in history.rows(self._written):
+                for name in ("train_loss", "loss", "accuracy"):
+                    self._events.add_scalar(f"{name}/seed {row['seed']}{_point(row, history)}", row[name], row["step"])
+            self._events.flush()
+        self._written = len(history.steps)
+
+    def close(self, history: History) -> None:
+        """Writes the CSV and ends the event file."""
+        text = io.StringIO()
+        rows = list(history.rows())
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        write(self.folder / "metrics.csv", text.getvalue())
+        if self._events is not None:
+            self._events.close()
+
+
+def _lines(history: History, start: int) -> str:
+    """Rows as JSON; NaN and infinities become null, which every reader knows."""
+    rows = ({k: v if _finite(v) else None for k, v in row.items()} for row in history.rows(start))
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _point(row: dict[str, Any], history: History) -> str:
+    return "".join(f", {name} {row[name]:g}" for name in history.settings)
