@@ -1,40 +1,87 @@
-"""The command line of every experiment: presets, flags from its config, errors in one line."""
+"""The command line of every experiment: presets, flags from its config, several hosts, errors in one line."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from typing import Any
 
 import tyro
 
+HOSTS = "--hosts auto | HOST:PORT,PROCESSES,PROCESS"
+
 
 def run(module: str, presets: dict[str, Any], description: str | None) -> None:
     """Parses the command line, then imports ``module`` (and so jax) and calls its ``prepare`` and ``main``.
 
-    ``--preset NAME`` picks the defaults, every other flag overrides one field of the config. A bad value, found here
-    or by ``prepare(config)``, ends the program with one line on stderr and exit status 2 before anything is compiled.
+    ``--preset NAME`` picks the defaults, every other flag overrides one field of the config. ``--hosts`` joins the
+    processes of several hosts. A bad value, found here or by ``prepare(config)``, ends the program with one line on
+    stderr and exit status 2 before anything is compiled; a checkpoint that cannot be used or written, with status 1;
+    SIGTERM with 143, after the state is saved; Ctrl-C with 130.
     """
     try:
-        preset, arguments = _take_preset(sys.argv[1:], presets)
-        text = f"{description}\nPresets, to be overridden by the flags below: --preset {' | '.join(presets)}."
+        preset, arguments = _take(sys.argv[1:], "--preset")
+        hosts, arguments = _take(arguments, "--hosts")
+        defaults = _preset(presets, preset)
+        text = (
+            f"{description}\nPresets, to be overridden by the flags below: --preset {' | '.join(presets)}.\n"
+            f"Several hosts, the same command on each: {HOSTS}\n(auto reads the cluster's environment)."
+        )
         program = f"python -m {module.removesuffix('.experiment')}"
-        config = tyro.cli(type(preset), prog=program, default=preset, args=arguments, description=text)
+        config = tyro.cli(type(defaults), prog=program, default=defaults, args=arguments, description=text)
+        if hosts is not None:
+            _connect(hosts)
         experiment = importlib.import_module(module)
         prepared = experiment.prepare(config)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    experiment.main(config, prepared)
+    _main(experiment, config, prepared)
 
 
-def _take_preset(arguments: list[str], presets: dict[str, Any]) -> tuple[Any, list[str]]:
-    names = list(presets)
+def _main(experiment: Any, config: Any, prepared: Any) -> None:
+    from recurrax.training import CheckpointError, Preempted
+
+    try:
+        experiment.main(config, prepared)
+    except CheckpointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        raise
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)
+
+
+def _take(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of a flag that no config has, and the other arguments."""
     for index, argument in enumerate(arguments):
-        if argument == "--preset" or argument.startswith("--preset="):
+        if argument == flag or argument.startswith(f"{flag}="):
             inline = argument.partition("=")[2]
-            name = inline or (arguments[index + 1] if index + 1 < len(arguments) else "")
-            if name not in presets:
-                raise ValueError(f"unknown preset {name!r}; allowed: {', '.join(names)}. Try --preset {names[0]}.")
-            return presets[name], arguments[:index] + arguments[index + (1 if inline else 2) :]
-    return presets[names[0]], arguments
+            value = inline or (arguments[index + 1] if index + 1 < len(arguments) else "")
+            return value, arguments[:index] + arguments[index + (1 if inline else 2) :]
+    return None, arguments
+
+
+def _preset(presets: dict[str, Any], name: str | None) -> Any:
+    names = list(presets)
+    if name is None:
+        return presets[names[0]]
+    if name not in presets:
+        raise ValueError(f"unknown preset {name!r}; allowed: {', '.join(names)}. Try --preset {names[0]}.")
+    return presets[name]
+
+
+def _connect(hosts: str) -> None:
+    match = re.fullmatch(r"(?P<coordinator>[^,]+:\d+),(?P<processes>\d+),(?P<process>\d+)", hosts)
+    if hosts != "auto" and match is None:
+        raise ValueError(f"--hosts {hosts!r}; allowed: {HOSTS}. Try --hosts auto on a cluster.")
+    from recurrax.training import connect
+
+    if match is None:
+        connect()
+    else:
+        connect(match["coordinator"], int(match["processes"]), int(match["process"]))

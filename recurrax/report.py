@@ -40,18 +40,32 @@ def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def settings(config: Any) -> dict[str, Any]:
+    """The fields of a dataclass that decide results: not ``out``, nor those with metadata ``{"setting": False}``."""
+    names = (field.name for field in dataclasses.fields(config) if field.metadata.get("setting", field.name != "out"))
+    return {name: _plain(getattr(config, name)) for name in names}
+
+
+def digest(values: dict[str, Any]) -> str:
+    """Eight hex digits that stand for settings."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
 def config_hash(config: Any) -> str:
-    """Eight hex digits that stand for a dataclass of settings; the output folder is no setting."""
-    settings = {name: value for name, value in _plain(config).items() if name != "out"}
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    """Eight hex digits that stand for a dataclass of settings, see `settings`."""
+    return digest(settings(config))
 
 
-def record(name: str, config: Any, results: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """A record: what was run, with what, on what, for how long, and what came out."""
+def record(name: str, config: Any, results: dict[str, Any], seconds: float, *, complete: bool = True) -> dict[str, Any]:
+    """A record: what was run, with what, on what, for how long, and what came out.
+
+    ``complete`` is False for one that is written on the way, before everything has come out.
+    """
     return {
         "name": name,
         "hash": config_hash(config),
-        "config": {key: value for key, value in _plain(config).items() if key != "out"},
+        "complete": complete,
+        "config": settings(config),
         "provenance": provenance(),
         "seconds": round(seconds, 1),
         "results": _plain(results),
@@ -86,6 +100,14 @@ def origin(entry: dict[str, Any]) -> str:
         f"{device['kind']} x {device['count']}, {device['cpus']} CPU cores, {made['float']}, "
         f"Python {versions['python']}, jax {versions['jax']}, flax {versions['flax']}, commit {made['commit']}"
     )
+
+
+def load(folder: Path, config: Any) -> dict[str, Any] | None:
+    """The record of these settings in a folder, complete or not; None if there is none that can be read."""
+    try:
+        return json.loads((folder / f"{config_hash(config)}.json").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def write(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from recurrax.tasks import Example
-from recurrax.training.mesh import everywhere, make_mesh, over_runs, split_batch
+from recurrax.training.mesh import everywhere, make_mesh, over_runs, place, split_batch
 from recurrax.training.run import Model, Recipe, Run, batch, named_by
 
 Sweep = Mapping[str, Sequence[float]]
@@ -25,7 +25,6 @@ class Best(NamedTuple):
 
     model: Model
     loss: jax.Array
-    step: jax.Array  # updates it had seen
 
 
 class State(NamedTuple):
@@ -78,13 +77,8 @@ class Ensemble:
         runs = jax.vmap(self.recipe.start)(
             jnp.asarray(seeds), {k: jnp.asarray(v, jnp.float32) for k, v in settings.items()}
         )
-        never = np.full(len(seeds), -1, np.int32)
-        best = Best(runs.model, jnp.full(len(seeds), jnp.inf), jnp.asarray(never))
-        return self.place(State(runs, best))
-
-    def place(self, state: State) -> State:
-        """The state on the mesh's devices."""
-        return jax.device_put(state, over_runs(self.mesh))
+        best = Best(runs.model, jnp.full(len(seeds), jnp.inf))
+        return place(State(runs, best), over_runs(self.mesh))
 
     @property
     def judge(self) -> Any:
@@ -93,7 +87,7 @@ class Ensemble:
         def one(state: State, examples: Example) -> tuple[jax.Array, jax.Array, Best]:
             loss, accuracy = self.recipe.evaluate(state.run.model, examples)
             better = loss < state.best.loss  # never where it is NaN
-            found = Best(state.run.model, loss, state.run.step)
+            found = Best(state.run.model, loss)
             return loss, accuracy, jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
 
         whole = everywhere(self.mesh)
@@ -113,7 +107,7 @@ class Ensemble:
 
     def held_out(self, key: jax.Array, size: int) -> Example:
         """Examples of an evaluation, whole on every device."""
-        return jax.device_put(batch(self.recipe.task, key, size), everywhere(self.mesh))
+        return place(batch(self.recipe.task, key, size), everywhere(self.mesh))
 
 
 def make_ensemble(recipe: Recipe, runs: int, devices: Sequence[Any] | None) -> Ensemble:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from recurrax.tasks import Task
 from recurrax.training.ensemble import State
+from recurrax.training.mesh import with_keys, without_keys
 from recurrax.training.run import Model, Run
 
 
@@ -64,7 +64,8 @@ class History:
     @property
     def best_at(self) -> np.ndarray:
         """Updates that those models had seen, ``[S]``; -1 where no held-out loss was finite."""
-        return np.asarray(self.state.best.step)
+        losses = np.where(np.isfinite(self.loss), self.loss, np.inf)
+        return np.where(np.isfinite(losses).any(axis=1), self.steps[np.argmin(losses, axis=1)], -1)
 
     @property
     def active(self) -> np.ndarray:
@@ -148,7 +149,7 @@ def pack(history: History) -> dict[str, Any]:
     The leaves of the runs are named by their paths, e.g. ``run.model.layer.cell.kernel``.
     """
     return {
-        "state": {name: _raw(leaf) for name, leaf in named_leaves(history.state).items()},
+        "state": {name: without_keys(leaf) for name, leaf in named_leaves(history.state).items()},
         "history": {name: np.asarray(getattr(history, name)) for name in SAVED},
     }
 
@@ -158,7 +159,7 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
     for name in SAVED:
         value = np.array(saved["history"][name])
         setattr(history, name, float(value) if value.ndim == 0 else value)
-    leaves = [_as(leaf, saved["state"][name]) for name, leaf in named_leaves(history.state).items()]
+    leaves = [with_keys(leaf, saved["state"][name]) for name, leaf in named_leaves(history.state).items()]
     history.state = jax.tree.unflatten(jax.tree.structure(history.state), leaves)
     history.resumed_at = int(history.steps[-1])
 
@@ -172,15 +173,3 @@ def named_leaves(tree: Any) -> dict[str, Any]:
 def _names(path: tuple[Any, ...]) -> list[str]:
     names = [str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry)))) for entry in path]
     return [name for name in names if name not in ("value", "raw_value")]  # how Flax versions name a Param's array
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _raw(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _as(leaf: Any, saved: Any) -> Any:
-    return jax.random.wrap_key_data(saved, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else saved

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 
@@ -88,6 +90,39 @@ def split_batch(mesh: Mesh, tree: Any) -> Any:
         return tree
     sharding = NamedSharding(mesh, PartitionSpec("batch"))
     return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf, sharding), tree)
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """The tree on the devices of the sharding, those of other hosts too; every host gives the same values."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf: Any) -> Any:
+        values = np.asarray(without_keys(leaf))
+        return with_keys(leaf, jax.make_array_from_callback(values.shape, sharding, lambda index: values[index]))
+
+    return jax.tree.map(one, tree)
+
+
+def whole(tree: Any) -> Any:
+    """The tree with all of every leaf on this host, e.g. a trained ensemble to be looked at."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda leaf: multihost_utils.process_allgather(leaf, tiled=True), tree)
+
+
+def without_keys(leaf: Any) -> Any:
+    """The leaf, or its bits where it holds random keys."""
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def with_keys(like: Any, leaf: Any) -> Any:
+    """The leaf, as random keys where ``like`` holds them."""
+    return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def is_main() -> bool:
