@@ -63,7 +63,7 @@ def fit(
     state = ensemble.start(seeds, settings)
     history = begin(seeds, settings, state)
     with open_store(output, plan, task, str(type(state.run.model).__name__)) as store, noticed() as asked:
-        store.restore(history)
+        store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)
         if not len(history.steps):
             programs.evaluate(history, task, np.zeros((len(seeds), 0), np.float32), made=np.zeros(len(seeds), bool))
@@ -83,8 +83,7 @@ def fit(
                     store.record(history, last=True)
                     raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {advice(output)}")
         programs.test(history)
-        if store.metrics is not None:
-            store.metrics.close(history)
+        store.close(history)
     return history
 
 

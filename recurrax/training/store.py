@@ -25,16 +25,26 @@ class Store:
         self.output, self.checkpoints, self.metrics = output, checkpoints, metrics
         self._saved = 0
 
-    def restore(self, history: History) -> None:
-        """Puts the last checkpoint, if there is one, into the history."""
+    def restore(self, history: History, steps: int) -> None:
+        """Puts the last checkpoint, if there is one, into the history of a run that is to have so many updates.
+
+        Raises:
+            CheckpointError: it is damaged, or of another or a longer run.
+        """
         if self.checkpoints is None:
             return
         step = self.checkpoints.latest()
         if step is not None:
             unpack(history, self.checkpoints.load(step, pack(history)))
             self._saved = step
+        if history.steps.size and history.steps[-1] > steps:
+            raise CheckpointError(
+                f"{self.output.folder} holds a run of {history.steps[-1]} updates already, and steps={steps}; allowed: "
+                "at least as many. Raise steps, or use another folder."
+            )
         if self.metrics is not None:
-            self.metrics.restart(history)
+            with self._told("metrics"):
+                self.metrics.restart(history)
 
     def record(self, history: History, *, last: bool) -> None:
         """Writes the metrics, and the checkpoint if it is due; returns when both are safe on disk.
@@ -49,15 +59,27 @@ class Store:
             self._saved = done
         try:
             if self.metrics is not None:
-                self.metrics.append(history)
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write the metrics to {self.output.folder} ({error.strerror}); the checkpoints are whole. Free "
-                "space or mend the folder, then give the same command again."
-            ) from error
+                with self._told("metrics"):
+                    self.metrics.append(history)
         finally:
             if self.checkpoints is not None:
                 self.checkpoints.wait()
+
+    def close(self, history: History) -> None:
+        """Writes what belongs to the end."""
+        if self.metrics is not None:
+            with self._told("metrics"):
+                self.metrics.close(history)
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write the {what} to {self.output.folder} ({error.strerror}); the checkpoints are whole. Free "
+                "space or mend the folder, then give the same command again."
+            ) from error
 
 
 @contextlib.contextmanager

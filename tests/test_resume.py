@@ -1,0 +1,269 @@
+"""A run that is killed, stopped or refused: what is saved is whole, what goes on ends where it would, bit for bit."""
+
+import dataclasses
+import fcntl
+import functools
+import json
+import multiprocessing
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trainee
+
+from recurrax.training import CheckpointError
+from recurrax.training.checkpoint import Checkpoints
+
+HERE = Path(__file__).parent
+SHORT = dataclasses.replace(trainee.PLAN, steps=40)
+
+
+@pytest.fixture(scope="module")
+def spawn():
+    """Starts a life in a process of its own, from a server that has imported everything and started nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainee"])
+
+    def start(folder, plan, log, result, options=None):
+        process = context.Process(target=trainee.life, args=(str(folder), plan, str(log), str(result), options))
+        process.start()
+        return process
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The same run in one go, in this process."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    history = trainee.train(folder, checkpoint_every=500)  # how often it saves changes no number
+    assert history.resumed_at is None
+    return trainee.bits(history), (folder / "metrics.jsonl").read_text()
+
+
+def lines(log):
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "timed out"
+        time.sleep(0.001)
+
+
+def half_written(folder):
+    return any((folder / "checkpoints").glob("*.orbax-checkpoint-tmp"))
+
+
+def test_twenty_kills_at_random_moments_change_no_bit(tmp_path, spawn, uninterrupted):
+    """SIGKILL while it starts, between saves and while a checkpoint is half-written; nothing that was safe is lost."""
+    draw = random.Random(0)
+    folder, log, result = tmp_path / "run", tmp_path / "log", tmp_path / "result.npz"
+    in_saves = 0
+    for moment in 5 * ["start", "chunk", "save", "save"]:
+        process, before = spawn(folder, trainee.PLAN, log, result), len(lines(log))
+        if moment == "start":
+            time.sleep(draw.uniform(0, 2))
+        else:
+            wait_for(lambda before=before: len(lines(log)) > before)
+            time.sleep(draw.uniform(0, 0.2))
+        if moment == "save":
+            wait_for(lambda: half_written(folder))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        in_saves += half_written(folder)
+    assert in_saves >= 5 and lines(log)[-1][1] < trainee.PLAN.steps
+    process = spawn(folder, trainee.PLAN, log, result)
+    process.join()
+    assert process.exitcode == 0
+    assert_equal(result, uninterrupted[0])
+    assert (folder / "metrics.jsonl").read_text() == uninterrupted[1]
+    safe = 0
+    for _, done, _ in lines(log):  # a life goes on from what was safe, or from the chunk that was being reported
+        assert done > safe, f"update {done} was safe on disk and was done again"
+        assert done - trainee.PLAN.chunk in (safe, safe + trainee.PLAN.chunk), "a chunk is missing"
+        safe = done
+
+
+def assert_equal(result, bits):
+    with np.load(result) as arrays:
+        assert set(arrays) == set(bits)
+        for name, expected in bits.items():
+            np.testing.assert_array_equal(arrays[name], expected, err_msg=name)
+
+
+def test_sigterm_saves_and_ends_and_the_same_call_goes_on(tmp_path, spawn, uninterrupted):
+    folder, log, result = tmp_path / "run", tmp_path / "log", tmp_path / "result.npz"
+    process = spawn(folder, trainee.PLAN, log, result, {"checkpoint_every": 10_000})  # so that SIGTERM alone saves
+    wait_for(lambda: len(lines(log)) > 3)
+    process.terminate()
+    process.join()
+    assert process.exitcode == 143 and not result.exists()
+    stopped = lines(log)[-1][1]
+    assert (folder / "checkpoints" / str(stopped)).is_dir()
+    process = spawn(folder, trainee.PLAN, log, result, {"checkpoint_every": 500})
+    process.join()
+    assert process.exitcode == 0
+    assert next(line for line in lines(log) if line[0] is not None)[0] == stopped
+    assert_equal(result, uninterrupted[0])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A short run with two checkpoints, at updates 30 and 40."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, trainee.bits(trainee.train(folder, SHORT))
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    return Path(shutil.copytree(finished[0], tmp_path / "run"))
+
+
+def test_a_finished_run_is_read_back(copy, finished):
+    history = trainee.train(copy, SHORT)
+    assert history.resumed_at == 40
+    for name, value in trainee.bits(history).items():
+        np.testing.assert_array_equal(value, finished[1][name], err_msg=name)
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["30", "40"]
+
+
+def test_a_larger_budget_goes_on_and_a_smaller_one_is_refused(copy, tmp_path):
+    plan = dataclasses.replace(SHORT, steps=55)
+    longer, at_once = trainee.train(copy, plan), trainee.train(tmp_path / "other", plan)
+    assert longer.resumed_at == 40 and longer.steps.tolist() == [0, 10, 20, 30, 40, 50, 55]
+    for name, value in trainee.bits(at_once).items():
+        np.testing.assert_array_equal(trainee.bits(longer)[name], value, err_msg=name)
+    with pytest.raises(CheckpointError, match=r"holds a run of 55 updates already, and steps=40; allowed: at least"):
+        trainee.train(copy, SHORT)
+
+
+@pytest.mark.parametrize(
+    "change, options, words",
+    [
+        ({"batch_size": 8}, {}, "plan.batch_size is 4 there and 8 here"),
+        ({"sweep": {"learning_rate": (1e-3,)}}, {}, r"plan.sweep.learning_rate is \[0.001, 0.01\] there and \[0.001\]"),
+        ({}, {"config": {"cell": "LSTM"}}, "config.cell is nothing there and LSTM here"),
+    ],
+)
+def test_another_config_is_refused(copy, change, options, words):
+    with pytest.raises(CheckpointError, match=f"holds a run with other settings: {words}.*Use another folder"):
+        trainee.train(copy, dataclasses.replace(SHORT, **change), **options)
+
+
+def test_another_tree_is_refused(copy, monkeypatch):
+    monkeypatch.setattr(trainee, "build", functools.partial(trainee.build, units=5))
+    words = (
+        r"at step 40 .* is of another model or optimiser: .*kernel is float32\[4, 4, 1\] there and float32\[4, 5, 1\]"
+    )
+    with pytest.raises(CheckpointError, match=words):
+        trainee.train(copy, SHORT)
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"settings.json is not readable .* Use another folder"):
+        trainee.train(tmp_path, SHORT)
+
+
+def test_every_damaged_file_is_found(copy):
+    """A flipped bit, a cut, a missing file: of each file of the checkpoint, the arrays' own too."""
+    files = [path for path in sorted((copy / "checkpoints" / "40").rglob("*")) if path.is_file()]
+    assert len(files) > 5
+    for path in files:
+        whole, name = path.read_bytes(), re.escape(str(path.relative_to(copy / "checkpoints" / "40")))
+        flipped = bytes([*whole[: len(whole) // 2], whole[len(whole) // 2] ^ 1, *whole[len(whole) // 2 + 1 :]])
+        for content, words in (
+            (flipped, "damaged or cut short"),
+            (whole[:-1], "damaged or cut short"),
+            (None, "missing"),
+        ):
+            path.unlink() if content is None else path.write_bytes(content)
+            checkpoints = Checkpoints(copy)
+            with pytest.raises(CheckpointError, match=rf"step 40 .* cannot be used: {name} is {words}.*from step 30"):
+                checkpoints.load(40, {"state": {}})
+            checkpoints.close()
+            path.write_bytes(whole)
+    with pytest.raises(CheckpointError, match="cannot be used"):
+        (copy / "checksums" / "40.json").write_text("")
+        trainee.train(copy, SHORT)
+
+
+def test_a_damaged_checkpoint_can_be_deleted_to_go_on_from_the_one_before(copy, finished):
+    shutil.rmtree(copy / "checkpoints" / "40")  # as the error says
+    history = trainee.train(copy, SHORT)
+    assert history.resumed_at == 30
+    for name, value in trainee.bits(history).items():
+        np.testing.assert_array_equal(value, finished[1][name], err_msg=name)
+
+
+@pytest.mark.parametrize("state", ["tmp", "committed"])
+def test_a_half_written_checkpoint_is_ignored_and_removed(copy, finished, state):
+    """Half a copy under Orbax's temporary name, or a copy that was committed and has no checksums yet."""
+    if state == "tmp":
+        (copy / "checkpoints" / "40").rename(copy / "checkpoints" / "40.orbax-checkpoint-tmp")
+        next((copy / "checkpoints" / "40.orbax-checkpoint-tmp").rglob("_METADATA")).unlink()
+    (copy / "checksums" / "40.json").unlink()
+    history = trainee.train(copy, SHORT)
+    assert history.resumed_at == 30
+    for name, value in trainee.bits(history).items():
+        np.testing.assert_array_equal(value, finished[1][name], err_msg=name)
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["30", "40"]
+
+
+def test_two_processes_cannot_share_a_folder(copy):
+    with (copy / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(CheckpointError, match=r"another process is training in .*; allowed: one at a time"):
+            trainee.train(copy, SHORT)
+
+
+def test_keep_is_how_many_stay(tmp_path):
+    trainee.train(tmp_path, SHORT, keep=3)
+    for folder in ("checkpoints", "checksums"):
+        assert sorted(path.stem for path in (tmp_path / folder).iterdir()) == ["20", "30", "40"]
+
+
+def test_an_unwritable_folder_is_refused():
+    with pytest.raises(ValueError, match=r"cannot write to the output folder '/proc/nowhere'.*allowed: a folder"):
+        trainee.train(Path("/proc/nowhere"), SHORT)
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=3m tmpfs "$1" || exit 77
+train() { "$2" "$3/trainee.py" "$1/run" "$1/log" "$1/result.npz" "$4"; }
+train "$1" "$2" "$3" 20 || exit 1
+dd if=/dev/zero of="$1/filler" bs=4k 2>/dev/null
+train "$1" "$2" "$3" 40; echo "status $?"
+rm "$1/filler"
+train "$1" "$2" "$3" 40 || exit 2
+cat "$1/log"
+"""
+
+
+def test_a_full_disk_ends_with_a_clear_error_and_loses_nothing(tmp_path):
+    """On a tmpfs of 3 MB, in a mount namespace of its own: full after 20 updates, then with room again."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare, so no small disk to fill")
+    done = subprocess.run([*command, str(tmp_path), sys.executable, str(HERE)], capture_output=True, text=True)
+    if done.returncode == 77 or "unshare" in done.stderr:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
+    assert "status 1" in done.stdout
+    assert re.search(r"cannot write the (checkpoint at step 30|metrics).*No space left on device", done.stderr), (
+        done.stderr
+    )
+    assert "Free space or mend the folder, then give the same command again" in done.stderr
+    log = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert [(resumed, step) for resumed, step, _ in log] == [(None, 10), (None, 20), (20, 30), (20, 40)]
