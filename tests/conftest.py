@@ -15,6 +15,7 @@ SETTINGS = {
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "JAX_PLATFORMS": "cpu",
     "MPLBACKEND": "agg",
+    "JAX_NUM_CPU_DEVICES": "8",  # to test meshes; everything else runs on the first
 }
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)

@@ -79,7 +79,7 @@ def fit(
                 show(done, summary(history))
                 if output.on_chunk is not None:
                     output.on_chunk(history)
-                if asked(done) and not finished(history, plan):
+                if asked(len(history.steps)) and not finished(history, plan):
                     store.record(history, last=True)
                     raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {advice(output)}")
         programs.test(history)

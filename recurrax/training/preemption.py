@@ -24,16 +24,17 @@ class Preempted(SystemExit):
 
 @contextlib.contextmanager
 def noticed() -> Iterator[Callable[[int], bool]]:
-    """Gives ``asked(step)``: whether SIGTERM has come, on any host, and all of them are to stop at this step.
+    """Gives ``asked(count)``: whether SIGTERM has come, on any host, and all of them are to stop now.
 
-    A second SIGTERM ends the process at once. With several hosts JAX's own service has the signal and agrees on the
-    step; it is the cluster's grace period that limits how long a chunk may take.
+    It is to be called after every chunk, with the number of calls so far: several hosts agree on the next number, by
+    JAX's own service, which then has the signal. A second SIGTERM ends a process that is alone at once. The cluster's
+    grace period limits how long a chunk may take.
     """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point
         return
     if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
-        yield lambda step: False
+        yield lambda count: False
         return
     came = False
 
@@ -44,6 +45,6 @@ def noticed() -> Iterator[Callable[[int], bool]]:
 
     before = signal.signal(signal.SIGTERM, handle)
     try:
-        yield lambda step: came
+        yield lambda count: came
     finally:
         signal.signal(signal.SIGTERM, before)
