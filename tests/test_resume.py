@@ -170,7 +170,14 @@ def test_another_tree_is_refused(copy, monkeypatch):
         trainee.train(copy, SHORT)
 
 
-def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+def test_a_foreign_checkpoint_is_refused_and_left_alone(copy):
+    (copy / "settings.json").unlink()
+    with pytest.raises(CheckpointError, match=r"holds what recurrax did not write.*Use another folder"):
+        trainee.train(copy, SHORT)
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["30", "40"]
+
+
+def test_settings_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"settings.json is not readable .* Use another folder"):
         trainee.train(tmp_path, SHORT)

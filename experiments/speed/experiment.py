@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -34,13 +35,19 @@ def main(config: Config, prepared: None = None) -> dict[str, Any]:
     for shape in config.shapes:
         for cell in config.cells:
             rows.append({"cell": cell, "shape": shape, "times": measure(cell, shape, config.rounds)})
-            entry = report.record(NAME, config, {"rows": rows}, time.perf_counter() - began)
+            complete = len(rows) == len(config.shapes) * len(config.cells)
+            entry = report.record(NAME, config, {"rows": rows}, time.perf_counter() - began, complete=complete)
             report.save(config.out, entry)
             print(f"{cell} {shape} done", file=sys.stderr, flush=True)
-    text = table(entry)
-    report.write(config.out / f"{entry['hash']}.md", text)
-    print(text)
+    print(render(entry, config.out))
     return entry
+
+
+def render(record: dict[str, Any], folder: Path) -> str:
+    """Writes the table of a record beside it; gives it."""
+    text = table(record)
+    report.write(folder / f"{record['hash']}.md", text)
+    return text
 
 
 def implementations(cell: str, shape: tuple[int, int, int, int]) -> dict[str, tuple[Callable[..., Any], Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -32,16 +34,22 @@ def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
     """Measures, prints the tables and the findings, and writes record, tables and figure; gives the record."""
     began = time.perf_counter()
     results: dict[str, Any] = {"initial": {}, "controls": {}, "training": {}, "trained": {}, "gates": {}}
+    before = report.load(config.out, config) or {}
+    if not before.get("complete", True):  # interrupted: what it has stays, and its time counts
+        began -= before["seconds"]
+        results.update({kind: before["results"][kind] for kind in ("controls", "initial")})
 
-    def save() -> dict[str, Any]:
-        entry = report.record(NAME, config, results, time.perf_counter() - began)
+    def save(complete: bool = False) -> dict[str, Any]:
+        entry = report.record(NAME, config, results, time.perf_counter() - began, complete=complete)
         report.save(config.out, entry)
         return entry
 
     say(f"(a) gradient flow at initialisation: T = {config.init_length}, {config.init_seeds} seeds")
     for kind, subjects in {"controls": initial.controls(config), "initial": initial.subjects(config)}.items():
         for name, subject in subjects.items():
-            results[kind][name] = initial.measure(subject, config)
+            results[kind].setdefault(name, None)
+            if results[kind][name] is None:
+                results[kind][name] = initial.measure(subject, config)
     save()
     longest = f"adding T={max(config.adding_lengths)}"
     say(f"(b) training: {len(config.seeds)} seeds of each cell in one program, lr {config.learning_rate:g}")
@@ -57,15 +65,21 @@ def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
                 if cell in learning.KEEP and isinstance(task, Adding):
                     results["gates"][cell] = learning.memory_gates(model, task, cell, examples)
             save()
-    entry = save()
-    text = tables.document(entry)
-    report.write(config.out / f"{entry['hash']}.md", text)
-    drawn = figure.draw(entry)
-    drawn.savefig(config.out / f"{entry['hash']}.png", dpi=160)
-    plt.close(drawn)
-    print(text)
+    entry = save(complete=True)
+    print(render(entry, config.out))
+    shutil.rmtree(learning.folder(config), ignore_errors=True)  # all that counts is in the record
     say(f"record, table and figure: {config.out}/{entry['hash']}.{{json,md,png}}")
     return entry
+
+
+def render(record: dict[str, Any], folder: Path) -> str:
+    """Writes the tables and the figure of a record beside it; gives the tables."""
+    text = tables.document(record)
+    report.write(folder / f"{record['hash']}.md", text)
+    drawn = figure.draw(record)
+    drawn.savefig(folder / f"{record['hash']}.png", dpi=160)
+    plt.close(drawn)
+    return text
 
 
 def say(text: str) -> None:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
+from experiments.models import builder
 from experiments.vanishing_gradients.config import Config
 from experiments.vanishing_gradients.initial import profile
-from recurrax import gradflow
-from recurrax.cell import Cell
-from recurrax.cells import GRU, LSTM, RNN
-from recurrax.layers import RNN as Layer
+from recurrax import gradflow, report
 from recurrax.layers import SequenceModel
 from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task, make_task
 from recurrax.training import History, Output, Plan, adam, fit
 from recurrax.training.run import batch
 
-CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
 KEEP = {"GRU": "z", "LSTM": "f"}  # the gate that keeps the state
 AROUND = 8  # steps shown before and after a marked one
 
@@ -39,15 +35,18 @@ def tasks(config: Config) -> dict[str, tuple[Task, int]]:
 
 
 def train(config: Config, name: str, task: Task, steps: int, cell: str) -> History:
-    """All seeds of one cell on one task."""
-
-    def build(key: jax.Array) -> SequenceModel:
-        rngs = nnx.Rngs(key)
-        layer = Layer(CELLS[cell](task.in_features, config.hidden, rngs=rngs))
-        return SequenceModel(layer, task.out_features, rngs=rngs)
-
+    """All seeds of one cell on one task; goes on where an interrupted run stopped."""
     plan = Plan(steps=steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)
-    return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, Output(title=f"{name} {cell}"))
+    output = Output(
+        folder(config) / f"{name} {cell}".replace(" ", "-"), title=f"{name} {cell}", config=report.settings(config)
+    )
+    build = builder(cell, task, config.hidden)
+    return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, output)
+
+
+def folder(config: Config) -> Path:
+    """Where the runs are kept until the record is complete."""
+    return config.out / "runs" / report.config_hash(config)
 
 
 def outcome(history: History, task: Task) -> dict[str, Any]:

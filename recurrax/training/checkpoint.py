@@ -20,11 +20,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from recurrax.report import write
-from recurrax.training.mesh import is_main
+from recurrax.training.mesh import is_main, together
 
 
 class CheckpointError(Exception):
@@ -57,10 +56,14 @@ def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -
                 f"{folder} holds a run with other settings: {'; '.join(different)}. Allowed: the same settings, which "
                 "go on where it stopped. Use another folder, or delete this one to start again."
             )
+    elif (folder / "checkpoints").exists() and any((folder / "checkpoints").iterdir()):
+        raise CheckpointError(
+            f"{folder}/checkpoints holds what recurrax did not write, for there is no settings.json beside it; "
+            "allowed: a folder of recurrax or a new one. Use another folder."
+        )
     elif is_main():
         write(path, json.dumps({"settings": mine, "about": _plain(about)}, indent=1) + "\n")
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("settings")
+    together("settings")
 
 
 def differences(theirs: Any, mine: Any, name: str = "") -> list[str]:
@@ -85,16 +88,18 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2):
         self.checksums, self.keep, self._saving = folder / "checksums", keep, None
         self.checksums.mkdir(parents=True, exist_ok=True)
+        root = folder.absolute() / "checkpoints"
+        if is_main():
+            for path in root.glob("[0-9]*"):
+                if path.name.isdigit() and not self._list(int(path.name)).exists():
+                    shutil.rmtree(path)  # died between the commit and the checksums
+        together("checkpoints")
         policy = ocp.training.preservation_policies.LatestN(keep)
-        root = str((folder / "checkpoints").absolute())
         self._orbax = ocp.training.Checkpointer(
-            root,
+            str(root),
             preservation_policy=policy,  # type: ignore[arg-type]
             cleanup_tmp_directories=True,
         )
-        for info in self._orbax.checkpoints:
-            if not self._list(info.step).exists():  # died between the commit and the checksums
-                self._orbax.delete(info.step)
 
     def latest(self) -> int | None:
         """The step of the last whole checkpoint, None if there is none."""

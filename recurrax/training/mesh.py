@@ -125,6 +125,12 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def together(what: str) -> None:
+    """Waits until every process has come to this point."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
 def is_main() -> bool:
     """Whether this process writes what only one may write: records, metrics, settings."""
     return jax.process_index() == 0

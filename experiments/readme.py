@@ -1,4 +1,4 @@
-"""Puts the numbers of the committed records into README.md: ``python -m experiments.render``."""
+"""The numbers of the committed records in README.md; ``python -m experiments --rebuild`` puts them there."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def rendered(text: str) -> str:
     return text
 
 
-if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(rendered(readme.read_text()))
+def update() -> None:
+    """Puts the current blocks into README.md."""
+    path = ROOT / "README.md"
+    path.write_text(rendered(path.read_text()))
