@@ -45,7 +45,7 @@ def _main(experiment: Any, config: Any, prepared: Any) -> None:
 
     try:
         experiment.main(config, prepared)
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except Preempted as stop:

@@ -1,6 +1,10 @@
 """The experiments from their command lines, small; their tables and figures from committed records."""
 
+import dataclasses
+import importlib
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +15,15 @@ import pytest
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
+from experiments import command
+from experiments.ensembles import experiment as ensembles
 from experiments.speed import experiment as speed
+from experiments.speed.config import Config as SpeedConfig
+from experiments.train import tables as train_tables
 from experiments.vanishing_gradients import figure, tables
 from experiments.vanishing_gradients.config import Config
 from recurrax.report import config_hash
+from recurrax.report import load as load_record
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
@@ -22,21 +31,126 @@ RESULTS = ROOT / "experiments" / "results"
 
 def run(experiment: str, *flags: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", f"experiments.{experiment}", *flags]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
 
 
-def test_vanishing_gradients_small(tmp_path):
-    done = run("vanishing_gradients", "--preset", "smoke", "--cells", "LSTM", "--out", str(tmp_path))
+def here(monkeypatch, experiment: str, *flags: str) -> None:
+    """The same command line in this process."""
+    monkeypatch.setattr(sys, "argv", [f"experiments.{experiment}", *flags])
+    presets = importlib.import_module(f"experiments.{experiment}.config").PRESETS
+    command.run(f"experiments.{experiment}.experiment", presets, "what it is")
+
+
+def test_train_small_and_a_larger_budget(tmp_path, monkeypatch, capsys):
+    """The grid on the command line; a larger budget goes on where the smaller one ended."""
+    flags = ["--preset", "smoke", "--cells", "LSTM", "--sweep.forget-bias", "0", "1", "--out", str(tmp_path)]
+    first = run("train", *flags, "--tensorboard")
+    assert first.returncode == 0, first.stderr
+    (path,) = tmp_path.glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["complete"] and record["provenance"]["command"].startswith(
+        "python -m experiments.train --preset smoke"
+    )
+    entry = record["results"]["runs"]["LSTM H=4"]
+    assert entry["seeds"] == 4 * [0, 1]
+    assert entry["settings"]["learning_rate"] == 4 * [0.01] + 4 * [0.02]
+    assert entry["settings"]["forget_bias"] == 2 * [0, 0, 1, 1]
+    assert first.stdout.strip() == train_tables.document(record).strip() == path.with_suffix(".md").read_text().strip()
+    assert first.stdout.count("| LSTM H=4 |") == 4
+    assert path.with_suffix(".png").stat().st_size > 10_000
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "metrics.jsonl").read_text().count("\n") == 8 * 3
+    here(monkeypatch, "train", *flags, "--steps", "30", "--devices", "1")
+    (other,) = (json.loads(p.read_text()) for p in tmp_path.glob("*.json") if p != path)
+    assert other["results"]["runs"]["LSTM H=4"]["resumed_at"] == 20
+    with pytest.raises(SystemExit) as stopped:
+        here(monkeypatch, "train", *flags, "--devices", "1")
+    assert stopped.value.code == 1
+    assert "holds a run of 30 updates already, and steps=20" in capsys.readouterr().err
+
+
+def test_a_refused_checkpoint_ends_in_one_line(tmp_path):
+    from experiments.train.config import SMOKE
+    from experiments.train.experiment import folder_of
+
+    folder = folder_of(dataclasses.replace(SMOKE, out=tmp_path), "GRU", 4)
+    folder.mkdir(parents=True)
+    (folder / "settings.json").write_text('{"settings": {"plan": {"batch_size": 3}}}')
+    done = run("train", "--preset", "smoke", "--out", str(tmp_path))
+    assert done.returncode == 1
+    assert re.fullmatch(r"error: .*plan.batch_size is 3 there and 4 here.*\n", done.stderr)
+
+
+def test_ensembles_small(tmp_path):
+    done = run("ensembles", "--preset", "smoke", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
+    assert set(record["results"]) == {"2 seeds", "2 learning rates x 1 seeds", "trainer"}
+    assert done.stdout.strip() == ensembles.table(record).strip()
+
+
+def test_all_runs_what_is_missing_and_rebuilds_the_rest(tmp_path, monkeypatch, capsys):
+    """Missing, half-done and up to date; a table that was lost comes back from the record alone."""
+    every = importlib.import_module("experiments.__main__")
+    ran = []
+
+    def fake(command, **_):
+        ran.append(command[2:])
+        return subprocess.CompletedProcess(command, int("experiments.train" in command))
+
+    monkeypatch.setattr(every.subprocess, "run", fake)
+    source = RESULTS / "speed" / f"{config_hash(SpeedConfig())}.json"
+    (tmp_path / "speed").mkdir()
+    (tmp_path / "speed" / source.name).write_text(source.read_text())
+    half = tmp_path / "vanishing_gradients" / f"{config_hash(Config())}.json"
+    half.parent.mkdir()
+    half.write_text('{"complete": false}')
+    assert every.main(every.Config(), tmp_path) == 1
+    said = capsys.readouterr()
+    states = dict(line.split(": ") for line in said.out.splitlines())
+    assert states == {
+        "ensembles": "missing", "speed": "up to date", "train": "missing", "vanishing_gradients": "half-done",
+    }  # fmt: skip
+    assert [command[0] for command in ran] == [
+        f"experiments.{n}" for n in ("ensembles", "train", "vanishing_gradients")
+    ]
+    assert ran[0][1:] == ["--preset", "default", "--out", str(tmp_path / "ensembles")]
+    assert "error: failed: train" in said.err
+    assert (tmp_path / "speed" / source.name).with_suffix(".md").read_text() == source.with_suffix(".md").read_text()
+    ran.clear()
+    every.main(every.Config(list=True), tmp_path)
+    every.main(every.Config(rebuild=True), tmp_path)
+    assert ran == []
+
+
+def test_the_main_experiment_small_interrupted_and_gone_on_with(tmp_path, monkeypatch, capsys):
+    """It writes and prints what its record says; what an interrupted one has measured is not measured again."""
+    from experiments.vanishing_gradients import experiment
+    from experiments.vanishing_gradients.config import SMOKE
+
+    config = dataclasses.replace(SMOKE, cells=("LSTM",), out=tmp_path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(experiment.learning, "trained_profile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        experiment.main(config, experiment.prepare(config))
+    before = load_record(tmp_path, config)
+    assert not before["complete"] and before["results"]["initial"] and not before["results"]["trained"]
+    monkeypatch.setattr(experiment.initial, "measure", lambda *_: pytest.fail("measured again"))
+    capsys.readouterr()
+    experiment.main(config, experiment.prepare(config))
+    record = load_record(tmp_path, config)
     results = record["results"]
+    assert record["complete"] and record["seconds"] > before["seconds"]
+    assert results["initial"] == before["results"]["initial"]
     for name, control in results["controls"].items():
         assert control["slope"] == pytest.approx(control["closed_form"], rel=0.05, abs=1e-3), name
     assert set(results["training"]) == {"adding T=10", "copy delay=2"}
     assert set(results["training"]["adding T=10"]) == set(results["trained"]) == set(results["gates"]) == {"LSTM"}
     assert len(results["training"]["adding T=10"]["LSTM"]["solved_at"]) == 2
-    assert done.stdout.strip() == tables.document(record).strip() == next(tmp_path.glob("*.md")).read_text().strip()
+    written = next(tmp_path.glob("*.md")).read_text().strip()
+    assert capsys.readouterr().out.strip() == tables.document(record).strip() == written
     assert next(tmp_path.glob("*.png")).stat().st_size > 20_000
+    assert not list((tmp_path / "runs").iterdir())  # the runs are in the record; their checkpoints are gone
 
 
 def test_speed_small(tmp_path):
@@ -47,39 +161,74 @@ def test_speed_small(tmp_path):
     assert done.stdout.strip() == speed.table(record).strip()
 
 
+def refused(monkeypatch, capsys, experiment: str, *flags: str) -> str:
+    """What the command line says to bad flags, in this process: it must end with status 2 before anything runs."""
+    module = importlib.import_module(f"experiments.{experiment}.experiment")
+    monkeypatch.setattr(module, "main", lambda *_: pytest.fail("it ran"))
+    with pytest.raises(SystemExit) as stopped:
+        here(monkeypatch, experiment, *flags)
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    return " ".join((said.err + said.out).replace("│", " ").split())  # tyro wraps its messages in a box
+
+
+BAD_FLAGS = {
+    "vanishing_gradients": {
+        "--learning-rate nan": "learning_rate=nan; allowed: a finite number > 0",
+        "--seeds": "seeds",
+        "--batch-size 0": "batch_size=0; allowed: an int >= 1",
+        "--copy-delay 0": "delay=0",
+        "--adding-variant hochreiter97": "hochreiter1997",
+        "--adding-lengths 1": "length=1",
+        "--preset tiny": "unknown preset 'tiny'; allowed: default, smoke, accelerator",
+        "--out /proc/nowhere": "cannot write to the output folder '/proc/nowhere'",
+        "--cells LSTMM": "cells=('LSTMM',); allowed: one or more of RNN, GRU, LSTM",
+        "--hiden 3": "--hidden",
+    },
+    "train": {
+        "--sweep.learning-rate 0": "learning_rate=0.0; allowed: a finite number > 0",
+        "--sweep.forget-bias 1": "allowed: the LSTM alone",
+        "--steps 0": "steps=0; allowed: an int >= 1",
+        "--seeds 1 1": "seeds=(1, 1); allowed: one or more, all different",
+        "--task counting": "invalid choice 'counting'",
+        "--variant x": "variant='x' is unknown; allowed are",
+        "--hidden 0": "hidden=(0,); allowed: one or more ints >= 1",
+        "--precision float16": "invalid choice 'float16'",
+        "--devices 0": "devices=0; allowed: an int >= 1",
+        "--keep 0": "keep=0; allowed: an int >= 1",
+        "--hosts here": "--hosts 'here'; allowed: --hosts auto | HOST:PORT,PROCESSES,PROCESS",
+    },
+    "ensembles": {
+        "--cell X": "cell='X'; allowed: RNN, GRU, LSTM",
+        "--seeds 6": "seeds=6 with 4 learning_rates; allowed: a multiple",
+        "--rounds 0": "rounds=0; allowed: an int >= 1",
+    },
+}
+
+
 @pytest.mark.parametrize(
-    "flags, words",
-    [
-        (["--learning-rate", "nan"], "learning_rate=nan; allowed: a finite number > 0"),
-        (["--seeds"], "seeds"),
-        (["--batch-size", "0"], "batch_size=0; allowed: an int >= 1"),
-        (["--copy-delay", "0"], "delay=0"),
-        (["--adding-variant", "hochreiter97"], "hochreiter1997"),
-        (["--adding-lengths", "1"], "length=1"),
-        (["--preset", "tiny"], "unknown preset 'tiny'; allowed: default, smoke, accelerator"),
-        (["--out", "/proc/nowhere"], "cannot write to the output folder '/proc/nowhere'"),
-        (["--cells", "LSTMM"], "cells=('LSTMM',); allowed: one or more of RNN, GRU, LSTM"),
-        (["--hiden", "3"], "--hidden"),
-    ],
+    "experiment, flags, words", [(name, *case) for name, cases in BAD_FLAGS.items() for case in cases.items()]
 )
-def test_bad_flags_end_in_one_message(flags, words):
-    done = run("vanishing_gradients", *flags)
-    assert done.returncode == 2
-    said = " ".join((done.stderr + done.stdout).replace("│", " ").split())  # tyro wraps its messages in a box
+def test_bad_flags_end_in_one_message(monkeypatch, capsys, experiment, flags, words):
+    said = refused(monkeypatch, capsys, experiment, *flags.split())
     assert words in said
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("experiment", ["vanishing_gradients", "speed"])
+def test_bad_flags_end_a_process_with_status_2():
+    done = run("train", "--sweep.learning-rate", "nan")
+    assert done.returncode == 2 and not done.stdout
+    assert re.fullmatch(r"error: learning_rate=nan; allowed: .*\n", done.stderr)
+
+
+@pytest.mark.parametrize("experiment", ["vanishing_gradients", "speed", "train", "ensembles"])
 def test_help_explains_every_flag(experiment):
-    import importlib
-
     config = importlib.import_module(f"experiments.{experiment}.config").Config()
     done = run(experiment, "--help")
     assert done.returncode == 0
     for field in vars(config):
         assert f"--{field.replace('_', '-')}" in done.stdout, field
-    assert "--preset" in done.stdout
+    assert "--preset" in done.stdout and "--hosts" in done.stdout
 
 
 def committed(experiment: str) -> list[Path]:
@@ -110,10 +259,13 @@ def test_the_main_claims_hold_in_the_committed_record():
 
 
 def test_readme_numbers_are_rendered_from_the_records():
-    from experiments import render
+    from experiments import readme
 
+    changed = subprocess.run(["git", "status", "--porcelain", "experiments/results"], cwd=ROOT, capture_output=True)
+    if changed.stdout.strip():
+        pytest.skip("an experiment was run here: python -m experiments --rebuild brings README up to date")
     text = (ROOT / "README.md").read_text()
-    assert render.rendered(text) == text
+    assert readme.rendered(text) == text
 
 
 def test_readme_program_runs():

@@ -27,6 +27,7 @@ def prepare(config: Config) -> Task:
         for norm in config.sweep.clip_norm:
             adam(rate, norm)
     plan_of(config)
+    output_of(config, config.cells[0], config.hidden[0])
     report.check_folder(config.out)
     return make_task(config.task, config.length, config.variant)
 
@@ -51,14 +52,17 @@ def main(config: Config, task: Task) -> dict[str, Any]:
 
 def train(config: Config, task: Task, cell: str, hidden: int) -> History:
     """All seeds and settings of one cell and size, in its own folder."""
-    folder = folder_of(config, cell, hidden)
     if config.fresh and is_main():
-        shutil.rmtree(folder, ignore_errors=True)
-    output = Output(
-        folder, f"{cell} H={hidden}", config.checkpoint_every, config.keep, config.tensorboard,
+        shutil.rmtree(folder_of(config, cell, hidden), ignore_errors=True)
+    return fit(builder(cell, task, hidden), task, adam, plan_of(config), output_of(config, cell, hidden))
+
+
+def output_of(config: Config, cell: str, hidden: int) -> Output:
+    """What the runs of one cell and size show and write."""
+    return Output(
+        folder_of(config, cell, hidden), f"{cell} H={hidden}", config.checkpoint_every, config.keep, config.tensorboard,
         config={"cell": cell, "hidden": hidden, "optimizer": "adam"},
     )  # fmt: skip
-    return fit(builder(cell, task, hidden), task, adam, plan_of(config), output)
 
 
 def plan_of(config: Config) -> Plan:

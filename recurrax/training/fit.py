@@ -60,9 +60,8 @@ def fit(
     seeds, settings = grid(plan.seeds, plan.sweep)
     devices = None if plan.devices is None else jax.devices()[: plan.devices]
     ensemble = make_ensemble(recipe, len(seeds), devices)
-    state = ensemble.start(seeds, settings)
-    history = begin(seeds, settings, state)
-    with open_store(output, plan, task, str(type(state.run.model).__name__)) as store, noticed() as asked:
+    with open_store(output, plan, task) as store, noticed() as asked:
+        history = begin(seeds, settings, ensemble.start(seeds, settings))
         store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)
         if not len(history.steps):

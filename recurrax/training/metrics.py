@@ -25,7 +25,7 @@ class Metrics:
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False):
-        self.folder, self._written, self._events = folder, 0, None
+        self.folder, self._written, self._events, self._writer = folder, 0, None, None
         if tensorboard:
             try:
                 from tensorboardX import SummaryWriter  # only where asked for
@@ -34,12 +34,15 @@ class Metrics:
                     'TensorBoard needs tensorboardX: python -m pip install "recurrax[tensorboard]". '
                     "metrics.jsonl is written in any case."
                 ) from error
-            self._events = SummaryWriter(str(folder / "tensorboard"))
+            self._writer = SummaryWriter
 
     def restart(self, history: History) -> None:
         """Makes the files those of this history: lines past the checkpoint it came from go away."""
         write(self.folder / "metrics.jsonl", _lines(history, 0))
         self._written = len(history.steps)
+        if self._writer is not None:
+            done = int(history.steps[-1]) if self._written else -1
+            self._events = self._writer(str(self.folder / "tensorboard"), purge_step=done + 1)
 
     def append(self, history: History) -> None:
         """Adds the evaluations that are not written yet."""
@@ -47,8 +50,10 @@ class Metrics:
             file.write(_lines(history, self._written))
         if self._events is not None:
             for row in history.rows(self._written):
+                point = "".join(f"-{name}-{row[name]:g}" for name in history.settings)
                 for name in ("train_loss", "loss", "accuracy"):
-                    self._events.add_scalar(f"{name}/seed {row['seed']}{_point(row, history)}", row[name], row["step"])
+                    if math.isfinite(row[name]):
+                        self._events.add_scalar(f"{name}/seed-{row['seed']}{point}", row[name], row["step"])
             self._events.flush()
         self._written = len(history.steps)
 
@@ -72,7 +77,3 @@ def _lines(history: History, start: int) -> str:
 
 def _finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
-
-
-def _point(row: dict[str, Any], history: History) -> str:
-    return "".join(f", {name} {row[name]:g}" for name in history.settings)

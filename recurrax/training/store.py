@@ -83,7 +83,7 @@ class Store:
 
 
 @contextlib.contextmanager
-def open_store(output: Output, plan: Plan, task: Task, model: str) -> Iterator[Store]:
+def open_store(output: Output, plan: Plan, task: Task) -> Iterator[Store]:
     """The store of a run, and nobody else's while it is open.
 
     Raises:
@@ -95,10 +95,11 @@ def open_store(output: Output, plan: Plan, task: Task, model: str) -> Iterator[S
         return
     folder = check_folder(Path(output.folder))
     with _alone(folder):
-        claim(folder, settings_of(plan, task, output), {**provenance(), "model": model})
+        claim(folder, settings_of(plan, task, output), provenance())
+        metrics = Metrics(folder, output.tensorboard) if is_main() else None
         checkpoints = Checkpoints(folder, output.keep)
         try:
-            yield Store(output, checkpoints, Metrics(folder, output.tensorboard) if is_main() else None)
+            yield Store(output, checkpoints, metrics)
         finally:
             checkpoints.close()
 
