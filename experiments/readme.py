@@ -8,7 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiments.ensembles import experiment as ensembles
+from experiments.ensembles.config import Config as EnsemblesConfig
 from experiments.speed import experiment as speed
+from experiments.speed.config import Config as SpeedConfig
+from experiments.train import config as train
+from experiments.train import tables as train_tables
 from experiments.vanishing_gradients import tables
 from experiments.vanishing_gradients.config import Config
 from recurrax.report import config_hash
@@ -28,15 +33,25 @@ def blocks() -> dict[str, str]:
         f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
         bullets(tables.findings(main)),
         tables.training_table(main).strip(),
-        "Seeds that chose no setting, at every learning rate of a grid; and the plain RNN with six times the updates:",
+        "The plain RNN at lower learning rates and with six times the updates:",
         bullets(
             f"`{entry['provenance']['command']}`: {outcome(entry)}."
             for entry in others
             if entry["hash"] != main["hash"]
         ),
     ]
-    times = load("speed", config_hash(speed.Config()))
-    return {"vanishing_gradients": "\n\n".join(parts), "speed": speed.table(times).partition("\n")[2].strip()}
+    grid = load("train", config_hash(train.Config()))
+    return {
+        "vanishing_gradients": "\n\n".join(parts),
+        "train": train_tables.table(grid).strip() + "\n\n" + train_tables.footer(grid),
+        "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
+        "speed": body(speed.table(load("speed", config_hash(SpeedConfig())))),
+    }
+
+
+def body(text: str) -> str:
+    """A document without its title."""
+    return text.partition("\n")[2].strip()
 
 
 def load(experiment: str, name: str) -> dict[str, Any]:

@@ -268,12 +268,12 @@ def test_readme_numbers_are_rendered_from_the_records():
     assert readme.rendered(text) == text
 
 
-def test_readme_program_runs():
+def test_readme_program_runs(tmp_path):
     """Every Python block of the README, in order, in one process."""
     import re
 
     text = (ROOT / "README.md").read_text()
     program = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "nats per step of lag: -" in done.stdout

@@ -15,7 +15,7 @@ from experiments.train.config import Config
 from recurrax import report
 from recurrax.tasks import Task, make_task
 from recurrax.training import History, Output, Plan, adam, fit
-from recurrax.training.mesh import is_main
+from recurrax.training.mesh import is_main, together
 
 NAME = "train"
 FREE = ("cells", "hidden", "steps")  # of the config, what a single run's folder does not depend on
@@ -54,6 +54,7 @@ def train(config: Config, task: Task, cell: str, hidden: int) -> History:
     """All seeds and settings of one cell and size, in its own folder."""
     if config.fresh and is_main():
         shutil.rmtree(folder_of(config, cell, hidden), ignore_errors=True)
+    together("fresh")
     return fit(builder(cell, task, hidden), task, adam, plan_of(config), output_of(config, cell, hidden))
 
 

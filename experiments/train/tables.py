@@ -25,9 +25,14 @@ def document(record: Record) -> str:
         "best model on examples that chose nothing, median over\n"
         f"seeds; chance is {results['chance_level']:.4f}.",
         table(record),
-        f"{origin(record)}, {record['seconds']:.0f} s.\nCommand: `{record['provenance']['command']}`",
+        footer(record),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def footer(record: Record) -> str:
+    """On what, with what and by which command the record was made."""
+    return f"{origin(record)}, {record['seconds']:.0f} s.\nCommand: `{record['provenance']['command']}`"
 
 
 def table(record: Record) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,7 +114,11 @@ def settings_of(plan: Plan, task: Task, output: Output) -> dict[str, Any]:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Two processes that train into one folder would spoil it; the lock goes with the process, however it ends."""
-    if not is_main():
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        fcntl = None
+    if fcntl is None or not is_main():
         yield
         return
     with (folder / "lock").open("w") as file:
