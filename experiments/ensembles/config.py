@@ -30,7 +30,7 @@ class Config:
     checkpoint_every: int = 500
     """Updates between evaluations, metrics and checkpoints in the third."""
     trainer_steps: int = 2000
-    """Updates of each run there."""
+    """Updates of each run there, two chunks or more; the first is not timed."""
     trainer_seeds: int = 5
     """Runs there, in one program."""
     rounds: int = 3
@@ -47,6 +47,11 @@ class Config:
             if getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise ValueError(f"{name}={getattr(self, name)}; allowed: an int >= 1. Try --{flag} 8.")
+        if self.trainer_steps < 2 * self.checkpoint_every:
+            raise ValueError(
+                f"trainer_steps={self.trainer_steps} with checkpoint_every={self.checkpoint_every}; allowed: twice "
+                f"that or more. Try --trainer-steps {4 * self.checkpoint_every}."
+            )
         if not self.learning_rates or self.seeds % len(self.learning_rates):
             raise ValueError(
                 f"seeds={self.seeds} with {len(self.learning_rates)} learning_rates; allowed: a multiple of their "

@@ -1,6 +1,6 @@
 """What does each cell reach on a task, over seeds and a grid of settings?
 
-    python -m experiments.train                                        # 2 CPU cores, about five minutes
+    python -m experiments.train                                        # 2 CPU cores, two to three minutes
     python -m experiments.train --task copy --length 20 --cells LSTM --sweep.learning-rate 1e-3 3e-3 --seeds 0 1 2
     python -m experiments.train --help
 

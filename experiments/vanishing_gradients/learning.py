@@ -38,7 +38,10 @@ def train(config: Config, name: str, task: Task, steps: int, cell: str) -> Histo
     """All seeds of one cell on one task; goes on where an interrupted run stopped."""
     plan = Plan(steps=steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)
     output = Output(
-        folder(config) / f"{name} {cell}".replace(" ", "-"), title=f"{name} {cell}", config=report.settings(config)
+        folder(config) / f"{name} {cell}".replace(" ", "-"),
+        f"{name} {cell}",
+        checkpoint_every=5 * config.chunk,
+        config=report.settings(config),
     )
     build = builder(cell, task, config.hidden)
     return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, output)
