@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -86,7 +87,7 @@ def test_ensembles_small(tmp_path):
     done = run("ensembles", "--preset", "smoke", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert set(record["results"]) == {"2 seeds", "2 learning rates x 1 seeds", "trainer"}
+    assert set(record["results"]) == {"2 seeds", "1 learning rates x 2 seeds", "trainer"}
     assert done.stdout.strip() == ensembles.table(record).strip()
 
 
@@ -129,6 +130,11 @@ def test_the_main_experiment_small_interrupted_and_gone_on_with(tmp_path, monkey
     from experiments.vanishing_gradients import experiment
     from experiments.vanishing_gradients.config import SMOKE
 
+    for kind, name in (("controls", "LSTM, U = 0, forget bias 1"), ("subjects", "LSTM, forget bias 1")):
+        chosen = {name: getattr(experiment.initial, kind)(SMOKE)[name]}  # of twelve that compile one by one
+        monkeypatch.setattr(experiment.initial, kind, lambda _, chosen=chosen: chosen)
+    first = jax.devices()[:1]
+    monkeypatch.setattr(jax, "devices", lambda: first)
     config = dataclasses.replace(SMOKE, cells=("LSTM",), out=tmp_path)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(experiment.learning, "trained_profile", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -154,10 +160,10 @@ def test_the_main_experiment_small_interrupted_and_gone_on_with(tmp_path, monkey
 
 
 def test_speed_small(tmp_path):
-    done = run("speed", "--preset", "smoke", "--out", str(tmp_path))
+    done = run("speed", "--preset", "smoke", "--cells", "GRU", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert [len(row["times"]["Adjoint"]["milliseconds"]) for row in record["results"]["rows"]] == [2, 2, 2]
+    assert [len(row["times"]["Adjoint"]["milliseconds"]) for row in record["results"]["rows"]] == [2]
     assert done.stdout.strip() == speed.table(record).strip()
 
 
@@ -274,6 +280,8 @@ def test_readme_program_runs(tmp_path):
 
     text = (ROOT / "README.md").read_text()
     program = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "nats per step of lag: -" in done.stdout

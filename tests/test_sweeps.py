@@ -116,15 +116,15 @@ def test_bfloat16_computes_and_float32_keeps():
     recipe = Recipe(build, TASK, training.adam(1e-2), 4, precision="bfloat16")
     run = recipe.start(0)
     examples = batch(TASK, jax.random.key(0), 4)
-    assert recipe.outputs(run.model, examples).dtype == jnp.bfloat16
+    assert jax.eval_shape(recipe.outputs, run.model, examples).dtype == jnp.bfloat16
     new, loss = jax.jit(recipe.step)(run)
     floats = [leaf for leaf in jax.tree.leaves(new) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert loss.dtype == jnp.float32 and {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
-    assert all(value.dtype == jnp.float32 for value in recipe.evaluate(new.model, examples))
+    assert all(value.dtype == jnp.float32 for value in jax.eval_shape(recipe.evaluate, new.model, examples))
     fine = Recipe(build, TASK, training.adam(1e-2), 4)
     difference = abs(float(loss - jax.jit(fine.step)(run)[1]))
     assert 0 < difference < 0.05  # not the same arithmetic, but the same loss to bfloat16's 3 digits
-    gradient = [jax.grad(r.loss)(run.model, examples) for r in (recipe, fine)]
+    gradient = [jax.jit(jax.grad(r.loss))(run.model, examples) for r in (recipe, fine)]
     for half, full in zip(*map(jax.tree.leaves, gradient), strict=True):
         np.testing.assert_allclose(half, full, rtol=0, atol=0.02 * (1 + float(jnp.abs(full).max())))
 

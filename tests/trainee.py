@@ -6,10 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-import recurrax as rx
 from recurrax import training
 from recurrax.tasks import make_task
 from recurrax.training import Output, Plan
@@ -18,14 +19,30 @@ from recurrax.training.mesh import without_keys
 
 TASK = make_task("adding", 6)
 PLAN = Plan(
-    steps=1000, batch_size=4, chunk=10, held_out=16, seeds=(3, 5), sweep={"learning_rate": (1e-3, 1e-2)},
+    steps=800, batch_size=4, chunk=10, held_out=16, seeds=(3, 5), sweep={"learning_rate": (1e-3, 1e-2)},
     stop_when_solved=False, devices=1,
 )  # fmt: skip
 
 
+class Leaky(nnx.Module):
+    """Leaky units, h' = a h + W x and y = V h: little to trace, for a life is short."""
+
+    def __init__(self, key, units):
+        into, out = jax.random.normal(key, (2, 2, units)) / 4
+        self.kernel, self.keep, self.head = nnx.Param(into), nnx.Param(jnp.full(units, 0.9)), nnx.Param(out.T[:, :1])
+
+    def __call__(self, xs):
+        def step(h, u):
+            h = self.keep[...] * h + u
+            return h, h
+
+        us = jnp.swapaxes(xs @ self.kernel[...], 0, 1)
+        hs = jax.lax.scan(step, jnp.zeros_like(us[0]), us)[1]
+        return jnp.swapaxes(hs, 0, 1) @ self.head[...]
+
+
 def build(key, units=4):
-    rngs = nnx.Rngs(key)
-    return rx.SequenceModel(rx.RNN(rx.cells.RNN(2, units, rngs=rngs)), 1, rngs=rngs)
+    return Leaky(key, units)
 
 
 def train(folder, plan=PLAN, log=None, **options):

@@ -60,7 +60,7 @@ class Config:
 
 
 SMOKE = Config(
-    hidden=4, length=8, batch_size=4, seeds=2, learning_rates=(1e-3, 1e-2), steps=10, checkpoint_every=10,
+    cell="RNN", hidden=4, length=8, batch_size=4, seeds=2, learning_rates=(1e-2,), steps=10, checkpoint_every=10,
     trainer_steps=20, trainer_seeds=2, rounds=1,
 )  # fmt: skip
 PRESETS = {"default": Config(), "smoke": SMOKE}

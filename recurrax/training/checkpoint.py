@@ -20,7 +20,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
 from recurrax.report import write
 from recurrax.training.mesh import is_main, together
@@ -94,6 +93,8 @@ class Checkpoints:
                 if path.name.isdigit() and not self._list(int(path.name)).exists():
                     shutil.rmtree(path)  # died between the commit and the checksums
         together("checkpoints")
+        from orbax.checkpoint import v1 as ocp  # here, since importing it takes a second
+
         policy = ocp.training.preservation_policies.LatestN(keep)
         self._orbax = ocp.training.Checkpointer(
             str(root),
