@@ -59,10 +59,10 @@ def alone():
     return trainee.bits(trainee.train(None, dataclasses.replace(PLAN, seeds=(0, 1, 2, 3))))
 
 
-@pytest.mark.parametrize("seeds, devices", [((0, 1, 2, 3), 8), ((0, 1), 8), ((0,), 8), ((0, 1, 2, 3), 2)])
+@pytest.mark.parametrize("seeds, devices", [((0, 1, 2, 3), 8), ((0,), 8), ((0, 1, 2, 3), 2)])
 @needs_eight
 def test_devices_change_no_number(alone, seeds, devices):
-    """Runs over 4, 2, 1 and 2 devices, the batch over 2, 4, 8 and 1."""
+    """Runs over 4, 1 and 2 devices, the batch over 2, 8 and 1."""
     history = trainee.train(None, dataclasses.replace(PLAN, seeds=seeds, devices=devices))
     assert len(history.run.step.sharding.device_set) == devices
     for name, value in trainee.bits(history).items():

@@ -1,10 +1,33 @@
 """Gradient flow: what of a loss at the last step reaches the past, for any `(carry, x) -> (carry, y)`."""
 
+from recurrax.gradflow.fixed_points import FixedPoints as FixedPoints
+from recurrax.gradflow.fixed_points import fixed_points as fixed_points
+from recurrax.gradflow.gates import Saturation as Saturation
 from recurrax.gradflow.gates import gate_activations as gate_activations
+from recurrax.gradflow.gates import saturation as saturation
 from recurrax.gradflow.gates import time_constants as time_constants
 from recurrax.gradflow.gradients import state_gradients as state_gradients
 from recurrax.gradflow.jacobians import jacobian_norms as jacobian_norms
+from recurrax.gradflow.memory import input_sensitivity as input_sensitivity
+from recurrax.gradflow.memory import memory_capacity as memory_capacity
+from recurrax.gradflow.memory import memory_horizon as memory_horizon
+from recurrax.gradflow.plots import plot_eigenvalues as plot_eigenvalues
+from recurrax.gradflow.plots import plot_fixed_points as plot_fixed_points
+from recurrax.gradflow.plots import plot_gradients as plot_gradients
+from recurrax.gradflow.plots import plot_lyapunov as plot_lyapunov
+from recurrax.gradflow.plots import plot_memory_capacity as plot_memory_capacity
+from recurrax.gradflow.plots import plot_saturation as plot_saturation
+from recurrax.gradflow.plots import plot_sensitivity as plot_sensitivity
+from recurrax.gradflow.plots import plot_spectrum as plot_spectrum
+from recurrax.gradflow.plots import plot_time_constants as plot_time_constants
 from recurrax.gradflow.profile import Profile as Profile
 from recurrax.gradflow.profile import band as band
 from recurrax.gradflow.profile import by_lag as by_lag
 from recurrax.gradflow.profile import slope as slope
+from recurrax.gradflow.spectrum import Lyapunov as Lyapunov
+from recurrax.gradflow.spectrum import Spectrum as Spectrum
+from recurrax.gradflow.spectrum import bootstrap as bootstrap
+from recurrax.gradflow.spectrum import eigenvalues as eigenvalues
+from recurrax.gradflow.spectrum import jacobian_spectrum as jacobian_spectrum
+from recurrax.gradflow.spectrum import jacobians as jacobians
+from recurrax.gradflow.spectrum import lyapunov_spectrum as lyapunov_spectrum

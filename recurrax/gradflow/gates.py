@@ -1,7 +1,7 @@
 """What the gates do along a sequence, and the time constants that this gives the cell."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,35 @@ def gate_activations(cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs
             "a NamedTuple, whose field names become the keys."
         )
     return activations._asdict()
+
+
+class Saturation(NamedTuple):
+    """Share of steps in which a gate is nearly closed and nearly open, each ``[..., H]`` in [0, 1]."""
+
+    closed: Array
+    open: Array
+
+
+def saturation(gate: ArrayLike, low: float = 0.1, high: float = 0.9) -> Saturation:
+    """How often each unit's gate is nearly closed and nearly open along a sequence.
+
+        closed = mean_t [f_t < low],  open = mean_t [f_t > high]
+
+    Args:
+        gate: activations [T, ..., H] in [0, 1], T >= 1, e.g. of `gate_activations`.
+        low: closed below it.
+        high: open above it.
+
+    Raises:
+        ValueError: no steps, or limits out of order.
+
+    Karpathy, Johnson and Fei-Fei, 2015 (arXiv:1506.02078), with their limits.
+    """
+    gate = jnp.asarray(gate)
+    length(gate)
+    if not 0 <= low < high <= 1:
+        raise ValueError(f"low={low}, high={high}; allowed: 0 <= low < high <= 1. Try low=0.1, high=0.9.")
+    return Saturation(jnp.mean(gate < low, axis=0), jnp.mean(gate > high, axis=0))
 
 
 def time_constants(keep: ArrayLike) -> Array:

@@ -23,6 +23,7 @@ class Trajectory(NamedTuple):
     """A sequence as a chain of maps of real vectors: s_t = advance(s_{t-1}, x_t)."""
 
     advance: Callable[[Array, Any], Array]
+    ravel: Callable[[Any], Array]
     unravel: Callable[[Array], Any]
     xs: Any  # pytree of [T, ...]
     states: Array  # [T, n]: s_0 .. s_{T-1}, the state that each step starts from
@@ -82,7 +83,7 @@ def follow(step: Step, carry: Any, xs: Any) -> Trajectory:
         return ravel(step(unravel(state), x)[0])
 
     final, states = jax.lax.scan(lambda state, x: (advance(state, x), state), ravel(carry), xs)
-    return Trajectory(advance, unravel, xs, states, final)
+    return Trajectory(advance, ravel, unravel, xs, states, final)
 
 
 def length(xs: Any) -> int:

@@ -1,0 +1,200 @@
+"""Singular values of products of state Jacobians, Lyapunov exponents and eigenvalues along a trajectory."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from recurrax.gradflow.gradients import Step, follow, length
+from recurrax.gradflow.jacobians import jacobian_norms
+
+
+class Spectrum(NamedTuple):
+    """Logs of singular values, each ``[T+1]`` in nats."""
+
+    largest: Array
+    geometric_mean: Array
+    smallest: Array
+
+
+class Lyapunov(NamedTuple):
+    """Lyapunov exponents ``[k]`` in nats per step, largest first, and the windows ``[W, k]`` they are the means of."""
+
+    exponents: Array
+    windows: Array
+
+
+def jacobian_spectrum(step: Step, carry: Any, xs: Any) -> Spectrum:
+    """Log singular values of the Jacobian of the last state with respect to every earlier one.
+
+        J_t = ds_t/ds_{t-1},  J_{t:T} = J_T ... J_{t+1} with singular values sigma_1 >= ... >= sigma_n
+        result_t = ln sigma_1,  (1/n) sum_i ln sigma_i = (1/n) ln |det J_{t:T}|,  ln sigma_n
+
+    By QR in the log domain: J_{t:T}^T Q_0 = Q D U with Q_0 and Q orthogonal, D diagonal and kept as logarithms, U unit
+    upper triangular; a QR factorisation of J_t^T Q goes one step further back. So the smallest singular value is right
+    where it is smaller than the largest by more than the precision of the dtype, as it soon is. One example; `vmap`
+    over examples and seeds. Time O(T n^3), memory O(T n + n^2); J_t is never formed.
+
+    Args:
+        step: `(carry, x) -> (carry, y)`, pure.
+        carry: initial state s_0, a pytree of floating or complex arrays, n numbers in all.
+        xs: inputs, [T, D] or any pytree of [T, ...], T >= 1.
+
+    Returns:
+        `Spectrum` of [T+1] in nats, t = 0 .. T; entry T is 0. Where a Jacobian on the way is singular, geometric mean
+        and smallest are -inf.
+
+    Raises:
+        TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
+        ValueError: no steps or no state.
+
+    Bengio, Simard and Frasconi, 1994; Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063).
+    """
+    path = follow(step, carry, xs)
+
+    def pull(after: tuple[Array, Array, Array, Array], point: tuple[Array, Any]) -> Any:
+        Q, d, U, singular = after  # d = ln diag D
+        state, x = point
+        backward = jax.vjp(lambda state: path.advance(state, x), state)[1]
+        (rows,) = jax.vmap(backward)(Q.T)  # (J^T Q)^T
+        Q, R = jnp.linalg.qr(rows.T)
+        signs = jnp.where(jnp.diagonal(R) < 0, -1, 1).astype(R.dtype)
+        Q, R = Q * signs, R * signs[:, None]  # so that D is positive
+        diagonal = jnp.diagonal(R)
+        singular |= jnp.any(diagonal == 0)
+        diagonal = jnp.where(diagonal == 0, 1, diagonal)
+        ratios = jnp.exp(jnp.where(jnp.triu(R) == 0, 0, d[None, :] - d[:, None]))  # D_j / D_i, where it is asked for
+        U = (R / diagonal[:, None] * ratios) @ U
+        d += jnp.log(diagonal)
+        M = jax.scipy.linalg.solve_triangular(U, jnp.diag(jnp.exp(jnp.min(d) - d)))
+        smallest = jnp.min(d) - jnp.log(jnp.linalg.norm(M, 2))
+        lost = jnp.where(singular, -jnp.inf, jnp.stack([jnp.mean(d), smallest]))
+        return (Q, d, U, singular), (lost[0], lost[1])
+
+    n, dtype = path.final.size, path.final.dtype
+    start = any_directions(n, n, dtype), jnp.zeros(n, dtype), jnp.eye(n, dtype=dtype), jnp.zeros((), bool)
+    _, (mean, smallest) = jax.lax.scan(pull, start, (path.states, path.xs), reverse=True)
+    end = jnp.zeros((), dtype)
+    return Spectrum(jacobian_norms(step, carry, xs), jnp.append(mean, end), jnp.append(smallest, end))
+
+
+def lyapunov_spectrum(
+    step: Step, carry: Any, xs: Any, *, k: int | None = None, every: int = 1, warmup: int = 0
+) -> Lyapunov:
+    """Lyapunov exponents of a driven cell: the mean growth rates of k orthogonal directions along its trajectory.
+
+        Q_t R_t = qr(J_t Q_{t-1}),  lambda_i = (1/T) sum_t ln |R_t,ii|
+
+    With lambda_1 < 0 two nearby states meet, and gradients fall by about exp(lambda_1) per step of lag; the sum of all
+    n is the mean of ln |det J_t|. One input sequence; `vmap` over sequences, and `bootstrap` the windows for an error.
+    Time O(T n k^2 / every + T k) forward passes through the step, memory O(T n + n k).
+
+    Args:
+        step: `(carry, x) -> (carry, y)`, pure.
+        carry: initial state s_0, a pytree of floating or complex arrays, n numbers in all.
+        xs: inputs, [T, D] or any pytree of [T, ...].
+        k: how many exponents, 1 to n; all by default.
+        every: steps between two QR factorisations; a window. Few, or the directions fall together.
+        warmup: steps at the start that count for nothing, while the directions turn; rounded up to whole windows.
+
+    Returns:
+        `Lyapunov`; -inf where a direction dies in one window.
+
+    Raises:
+        TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
+        ValueError: k, every or warmup out of range.
+
+    Benettin, Galgani, Giorgilli and Strelcyn, 1980; for recurrent networks Vogt, Puelma Touzel, Shlizerman and Lajoie,
+    2022 (arXiv:2006.14123).
+    """
+    path = follow(step, carry, xs)
+    n, T = path.final.size, length(xs)
+    k = n if k is None else k
+    if not 1 <= k <= n:
+        raise ValueError(f"k={k}; allowed: 1 to n = {n}, the numbers in the state. Leave it out for all.")
+    if not 1 <= every <= T:
+        raise ValueError(f"every={every}; allowed: 1 to T = {T} steps. Try every=1.")
+    windows, skipped = T // every, -(-warmup // every)
+    if warmup < 0 or skipped >= windows:
+        raise ValueError(
+            f"warmup={warmup}; allowed: 0 or more that leave a window of every={every} of the T = {T} steps. "
+            "Use a longer sequence."
+        )
+
+    def push(columns: Array, point: tuple[Array, Any]) -> tuple[Array, None]:
+        state, x = point
+        forward = jax.linearize(lambda state: path.advance(state, x), state)[1]
+        return jax.vmap(forward, in_axes=1, out_axes=1)(columns), None
+
+    def window(Q: Array, points: tuple[Array, Any]) -> tuple[Array, Array]:
+        Q, R = jnp.linalg.qr(jax.lax.scan(push, Q, points)[0])
+        return Q, jnp.log(jnp.abs(jnp.diagonal(R))) / every
+
+    used = jax.tree.map(
+        lambda leaf: leaf[: windows * every].reshape(windows, every, *leaf.shape[1:]), (path.states, path.xs)
+    )
+    _, rates = jax.lax.scan(window, any_directions(n, k, path.final.dtype), used)
+    rates = rates[skipped:]
+    return Lyapunov(jnp.mean(rates, axis=0), rates)
+
+
+def any_directions(n: int, k: int, dtype: Any) -> Array:
+    """Orthogonal directions ``[n, k]`` of no distinction, always the same: axes might never fall into order."""
+    return jnp.linalg.qr(jax.random.normal(jax.random.key(0), (n, n), dtype)[:, :k])[0]
+
+
+def bootstrap(key: Array, windows: Array, samples: int = 1000) -> Array:
+    """Standard error of the mean over the leading axis, by resampling it.
+
+    Args:
+        key: a PRNG key.
+        windows: [W, ...], e.g. those of `lyapunov_spectrum`, or the exponents of W input sequences. Windows that follow
+            each other are correlated: take longer ones, or sequences.
+        samples: resamplings.
+
+    Returns:
+        [...], in the unit of the windows.
+
+    Raises:
+        ValueError: fewer than two windows.
+
+    Efron, 1979.
+    """
+    W = windows.shape[0] if windows.ndim else 0
+    if W < 2:
+        raise ValueError(f"windows has shape {windows.shape}; allowed: [W, ...] with W >= 2. Use more or shorter ones.")
+    chosen = jax.random.randint(key, (samples, W), 0, W)
+    counts = jax.vmap(lambda row: jnp.bincount(row, length=W))(chosen) / W
+    return jnp.std(jnp.tensordot(counts.astype(windows.dtype), windows, 1), axis=0, ddof=1)
+
+
+def jacobians(step: Step, carry: Any, xs: Any) -> Array:
+    """The Jacobian of every step along a trajectory, J_t = ds_t/ds_{t-1}: ``[T, n, n]``.
+
+    The only diagnostic that forms them: memory O(T n^2). The state is the whole carry as one real vector, in the order
+    of its leaves (an LSTM's c, then h).
+
+    Args:
+        step: `(carry, x) -> (carry, y)`, pure.
+        carry: initial state s_0, a pytree of floating or complex arrays.
+        xs: inputs, [T, D] or any pytree of [T, ...], T >= 1.
+
+    Raises:
+        TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
+        ValueError: no steps or no state.
+    """
+    path = follow(step, carry, xs)
+    return jax.vmap(jax.jacfwd(path.advance))(path.states, path.xs)
+
+
+def eigenvalues(step: Step, carry: Any, xs: Any) -> Array:
+    """Eigenvalues of the Jacobian of every step along a trajectory, largest modulus first: complex ``[T, n]``.
+
+    One step's spectral radius decides nothing for a product of different, non-normal Jacobians; `jacobian_spectrum`
+    does. Arguments and errors are those of `jacobians`. A backend without a general eigenvalue solver says so.
+    """
+    values = jnp.linalg.eigvals(jacobians(step, carry, xs))
+    return jnp.take_along_axis(values, jnp.argsort(-jnp.abs(values), axis=-1), axis=-1)
