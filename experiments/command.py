@@ -12,22 +12,21 @@ import tyro
 HOSTS = "--hosts auto | HOST:PORT,PROCESSES,PROCESS"
 
 
-def run(module: str, presets: dict[str, Any], description: str | None) -> None:
+def run(module: str, presets: dict[str, Any], description: str | None, *, several_hosts: bool = False) -> None:
     """Parses the command line, then imports ``module`` (and so jax) and calls its ``prepare`` and ``main``.
 
-    ``--preset NAME`` picks the defaults, every other flag overrides one field of the config. ``--hosts`` joins the
-    processes of several hosts. A bad value, found here or by ``prepare(config)``, ends the program with one line on
-    stderr and exit status 2 before anything is compiled; a checkpoint that cannot be used or written, with status 1;
-    SIGTERM with 143, after the state is saved; Ctrl-C with 130.
+    ``--preset NAME`` picks the defaults, every other flag overrides one field of the config. ``--hosts``, where the
+    experiment is made for it, joins the processes of several hosts. A bad value, found here or by ``prepare(config)``,
+    ends the program with one line on stderr and exit status 2 before anything is compiled; a checkpoint that cannot be
+    used or written, with status 1; SIGTERM with 143, after the state is saved; Ctrl-C with 130.
     """
     try:
         preset, arguments = _take(sys.argv[1:], "--preset")
-        hosts, arguments = _take(arguments, "--hosts")
+        hosts, arguments = _take(arguments, "--hosts") if several_hosts else (None, arguments)
         defaults = _preset(presets, preset)
-        text = (
-            f"{description}\nPresets, to be overridden by the flags below: --preset {' | '.join(presets)}.\n"
-            f"Several hosts, the same command on each: {HOSTS}\n(auto reads the cluster's environment)."
-        )
+        text = f"{description}\nPresets, to be overridden by the flags below: --preset {' | '.join(presets)}."
+        if several_hosts:
+            text += f"\nSeveral hosts, the same command on each: {HOSTS}\n(auto reads the cluster's environment)."
         program = f"python -m {module.removesuffix('.experiment')}"
         config = tyro.cli(type(defaults), prog=program, default=defaults, args=arguments, description=text)
         if hosts is not None:

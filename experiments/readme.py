@@ -16,6 +16,7 @@ from experiments.train import config as train
 from experiments.train import tables as train_tables
 from experiments.vanishing_gradients import tables
 from experiments.vanishing_gradients.config import Config
+from recurrax import report
 from recurrax.report import config_hash
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +44,7 @@ def blocks() -> dict[str, str]:
     grid = load("train", config_hash(train.Config()))
     return {
         "vanishing_gradients": "\n\n".join(parts),
-        "train": train_tables.table(grid).strip() + "\n\n" + train_tables.footer(grid),
+        "train": train_tables.table(grid).strip() + "\n\n" + report.footer(grid),
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": body(speed.table(load("speed", config_hash(SpeedConfig())))),
     }
@@ -67,7 +68,9 @@ def bullets(lines: Iterable[str]) -> str:
 def outcome(record: dict[str, Any]) -> str:
     """Seeds solved of every task and cell of a record, in one line."""
     runs = record["results"]["training"].items()
-    return "; ".join(f"{task} {cell} {tables.solved(entry)}" for task, cells in runs for cell, entry in cells.items())
+    return "; ".join(
+        f"{task} {cell} {report.solved(entry['solved_at'])}" for task, cells in runs for cell, entry in cells.items()
+    )
 
 
 def rendered(text: str) -> str:

@@ -51,6 +51,22 @@ def digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
+def solved(solved_at: Any) -> str:
+    """``k/n [low, high]`` of runs whose updates to the criterion are given, -1 where it was not met; see `interval`."""
+    k, n = int(np.sum(np.asarray(solved_at) >= 0)), len(solved_at)
+    low, high = interval(k, n)
+    return f"{k}/{n} [{low:.2f}, {high:.2f}]"
+
+
+def censored(solved_at: Any, budget: int) -> str:
+    """Median and range of the updates to the criterion; -1, not met, counts as longer than the budget."""
+    at = np.sort([step if step >= 0 else math.inf for step in np.asarray(solved_at)])
+    median, first, last = (
+        f"{step:.0f}" if math.isfinite(step) else f"> {budget}" for step in (at[(len(at) - 1) // 2], at[0], at[-1])
+    )
+    return median if first == last else f"{median} ({first} to {last})"
+
+
 def config_hash(config: Any) -> str:
     """Eight hex digits that stand for a dataclass of settings, see `settings`."""
     return digest(settings(config))
@@ -108,6 +124,11 @@ def load(folder: Path, config: Any) -> dict[str, Any] | None:
         return json.loads((folder / f"{config_hash(config)}.json").read_text())
     except (OSError, ValueError):
         return None
+
+
+def footer(entry: dict[str, Any]) -> str:
+    """The origin of a record, what it took and the command that made it."""
+    return f"{origin(entry)}, {entry['seconds']:.0f} s.\nCommand: `{entry['provenance']['command']}`"
 
 
 def write(path: Path, text: str) -> None:

@@ -1,6 +1,6 @@
 """What do many seeds cost in one program, and what does the trainer cost beside a bare loop?
 
-    python -m experiments.ensembles              # 2 CPU cores, about nine minutes
+    python -m experiments.ensembles              # 2 CPU cores, about eight minutes
     python -m experiments.ensembles --help
 
 Eight runs in one compiled program against the same eight one after another, each compiled as it comes, all by `fit`:

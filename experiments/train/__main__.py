@@ -7,4 +7,4 @@ from experiments.train import __doc__ as description
 from experiments.train.config import PRESETS
 
 if __name__ == "__main__":
-    run("experiments.train.experiment", PRESETS, description)
+    run("experiments.train.experiment", PRESETS, description, several_hosts=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
 
-from recurrax.report import interval, markdown_table, origin
+from recurrax.report import censored, footer, markdown_table, solved
 
 Record = dict[str, Any]
 
@@ -30,11 +29,6 @@ def document(record: Record) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def footer(record: Record) -> str:
-    """On what, with what and by which command the record was made."""
-    return f"{origin(record)}, {record['seconds']:.0f} s.\nCommand: `{record['provenance']['command']}`"
-
-
 def table(record: Record) -> str:
     """One row for each cell, size and point of the sweep."""
     return markdown_table([row(name, entry, point) for name, entry, point in points(record)])
@@ -53,24 +47,13 @@ def points(record: Record) -> list[tuple[str, Any, np.ndarray]]:
 
 def row(name: str, entry: Any, runs: np.ndarray) -> dict[str, str]:
     """The seeds of one cell, size and point of the sweep."""
-    solved, diverged = np.asarray(entry["solved_at"])[runs], np.asarray(entry["diverged_at"])[runs]
-    k, n = int(np.sum(solved >= 0)), len(solved)
-    low, high = interval(k, n)
+    at, diverged = np.asarray(entry["solved_at"])[runs], np.asarray(entry["diverged_at"])[runs]
     swept = {key: f"{np.asarray(values)[runs][0]:g}" for key, values in entry["settings"].items()}
     return {
         "cell": name,
         **{key.replace("_", " "): text for key, text in swept.items()},
-        "solved": f"{k}/{n} [{low:.2f}, {high:.2f}]",
-        "updates to criterion": censored(solved, int(entry["steps"][-1])),
+        "solved": solved(at),
+        "updates to criterion": censored(at, int(entry["steps"][-1])),
         "test loss": f"{np.nanmedian(np.asarray(entry['test_loss'], float)[runs]):.4f}",
-        "diverged": f"{np.sum(diverged >= 0)}/{n}",
+        "diverged": f"{np.sum(diverged >= 0)}/{len(at)}",
     }
-
-
-def censored(solved_at: np.ndarray, budget: int) -> str:
-    """Median and range of the updates to the criterion; unsolved ones count as longer than the budget."""
-    at = np.sort(np.where(solved_at >= 0, solved_at, math.inf))
-    median, first, last = (
-        f"{step:.0f}" if math.isfinite(step) else f"> {budget}" for step in (at[(len(at) - 1) // 2], at[0], at[-1])
-    )
-    return median if first == last else f"{median} ({first} to {last})"

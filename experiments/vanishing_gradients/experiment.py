@@ -47,8 +47,7 @@ def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
     say(f"(a) gradient flow at initialisation: T = {config.init_length}, {config.init_seeds} seeds")
     for kind, subjects in {"controls": initial.controls(config), "initial": initial.subjects(config)}.items():
         for name, subject in subjects.items():
-            results[kind].setdefault(name, None)
-            if results[kind][name] is None:
+            if name not in results[kind]:
                 results[kind][name] = initial.measure(subject, config)
     save()
     longest = f"adding T={max(config.adding_lengths)}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.report import interval, markdown_table, origin
+from recurrax.report import censored, footer, markdown_table, solved
 
 Record = dict[str, Any]
 PUBLISHED = (
@@ -47,11 +47,6 @@ def document(record: Record) -> str:
     return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
-def footer(record: Record) -> str:
-    """On what, with what and by which command the record was made."""
-    return f"{origin(record)}, {record['seconds']:.0f} s.\nCommand: `{record['provenance']['command']}`"
-
-
 def initial_table(record: Record) -> str:
     """Slopes at initialisation; controls with their closed forms first."""
     rows = []
@@ -81,8 +76,8 @@ def training_table(record: Record) -> str:
                 {
                     "task": task,
                     "cell": cell,
-                    "solved": solved(entry),
-                    "updates to criterion": steps_to_criterion(entry),
+                    "solved": solved(entry["solved_at"]),
+                    "updates to criterion": censored(entry["solved_at"], int(entry["steps"][-1])),
                     "loss": f"{np.nanmedian(loss):.4f}",
                     "chance": f"{entry['chance_level']:.4f}",
                     "accuracy": f"{np.nanmedian(accuracy):.2f}",
@@ -143,7 +138,9 @@ def findings(record: Record) -> list[str]:
     ]
     for task, cells in results["training"].items():
         lines.append(
-            f"{task}: " + ", ".join(f"{cell} {solved(entry)}" for cell, entry in cells.items()) + " seeds solved."
+            f"{task}: "
+            + ", ".join(f"{cell} {solved(entry['solved_at'])}" for cell, entry in cells.items())
+            + " seeds solved."
         )
     lines.append(
         "After training on adding the factor is "
@@ -163,26 +160,8 @@ def findings(record: Record) -> list[str]:
 def training_line(task: str, cell: str, entry: Any) -> str:
     """One line of progress."""
     seconds = f"{entry['seconds']:.0f} s + {entry['compile_seconds']:.0f} s to compile"
-    return f"{task} {cell}: {solved(entry)} solved, updates {steps_to_criterion(entry)} ({seconds})"
-
-
-def solved(entry: Any) -> str:
-    """``k/n [low, high]``."""
-    at = np.asarray(entry["solved_at"])
-    k, n = int(np.sum(at >= 0)), len(at)
-    low, high = interval(k, n)
-    return f"{k}/{n} [{low:.2f}, {high:.2f}]"
-
-
-def steps_to_criterion(entry: Any) -> str:
-    """Median and range of the updates to the criterion, unsolved seeds counted as longer than the budget."""
-    budget = int(np.asarray(entry["steps"])[-1])
-    at = np.sort([step if step >= 0 else math.inf for step in np.asarray(entry["solved_at"])])
-    text = [
-        f"{int(step)}" if math.isfinite(step) else f"> {budget}"
-        for step in (np.quantile(at, 0.5, method="lower"), at[0], at[-1])
-    ]
-    return f"{text[0]} ({text[1]} to {text[2]})" if text[1] != text[2] else text[0]
+    updates = censored(entry["solved_at"], int(entry["steps"][-1]))
+    return f"{task} {cell}: {solved(entry['solved_at'])} solved, updates {updates} ({seconds})"
 
 
 def number(value: float | None) -> str:

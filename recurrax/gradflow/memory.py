@@ -126,14 +126,13 @@ def memory_capacity(step: Step, carry: Any, us: ArrayLike, max_lag: int, *, warm
     states = jnp.concatenate([path.states[1:], path.final[None]])[skip:]  # s_t beside u_t
     basis, sizes, _ = jnp.linalg.svd(states - states.mean(axis=0), full_matrices=False)
     limits = jnp.finfo(states.dtype)
-    basis = jnp.where(sizes > sizes[0] * limits.eps * max(states.shape), basis, 0)  # directions that are only rounding
+    real = sizes > sizes[0] * limits.eps * max(states.shape)  # the other directions are only rounding
+    basis, rank, N = jnp.where(real, basis, 0), jnp.sum(real), T - skip
 
     def recalled(lag: Array) -> Array:
-        target = jax.lax.dynamic_slice_in_dim(us[:, 0], skip - lag, T - skip)
+        target = jax.lax.dynamic_slice_in_dim(us[:, 0], skip - lag, N)
         target = target - target.mean()
         squared = jnp.sum((basis.T @ target) ** 2) / jnp.sum(target**2)
-        rank = jnp.sum(sizes > sizes[0] * limits.eps * max(states.shape))
-        N = T - skip
         return 1 - (1 - squared) * (N - 1) / (N - 1 - rank)
 
     return jax.vmap(recalled)(jnp.arange(max_lag + 1))

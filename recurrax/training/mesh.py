@@ -104,13 +104,6 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
     return jax.tree.map(one, tree)
 
 
-def whole(tree: Any) -> Any:
-    """The tree with all of every leaf on this host, e.g. a trained ensemble to be looked at."""
-    if jax.process_count() == 1:
-        return tree
-    return jax.tree.map(lambda leaf: multihost_utils.process_allgather(leaf, tiled=True), tree)
-
-
 def without_keys(leaf: Any) -> Any:
     """The leaf, or its bits where it holds random keys."""
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
