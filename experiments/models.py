@@ -2,32 +2,53 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
+from typing import Any
 
 import jax
 from flax import nnx
 
+from recurrax import cells
 from recurrax.cell import Cell
-from recurrax.cells import GRU, LSTM, RNN
+from recurrax.initializers import identity, normal
 from recurrax.layers import RNN as Layer
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Task
 
-CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNN, "GRU": GRU, "LSTM": LSTM}
+IDENTITY = functools.partial(cells.RNN, activation=jax.nn.relu, recurrent_kernel_init=identity())
+IRNN = functools.partial(IDENTITY, kernel_init=normal(1e-3))  # of Le, Jaitly & Hinton (2015): all but deaf at first
+CELLS: dict[str, Callable[..., Cell]] = {
+    **{cell.__name__: cell for cell in cells.ALL},
+    "IRNN": IRNN,
+    "identity RNN": IDENTITY,
+}
 
 
-def builder(cell: str, task: Task, hidden: int) -> Callable[..., SequenceModel]:
-    """``build(key) -> model`` for a task; that of the LSTM also takes a ``forget_bias``, so that it can be swept."""
+def builder(cell: str | Callable[..., Cell], task: Task, hidden: int, **options: Any) -> Callable[..., SequenceModel]:
+    """``build(key) -> model`` for a task; that of a cell with a forget gate also takes its ``forget_bias``, to be swept.
 
-    def model(key: jax.Array, **options: jax.Array | float) -> SequenceModel:
+    Args:
+        cell: a name in `CELLS`, or ``(D, H, *, rngs, **options) -> cell``.
+        task: what the model is for.
+        hidden: H.
+        options: of the cell.
+    """
+    make = CELLS[cell] if isinstance(cell, str) else cell
+
+    def model(key: jax.Array, **swept: Any) -> SequenceModel:
         rngs = nnx.Rngs(key)
-        layer = Layer(CELLS[cell](task.in_features, hidden, rngs=rngs, **options))
-        return SequenceModel(layer, task.out_features, rngs=rngs)
+        return SequenceModel(
+            Layer(make(task.in_features, hidden, rngs=rngs, **options, **swept)), task.out_features, rngs=rngs
+        )
 
-    def lstm(key: jax.Array, forget_bias: jax.Array | float = 1.0) -> SequenceModel:
+    def gated(key: jax.Array, forget_bias: jax.Array | float = 1.0) -> SequenceModel:
         return model(key, forget_bias=forget_bias)
 
     def plain(key: jax.Array) -> SequenceModel:
         return model(key)
 
-    return lstm if cell == "LSTM" else plain
+    takes = inspect.signature(make.__init__ if isinstance(make, type) else make).parameters
+    sweepable = "forget_bias" in takes and "forget_bias" not in options
+    return gated if sweepable else plain

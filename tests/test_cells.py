@@ -25,16 +25,15 @@ def elman_equations(p: Any, h: Any, x: Any, phi: Any = np.tanh) -> Any:
     return h, h, {}
 
 
-def lstm_equations(p: Any, carry: Any, x: Any) -> Any:
-    """Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); gates f, i, c~, o."""
+def lstm_equations(p: Any, carry: Any, x: Any, gates: str = "f i c_tilde o", coupled: bool = False) -> Any:
+    """Gers et al. (2000); a gate that Greff et al. (2017) took away is 1, a coupled input gate 1 - f."""
     c, h = carry
-    f = sigmoid(x @ p.kernel[0] + h @ p.recurrent_kernel[0] + p.bias[0])
-    i = sigmoid(x @ p.kernel[1] + h @ p.recurrent_kernel[1] + p.bias[1])
-    c_tilde = np.tanh(x @ p.kernel[2] + h @ p.recurrent_kernel[2] + p.bias[2])
-    o = sigmoid(x @ p.kernel[3] + h @ p.recurrent_kernel[3] + p.bias[3])
-    c = f * c + i * c_tilde
-    h = o * np.tanh(c)
-    return (c, h), h, {"f": f, "i": i, "c_tilde": c_tilde, "o": o}
+    sums = zip(gates.split(), p.kernel, p.recurrent_kernel, p.bias, strict=True)
+    has = {g: (np.tanh if g == "c_tilde" else sigmoid)(x @ W + h @ U + b) for g, W, U, b in sums}
+    full = {"f": 1, "i": 1 - has["f"] if coupled else 1, "o": 1} | has
+    c = full["f"] * c + full["i"] * full["c_tilde"]
+    h = full["o"] * np.tanh(c)
+    return (c, h), h, has
 
 
 def gru_equations(p: Any, h: Any, x: Any) -> Any:
@@ -63,6 +62,10 @@ EQUATIONS: dict[str, Any] = {
     "LSTM-chrono": lstm_equations,
     "GRU": gru_equations,
     "GRU-reset-before": gru_equations_of_2014,
+    "NoForgetGate": functools.partial(lstm_equations, gates="i c_tilde o"),
+    "NoInputGate": functools.partial(lstm_equations, gates="f c_tilde o"),
+    "NoOutputGate": functools.partial(lstm_equations, gates="f i c_tilde"),
+    "CIFG": functools.partial(lstm_equations, gates="f c_tilde o", coupled=True),
 }
 
 
@@ -93,7 +96,7 @@ def test_a_sequence_is_that_of_the_equations(name, x64):
     close(actual, (state, np.stack(ys)))
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU", "GRU-reset-before"])
+@pytest.mark.parametrize("name", [name for name in EQUATIONS if "RNN" not in name])
 def test_gates_by_name_are_those_of_the_equations(name, x64):
     cell, carry, xs = case(name, seed=1)
     actual = cell.gates(carry, xs[0])
@@ -255,7 +258,7 @@ def test_the_initial_carry_is_zero_with_the_shape_and_dtype_of_the_cell(name):
     cell = build(name, seed=0, dtype=jnp.bfloat16)
     carry = cell.initialize_carry((*BATCH, D))
     leaves = jax.tree.leaves(carry)
-    assert len(leaves) == (2 if "LSTM" in name else 1)
+    assert len(leaves) == (1 if "RNN" in name or "GRU" in name else 2)
     assert all(leaf.shape == (*BATCH, H) and leaf.dtype == jnp.bfloat16 and not leaf.any() for leaf in leaves)
     assert cell.dtype == jnp.bfloat16
     assert cell.num_feature_axes == 1

@@ -3,8 +3,13 @@
 ``cells.RNN`` is one step of Elman's network; ``recurrax.RNN`` is the layer that runs any cell over a sequence.
 """
 
+from recurrax.cells.ablated import CIFG as CIFG
+from recurrax.cells.ablated import NoForgetGate as NoForgetGate
+from recurrax.cells.ablated import NoInputGate as NoInputGate
+from recurrax.cells.ablated import NoOutputGate as NoOutputGate
 from recurrax.cells.elman import RNN as RNN
 from recurrax.cells.gated import GRU as GRU
 from recurrax.cells.gated import LSTM as LSTM
+from recurrax.cells.truncated import TruncatedGradient as TruncatedGradient
 
-ALL = (RNN, LSTM, GRU)
+ALL = (RNN, LSTM, GRU, NoForgetGate, NoInputGate, NoOutputGate, CIFG)

@@ -1,0 +1,269 @@
+"""The LSTM with one gate taken away, to see what that gate did; names and forms of Greff et al. (2017)."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from recurrax import initializers
+from recurrax.cell import Cell, affine, check_size
+from recurrax.initializers import Chrono, Initializer, keep_bias, per_gate
+
+Activation = Callable[[jax.Array], jax.Array]
+Carry = tuple[jax.Array, jax.Array]
+
+
+class AblatedLSTM(Cell):
+    r"""What the four cells below share; abstract.
+
+    .. math::
+        g_t &= \sigma(W_g x_t + U_g h_{t-1} + b_g) \quad \text{for each gate } g \text{ that the cell has} \\
+        \tilde c_t &= \tanh(W_c x_t + U_c h_{t-1} + b_c)
+
+    Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates first in the order of
+    ``Gates``: ``kernel: [G, D, H]`` (W), ``recurrent_kernel: [G, H, H]`` (U), ``bias: [G, H]`` (b).
+
+    Args:
+        in_features: D.
+        hidden_features: H.
+        activation: the tanh of the candidate, and that of C in h.
+        gate: the sigmoids.
+        forget_bias: ``b_f``; a number (default 1, as in `LSTM`), or `Chrono`, which then also sets ``b_i = -b_f`` where
+            the cell has an input gate. It replaces what bias_init drew for that gate.
+        kernel_init: initialiser of each gate's W.
+        recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
+        bias_init: initialiser of the other gates' b.
+        dtype: of the parameters, and so of carries and outputs.
+        rngs: source of keys (``rngs.params``).
+
+    Raises:
+        ValueError: a size is not a positive int.
+
+    Source: Greff, Srivastava, Koutník, Steunebrink & Schmidhuber (2017), "LSTM: A search space odyssey".
+    """
+
+    states = ("c", "h")
+    Gates: type[Any]  # a NamedTuple: the gates that the cell has, the candidate c_tilde among them
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        activation: Activation = jnp.tanh,
+        gate: Activation = jax.nn.sigmoid,
+        forget_bias: float | Initializer = 1.0,
+        kernel_init: Initializer = initializers.lecun_normal(),
+        recurrent_kernel_init: Initializer = initializers.orthogonal(),
+        bias_init: Initializer = initializers.zeros,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        check_size(type(self).__name__, in_features=in_features, hidden_features=hidden_features)
+        D, H, G = in_features, hidden_features, len(self.Gates._fields)
+        self.in_features, self.hidden_features = D, H
+        self.activation, self.gate = activation, gate
+        keys = jax.random.split(rngs.params(), 4)
+        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], G, (D, H), dtype))
+        self.recurrent_kernel = nnx.Param(per_gate(recurrent_kernel_init, keys[1], G, (H, H), dtype))
+        b = self.Gates(*per_gate(bias_init, keys[2], G, (H,), dtype))
+        if hasattr(b, "f"):
+            b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), dtype))
+            if isinstance(forget_bias, Chrono) and hasattr(b, "i"):
+                b = b._replace(i=-b.f)
+        self.bias = nnx.Param(jnp.stack(b))
+
+    def project(self, x: jax.Array) -> Any:
+        """``u_g = W_g x + b_g``."""
+        return self.Gates(*affine(x, self.kernel, self.bias))
+
+    def mix(self, carry: Carry) -> Any:
+        """``v_g = U_g h``."""
+        _, h = carry
+        return self.Gates(*affine(h, self.recurrent_kernel))
+
+    @abc.abstractmethod
+    def update(self, carry: Carry, u: Any, v: Any) -> Carry:
+        """New ``(C, h)``: the cell's own equations."""
+
+    def gates(self, carry: Carry, x: jax.Array) -> Any:
+        """The gates used in the step from ``carry`` with ``x``, after their activations."""
+        return self._activate(self.project(x), self.mix(carry))
+
+    def _activate(self, u: Any, v: Any) -> Any:
+        sums = zip(self.Gates._fields, u, v, strict=True)
+        return self.Gates(*((self.activation if g == "c_tilde" else self.gate)(a + b) for g, a, b in sums))
+
+
+class NFGGates(NamedTuple):
+    """Input gate i, candidate c~, output gate o: arrays ``[..., H]``, ordered as the parameters."""
+
+    i: jax.Array
+    c_tilde: jax.Array
+    o: jax.Array
+
+
+class NoForgetGate(AblatedLSTM):
+    r"""LSTM without forget gate (NFG), f = 1: what is written stays, the constant error carousel of 1997.
+
+    .. math::
+        i_t &= \sigma(W_i x_t + U_i h_{t-1} + b_i) \\
+        \tilde c_t &= \tanh(W_c x_t + U_c h_{t-1} + b_c) \\
+        C_t &= C_{t-1} + i_t \odot \tilde c_t \\
+        o_t &= \sigma(W_o x_t + U_o h_{t-1} + b_o) \\
+        h_t &= o_t \odot \tanh(C_t)
+
+    Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates i, c~, o first:
+    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    and errors are those of `AblatedLSTM`, without ``forget_bias``.
+
+    Source: Hochreiter & Schmidhuber (1997); Greff et al. (2017).
+    """
+
+    Gates = NFGGates
+
+    def __init__(
+        self,
+        in_features: int,
+        hidden_features: int,
+        *,
+        activation: Activation = jnp.tanh,
+        gate: Activation = jax.nn.sigmoid,
+        kernel_init: Initializer = initializers.lecun_normal(),
+        recurrent_kernel_init: Initializer = initializers.orthogonal(),
+        bias_init: Initializer = initializers.zeros,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        super().__init__(
+            in_features,
+            hidden_features,
+            activation=activation,
+            gate=gate,
+            kernel_init=kernel_init,
+            recurrent_kernel_init=recurrent_kernel_init,
+            bias_init=bias_init,
+            dtype=dtype,
+            rngs=rngs,
+        )
+
+    def update(self, carry: Carry, u: NFGGates, v: NFGGates) -> Carry:
+        """``C = C + i c~``, ``h = o tanh(C)``."""
+        C, _ = carry
+        i, c_tilde, o = self._activate(u, v)
+        C = C + i * c_tilde
+        h = o * self.activation(C)
+        return C, h
+
+
+class NIGGates(NamedTuple):
+    """Forget gate f, candidate c~, output gate o: arrays ``[..., H]``, ordered as the parameters."""
+
+    f: jax.Array
+    c_tilde: jax.Array
+    o: jax.Array
+
+
+class NoInputGate(AblatedLSTM):
+    r"""LSTM without input gate (NIG), i = 1: every candidate is written.
+
+    .. math::
+        f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
+        \tilde c_t &= \tanh(W_c x_t + U_c h_{t-1} + b_c) \\
+        C_t &= f_t \odot C_{t-1} + \tilde c_t \\
+        o_t &= \sigma(W_o x_t + U_o h_{t-1} + b_o) \\
+        h_t &= o_t \odot \tanh(C_t)
+
+    Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, c~, o first:
+    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    and errors are those of `AblatedLSTM`.
+
+    Source: Greff et al. (2017).
+    """
+
+    Gates = NIGGates
+
+    def update(self, carry: Carry, u: NIGGates, v: NIGGates) -> Carry:
+        """``C = f C + c~``, ``h = o tanh(C)``."""
+        C, _ = carry
+        f, c_tilde, o = self._activate(u, v)
+        C = f * C + c_tilde
+        h = o * self.activation(C)
+        return C, h
+
+
+class NOGGates(NamedTuple):
+    """Forget gate f, input gate i, candidate c~: arrays ``[..., H]``, ordered as the parameters."""
+
+    f: jax.Array
+    i: jax.Array
+    c_tilde: jax.Array
+
+
+class NoOutputGate(AblatedLSTM):
+    r"""LSTM without output gate (NOG), o = 1: all that is kept is shown.
+
+    .. math::
+        f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
+        i_t &= \sigma(W_i x_t + U_i h_{t-1} + b_i) \\
+        \tilde c_t &= \tanh(W_c x_t + U_c h_{t-1} + b_c) \\
+        C_t &= f_t \odot C_{t-1} + i_t \odot \tilde c_t \\
+        h_t &= \tanh(C_t)
+
+    Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, i, c~ first:
+    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    and errors are those of `AblatedLSTM`.
+
+    Source: Greff et al. (2017).
+    """
+
+    Gates = NOGGates
+
+    def update(self, carry: Carry, u: NOGGates, v: NOGGates) -> Carry:
+        """``C = f C + i c~``, ``h = tanh(C)``."""
+        C, _ = carry
+        f, i, c_tilde = self._activate(u, v)
+        C = f * C + i * c_tilde
+        h = self.activation(C)
+        return C, h
+
+
+class CIFGGates(NamedTuple):
+    """Forget gate f, candidate c~, output gate o: arrays ``[..., H]``, ordered as the parameters."""
+
+    f: jax.Array
+    c_tilde: jax.Array
+    o: jax.Array
+
+
+class CIFG(AblatedLSTM):
+    r"""LSTM with coupled input and forget gate (CIFG), i = 1 - f: what is forgotten makes room for what is written.
+
+    .. math::
+        f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
+        \tilde c_t &= \tanh(W_c x_t + U_c h_{t-1} + b_c) \\
+        C_t &= f_t \odot C_{t-1} + (1 - f_t) \odot \tilde c_t \\
+        o_t &= \sigma(W_o x_t + U_o h_{t-1} + b_o) \\
+        h_t &= o_t \odot \tanh(C_t)
+
+    Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, c~, o first:
+    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    and errors are those of `AblatedLSTM`.
+
+    Source: Greff et al. (2017).
+    """
+
+    Gates = CIFGGates
+
+    def update(self, carry: Carry, u: CIFGGates, v: CIFGGates) -> Carry:
+        """``C = f C + (1 - f) c~``, ``h = o tanh(C)``."""
+        C, _ = carry
+        f, c_tilde, o = self._activate(u, v)
+        C = f * C + (1 - f) * c_tilde
+        h = o * self.activation(C)
+        return C, h
