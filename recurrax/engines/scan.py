@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from typing import Any
 
 import jax
@@ -23,19 +25,31 @@ class Scan(Engine):
         truncate_every: K cuts the gradient of the carry at steps K, 2K, ...: truncated backpropagation through time
             over windows of K steps. Values do not change; no gradient crosses from one window to the one before it,
             and the initial carry gets its gradient from the first window only.
+        clip_cotangents: c cuts every entry of the gradient that flows from one step to the one before it to [-c, c], at
+            every step of the backward pass. Values do not change; NaN stays NaN. There is no forward mode with it, nor
+            does `Adjoint` have it: its backward pass is linear.
 
     Raises:
-        ValueError: an option is not a positive int (or None, for the last two).
+        ValueError: an option is not a positive int (or None, for the second and third), or c is not positive.
 
-    Source: truncation: Williams & Peng (1990); recomputation: Chen et al. (2016).
+    Source: truncation: Williams & Peng (1990); recomputation: Chen et al. (2016); clipped cotangents: Graves (2013),
+    "Generating sequences with recurrent neural networks", section 2.1.
     """
 
     unroll: int = 1
     checkpoint_every: int | None = None
     truncate_every: int | None = None
+    clip_cotangents: float | None = None
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
+        clip = self.clip_cotangents
+        if clip is not None and (
+            isinstance(clip, bool) or not isinstance(clip, int | float) or not 0 < clip < math.inf
+        ):
+            raise ValueError(
+                f"Scan got clip_cotangents={clip!r}; allowed: a finite number > 0 or None. Try clip_cotangents=1.0."
+            )
+        for field in dataclasses.fields(self)[:3]:
             value = getattr(self, field.name)
             if value is None and field.default is None:
                 continue
@@ -71,6 +85,8 @@ class Scan(Engine):
 
         def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
             u, keep, reset, cut = inputs
+            if self.clip_cotangents is not None:
+                carry = _clip_cotangent(self.clip_cotangents, carry)
             carry = where(cut, jax.lax.stop_gradient(carry), carry)
             if dense:
                 carry = advance(cell, carry, initial, u, keep, reset)
@@ -82,6 +98,25 @@ class Scan(Engine):
         us = cell.project(xs) if dense else xs  # the projection needs no carry: all steps at once
         carry, ys = jax.lax.scan(step, carry, (us, mask, resets, cuts), unroll=self.unroll)
         return carry, cell.readout(ys, xs) if dense else ys
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _clip_cotangent(limit: float, carry: Carry) -> Carry:
+    """The carry itself, whose gradient is cut to ``[-limit, limit]``."""
+    del limit
+    return carry
+
+
+def _clip_forward(limit: float, carry: Carry) -> tuple[Carry, None]:
+    del limit
+    return carry, None
+
+
+def _clip_backward(limit: float, _: None, cotangent: Carry) -> tuple[Carry]:
+    return (jax.tree.map(lambda g: jnp.clip(g, -limit, limit), cotangent),)
+
+
+_clip_cotangent.defvjp(_clip_forward, _clip_backward)
 
 
 def _in_chunks(run: Any, carry: Carry, inputs: Any, size: int) -> tuple[Carry, Any]:

@@ -11,6 +11,7 @@ from recurrax.gradflow.jacobians import jacobian_norms as jacobian_norms
 from recurrax.gradflow.memory import input_sensitivity as input_sensitivity
 from recurrax.gradflow.memory import memory_capacity as memory_capacity
 from recurrax.gradflow.memory import memory_horizon as memory_horizon
+from recurrax.gradflow.omega import omega as omega
 from recurrax.gradflow.plots import plot_eigenvalues as plot_eigenvalues
 from recurrax.gradflow.plots import plot_fixed_points as plot_fixed_points
 from recurrax.gradflow.plots import plot_gradients as plot_gradients

@@ -57,7 +57,7 @@ def state_gradients(step: Step, carry: Any, xs: Any, loss: Loss | None = None) -
     Hochreiter, 1991; Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063).
     """
     path = follow(step, carry, xs)
-    (at_end, direct), exponent = rescale(_loss_gradients(step, path, loss))
+    (at_end, direct), exponent = rescale(loss_gradients(step, path, loss))
 
     def pull(after: Scaled, point: tuple[Array, Any, Array]) -> tuple[Scaled, Array]:
         gradient, exponent = after
@@ -180,7 +180,7 @@ def _check_step(step: Step, carry: Any, x: Any) -> None:
         )
 
 
-def _loss_gradients(step: Step, path: Trajectory, loss: Loss | None) -> Array:
+def loss_gradients(step: Step, path: Trajectory, loss: Loss | None) -> Array:
     """[2, n]: the gradient of the loss in s_T, and in s_{T-1} where y_T reads that one directly."""
     before, x = path.states[-1], jax.tree.map(lambda leaf: leaf[-1], path.xs)
     readout = _readout(step, path.unravel(before), x)

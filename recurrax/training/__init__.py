@@ -1,6 +1,9 @@
 """Training: many runs of one model in one compiled program, on any number of devices, that survives what kills it."""
 
 from recurrax.training.checkpoint import CheckpointError as CheckpointError
+from recurrax.training.clipping import clip_by_norm as clip_by_norm
+from recurrax.training.clipping import clip_by_value as clip_by_value
+from recurrax.training.clipping import clipped_fraction as clipped_fraction
 from recurrax.training.fit import fit as fit
 from recurrax.training.history import History as History
 from recurrax.training.mesh import connect as connect
@@ -11,3 +14,4 @@ from recurrax.training.preemption import Preempted as Preempted
 from recurrax.training.run import Recipe as Recipe
 from recurrax.training.run import Run as Run
 from recurrax.training.run import adam as adam
+from recurrax.training.run import sgd as sgd

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from recurrax.tasks import Task
+from recurrax.training.clipping import clipped_fraction
 from recurrax.training.ensemble import State
 from recurrax.training.mesh import with_keys, without_keys
 from recurrax.training.run import Model, Run
@@ -66,6 +67,12 @@ class History:
         """Updates that those models had seen, ``[S]``; -1 where no held-out loss was finite."""
         losses = np.where(np.isfinite(self.loss), self.loss, np.inf)
         return np.where(np.isfinite(losses).any(axis=1), self.steps[np.argmin(losses, axis=1)], -1)
+
+    @property
+    def clipped(self) -> np.ndarray:
+        """Share of each run's updates in which the gradient was clipped, ``[S]``; NaN where nothing counts them."""
+        share = clipped_fraction(self.run.optimizer)
+        return np.full(len(self), np.nan) if share is None else np.asarray(share, float)
 
     @property
     def active(self) -> np.ndarray:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from recurrax.tasks import Example, Task
+from recurrax.training.clipping import clip_by_norm, clip_by_value
 
 Model = Any  # a pytree that maps inputs [B, T, D] to outputs [B, T, O], e.g. a SequenceModel
 Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
@@ -103,23 +104,41 @@ class Recipe:
         return self.optimizer(**named_by(self.optimizer, settings))
 
 
-def adam(learning_rate: float = 1e-3, clip_norm: float | None = 1.0) -> optax.GradientTransformation:
-    """Adam after clipping by the global norm of the gradient.
+def adam(
+    learning_rate: float = 1e-3, clip_norm: float | None = 1.0, clip_value: float | None = None
+) -> optax.GradientTransformation:
+    """Adam after clipping.
 
     Args:
         learning_rate: positive and finite.
-        clip_norm: largest norm of the gradient of all parameters together, before Adam; None clips nothing.
+        clip_norm: largest norm of the gradient of all parameters together, see `clip_by_norm`; None clips nothing.
+        clip_value: largest size of its entries, see `clip_by_value`; None clips nothing.
 
     Raises:
         ValueError: a value is not positive and finite (a traced one, in a sweep, was checked before).
 
     Source: Kingma & Ba (2015); clipping: Pascanu, Mikolov & Bengio (2013).
     """
-    check_positive("learning_rate", learning_rate)
-    if clip_norm is not None:
-        check_positive("clip_norm", clip_norm)
-    clip = [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]  # type: ignore[arg-type]
-    return optax.chain(*clip, optax.adam(learning_rate))
+    return _clipped(optax.adam, learning_rate, clip_norm, clip_value)
+
+
+def sgd(
+    learning_rate: float = 1e-2, clip_norm: float | None = None, clip_value: float | None = None
+) -> optax.GradientTransformation:
+    """Stochastic gradient descent without momentum after clipping; arguments and errors are those of `adam`."""
+    return _clipped(optax.sgd, learning_rate, clip_norm, clip_value)
+
+
+def _clipped(
+    optimizer: Callable[..., optax.GradientTransformation], rate: float, norm: float | None, value: float | None
+) -> optax.GradientTransformation:
+    check_positive("learning_rate", rate)
+    clips = []
+    for name, limit, clip in (("clip_norm", norm, clip_by_norm), ("clip_value", value, clip_by_value)):
+        if limit is not None:
+            check_positive(name, limit)
+            clips.append(clip(limit))
+    return optax.chain(*clips, optimizer(rate))
 
 
 def check_positive(name: str, value: Any) -> None:
