@@ -27,7 +27,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
 
 
 def builder(cell: str | Callable[..., Cell], task: Task, hidden: int, **options: Any) -> Callable[..., SequenceModel]:
-    """``build(key) -> model`` for a task; that of a cell with a forget gate also takes its ``forget_bias``, to be swept.
+    """``build(key) -> model`` for a task; with a forget gate it also takes the ``forget_bias``, to be swept.
 
     Args:
         cell: a name in `CELLS`, or ``(D, H, *, rngs, **options) -> cell``.

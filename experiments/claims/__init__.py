@@ -9,7 +9,7 @@ RNN; the cell state gives constant error flow; forget gate 0 forgets and 1 retai
 slower, want more data and are overkill for short sequences; the GRU is a cheaper equal.
 
 Each claim is measured: parameters and FLOP counted, time of a training step, gradient flow at initialisation with its
-closed forms, learning of the adding problem at several lengths on a grid that is the same for every cell, stability over
-learning rates with and without clipping. The verdict follows from rules stated in the code before the numbers:
+closed forms, learning of the adding problem at several lengths on a grid that is the same for every cell, stability
+over learning rates with and without clipping. The verdict follows from rules stated in the code before the numbers:
 holds, holds only if, does not hold, or undecided.
 """

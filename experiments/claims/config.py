@@ -28,7 +28,7 @@ class Config:
     """Updates between evaluations; steps to criterion are known to this precision."""
     stability_rates: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
     """Learning rates of the stability test, the same for every cell."""
-    stability_steps: int = 200
+    stability_steps: int = 150
     """Updates of the stability test."""
     init_length: int = 200
     """Sequence length T of the measurements at initialisation."""

@@ -1,4 +1,4 @@
-"""What the record says, in the terms of the claims: comparisons by tests that take censored and tied values."""
+"""What the record says, in the terms of the claims."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from scipy.stats import fisher_exact, mannwhitneyu
 
-from recurrax.report import censored, interval, solved
-
-LEVEL = 0.05  # of every test
+from experiments.compare import best_runs, marked, updates
+from recurrax.report import censored, solved
 
 
 class Evidence:
@@ -25,12 +23,8 @@ class Evidence:
     def run(self, cell: str, length: int) -> dict[str, np.ndarray]:
         """Of a cell at a length, the seeds at its better learning rate: updates to the criterion (inf: not met)."""
         entry = self.results[f"adding T={length} {cell}"]
-        at = np.asarray(entry["solved_at"], float)
-        at = np.where(at < 0, math.inf, at)
-        rates = np.asarray(entry["settings"]["learning_rate"])
-        best = min(np.unique(rates), key=lambda rate: _rank(at[rates == rate]))
-        chosen = rates == best
-        per_update = entry["seconds"] / (entry["steps"][-1] * len(rates))
+        at, chosen = updates(entry), best_runs(entry)
+        per_update = entry["seconds"] / (entry["steps"][-1] * len(at))
         return {
             "updates": at[chosen],
             "seconds": at[chosen] * per_update,
@@ -49,12 +43,12 @@ class Evidence:
 
     def share(self, cell: str, length: int) -> str:
         """``k/n [low, high]`` of the seeds."""
-        return solved(_marked(self.run(cell, length)["updates"]))
+        return solved(marked(self.run(cell, length)["updates"]))
 
     def updates(self, cell: str, length: int) -> str:
         """Median and range of the updates to the criterion."""
         budget = int(self.results[f"adding T={length} {cell}"]["steps"][-1])
-        return censored(_marked(self.run(cell, length)["updates"]), budget)
+        return censored(marked(self.run(cell, length)["updates"]), budget)
 
     def slopes(self, name: str) -> np.ndarray:
         """Nats per step of lag of each initialisation; a gradient that is exactly zero has slope -inf."""
@@ -82,33 +76,3 @@ class Evidence:
         chosen = (np.asarray(entry["settings"]["clip_norm"]) <= 1) == clipped
         bad = (np.asarray(entry["diverged_at"]) >= 0) | (np.asarray(entry["spikes"], float) > 0)
         return int(bad[chosen].sum()), int(chosen.sum())
-
-
-def rate(k: int, n: int) -> str:
-    """``k/n [low, high]``."""
-    low, high = interval(k, n)
-    return f"{k}/{n} [{low:.2f}, {high:.2f}]"
-
-
-def more_often(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether the first of two rates k/n is larger (Fisher's exact test, two-sided)."""
-    (a, n), (b, m) = one, other
-    return bool(a * m > b * n and fisher_exact([[a, n - a], [b, m - b]]).pvalue < LEVEL)
-
-
-def larger(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether values of the first kind are larger than of the second (Mann & Whitney's test, two-sided)."""
-    one, other = (np.asarray(values, float) for values in (one, other))
-    if np.isnan(one).any() or np.isnan(other).any() or len(set(np.r_[one, other])) == 1:
-        return False
-    big = np.nan_to_num(np.r_[one, other], posinf=1e300, neginf=-1e300)
-    test = mannwhitneyu(big[: len(one)], big[len(one) :])
-    return bool(test.pvalue < LEVEL and 2 * test.statistic > len(one) * len(other))
-
-
-def _rank(at: np.ndarray) -> tuple[int, float]:
-    return -int(np.isfinite(at).sum()), float(np.sort(at)[(len(at) - 1) // 2])
-
-
-def _marked(updates: np.ndarray) -> list[int]:
-    return [int(step) if math.isfinite(step) else -1 for step in updates]

@@ -18,7 +18,7 @@ STYLES = {
     "RNN": ("#D55E00", "-", "o"), "identity RNN": ("#E69F00", ":", "D"), "GRU": ("#009E73", "--", "s"),
     "LSTM": ("#0072B2", "-.", "^"),
 }  # fmt: skip
-STYLE: dict[str, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
     "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
 }  # fmt: skip
@@ -99,7 +99,7 @@ def cost(axes: Axes, e: Evidence) -> None:
         axes.axhline(matrices, color=color, lw=0.8, ls=":")
         axes.annotate(f"parameters of the {cell}", (1, matrices), (0, 2), xycoords=("axes fraction", "data"),
                       textcoords="offset points", fontsize=6, color="0.3", ha="right")  # fmt: skip
-    axes.set(title="d  Time of a training step over the RNN's", xscale="log", xlabel="units H", ylabel="ratio, quartiles",
-             ylim=(0, None))  # fmt: skip
+    axes.set(title="d  Time of a training step over the RNN's", xscale="log", xlabel="units H",
+             ylabel="ratio, quartiles", ylim=(0, None))  # fmt: skip
     axes.set_xticks(e.sizes, [str(H) for H in e.sizes], minor=False)
     axes.minorticks_off()

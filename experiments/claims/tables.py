@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.claims.evidence import LEVEL, Evidence, rate
+from experiments.claims.evidence import Evidence
 from experiments.claims.training import CELLS, SETTLED, STABILITY_LENGTH
 from experiments.claims.verdicts import CLAIMS, FAILS, HOLDS, UNDECIDED, Verdict
+from experiments.compare import RULE, rate
 from recurrax.report import footer, markdown_table
 
 Record = dict[str, Any]
@@ -24,12 +25,10 @@ def document(record: Record) -> str:
         summary(record),
         f"![figure]({record['hash']}.png)",
         claims(record),
-        f"Two rates differ by Fisher's exact test, other values by Mann and Whitney's, at {LEVEL:g}; a run that did not "
-        "solve its task\ncounts as longer than any that did. k/n with the exact 95% interval, medians with ranges, "
-        "ratios of times with quartiles.",
+        RULE + " Times: ratios\nwith quartiles.",
         f"## Learning: adding, H = {config['hidden']}",
-        f"Adam at learning rates {config['learning_rate']}, norm clipped at 1, at most {config['steps']} updates, seeds "
-        f"{seeds}; the better rate of\neach cell and length. |dy/dx|: at marked over unmarked values, root mean squares.",
+        f"Adam at learning rates {config['learning_rate']}, norm clipped at 1, at most {config['steps']} updates, "
+        f"seeds {seeds}; the better rate\nof each cell and length. dy/dx: root mean squares.",
         learning(record),
         f"## Stability: adding T = {STABILITY_LENGTH}, learning rates {config['stability_rates']}",
         f"Unstable: the loss is not finite, or above twice the chance level after update {SETTLED}.",

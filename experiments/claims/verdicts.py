@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.claims.evidence import Evidence, larger, more_often, rate
+from experiments.claims.evidence import Evidence
+from experiments.compare import larger, more_often, rate
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"  # undecided: no difference either way
 CONSTANT = 1e-3  # nats per step: a gradient that keeps 82% over 200 steps
@@ -240,13 +241,14 @@ def cheap_equal(e: Evidence) -> Verdict:
         f"{times(e, 'GRU', 'LSTM', size)} of the LSTM's; T = {T}: {e.share('GRU', T)} against {e.share('LSTM', T)}, "
         f"updates {versus(e, T, 'GRU', 'LSTM')}"
     )
-    verdict = HOLDS if equal and cheaper else only_if("equal is enough: it is not cheaper") if equal else FAILS
+    dearer = any(larger(e.milliseconds("GRU", H), e.milliseconds("LSTM", H)) for H in e.sizes)
+    verdict = judged(equal and cheaper, not equal or dearer)
     return Verdict("the GRU is a cheaper equal of the LSTM", measured, verdict)
 
 
 CLAIMS: tuple[Callable[[Evidence], Verdict], ...] = (
-    rnn_memory, lstm_memory, gru_memory, gates, complexity, stability, long_data, cost, proportional_cost, constant_flow,
-    forget_gate, noise, slow, data, overkill, cheap_equal,
+    rnn_memory, lstm_memory, gru_memory, gates, complexity, stability, long_data, cost, proportional_cost,
+    constant_flow, forget_gate, noise, slow, data, overkill, cheap_equal,
 )  # fmt: skip
 
 

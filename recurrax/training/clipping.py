@@ -65,11 +65,11 @@ def _counted(clip: optax.GradientTransformation, touched: Any) -> optax.Gradient
     def start(params: Any) -> tuple[ClipState, optax.OptState]:
         return ClipState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)), clip.init(params)
 
-    def update(gradient: Any, state: tuple[ClipState, optax.OptState], params: Any = None) -> Any:
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
         count, inner = state
-        count = ClipState(count.updates + 1, count.clipped + touched(gradient).astype(jnp.int32))
-        gradient, inner = clip.update(gradient, inner, params)
-        return gradient, (count, inner)
+        count = ClipState(count.updates + 1, count.clipped + touched(updates).astype(jnp.int32))
+        updates, inner = clip.update(updates, inner, params)
+        return updates, (count, inner)
 
     return optax.GradientTransformation(start, update)
 
