@@ -97,8 +97,8 @@ def cost(axes: Axes, e: Evidence) -> None:
         axes.errorbar(e.sizes, median, [median - low, high - median], color=color, ls=dash, marker=marker, ms=5, lw=1.2,
                       capsize=2)  # fmt: skip
         axes.axhline(matrices, color=color, lw=0.8, ls=":")
-        axes.annotate(f"parameters of the {cell}", (1, matrices), (0, 2), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", fontsize=6, color="0.3", ha="right")  # fmt: skip
+        axes.annotate(f"parameters of the {cell}", (0.01, matrices), (0, 2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", fontsize=6, color="0.3")  # fmt: skip
     axes.set(title="d  Time of a training step over the RNN's", xscale="log", xlabel="units H",
              ylabel="ratio, quartiles", ylim=(0, None))  # fmt: skip
     axes.set_xticks(e.sizes, [str(H) for H in e.sizes], minor=False)

@@ -17,12 +17,12 @@ CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are no gates: wha
 COMPARED = ("RNN", "GRU", "LSTM")
 
 
-def count() -> dict[str, dict[str, float]]:
+def count() -> dict[str, dict[str, float | None]]:
     """Of each cell: its gates, parameters, FLOP of a step by its equations and by XLA's count, bytes of state."""
     return {name: _count(CELLS[name](SIZE, SIZE, rngs=nnx.Rngs(0))) for name in (*COMPARED, "CIFG")}
 
 
-def _count(cell: Cell) -> dict[str, float]:
+def _count(cell: Cell) -> dict[str, float | None]:
     x = jnp.zeros(SIZE)
     carry = cell.initialize_carry(x.shape)
     gates = jax.eval_shape(cell.gates, carry, x)._asdict() if hasattr(cell, "gates") else {}  # type: ignore[attr-defined]

@@ -5,6 +5,6 @@
 
 LSTM, GRU and the LSTM with a gate less (NFG, NIG, NOG of Greff et al., 2017) or two of them coupled (CIFG), on adding
 and on copy memory: seeds solved, updates to the criterion, and the gates of the trained models: how far open in each
-phase of the task (marked and unmarked steps; reading, waiting, recalling), how often nearly shut and nearly open, and the
-time constants of the keep gate. The grid and the budget are the same for every cell.
+phase of the task (marked and unmarked steps; reading, waiting, recalling), how often nearly shut and nearly open, and
+the time constants of the keep gate. The grid and the budget are the same for every cell.
 """

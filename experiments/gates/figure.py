@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.compare import best_runs, updates
+from experiments.compare import best_runs, marked, updates
 from experiments.gates.tables import of_task, tasks
+from recurrax.report import censored
 
 # Okabe & Ito's colours, told apart without colour by marker.
 GATES = {
@@ -46,22 +47,22 @@ def draw(record: dict[str, Any]) -> Figure:
 
 
 def learning(axes: Axes, task: str, entries: dict[str, Any]) -> None:
-    """Updates to the criterion of every seed, open markers on the budget where it was not met; beside them the loss."""
-    budget = max(int(entry["steps"][-1]) for entry in entries.values())
-    losses = []
-    for place, entry in enumerate(entries.values()):
+    """Test loss of every seed beside chance, filled where it met the criterion; below the cells the median updates."""
+    labels = []
+    for place, (cell, entry) in enumerate(entries.items()):
         chosen = best_runs(entry)
         at = updates(entry)[chosen]
-        shift = np.linspace(-0.2, 0.2, len(at))
-        met = np.isfinite(at)
-        axes.plot(place + shift[met], at[met], "o", color="k", ms=4)
-        axes.plot(place + shift[~met], np.full((~met).sum(), budget), "o", color="k", mfc="none", ms=4)
-        losses.append(np.nanmedian(np.asarray(entry["test_loss"], float)[chosen]))
-    axes.axhline(budget, color="0.5", lw=0.8)
-    labels = [f"{cell}\n{loss:.3g}" for cell, loss in zip(entries, losses, strict=True)]
+        loss = np.asarray(entry["test_loss"], float)[chosen]
+        x, met = place + np.linspace(-0.2, 0.2, len(at)), np.isfinite(at)
+        axes.plot(x[met], loss[met], "o", color="k", ms=4)
+        axes.plot(x[~met], loss[~met], "o", color="k", mfc="none", ms=4)
+        labels.append(f"{cell}\n{censored(marked(at), int(entry['steps'][-1])).partition(' (')[0]}")
+        axes.axhline(entry["chance_level"], color="0.5", lw=0.8, ls="--")
+    axes.annotate("chance", (0.01, entry["chance_level"]), (0, 2), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", fontsize=6, color="0.3")  # fmt: skip
     axes.set_xticks(range(len(labels)), labels, fontsize=6, rotation=20)
-    axes.set(title=f"{task}: every seed (open: not solved)", ylabel="updates to criterion", xlabel="cell, test loss",
-             ylim=(0, budget * 1.08))  # fmt: skip
+    axes.set(title=f"{task}: every seed (filled: solved)", ylabel="test loss", xlabel="cell, median updates to criterion",
+             yscale="log")  # fmt: skip
 
 
 def openness(axes: Axes, task: str, entries: dict[str, Any]) -> None:
