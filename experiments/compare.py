@@ -26,7 +26,8 @@ def rate(k: int, n: int) -> str:
 def more_often(one: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether the first of two rates k/n is larger (Fisher's exact test)."""
     (a, n), (b, m) = one, other
-    return bool(a * m > b * n and float(fisher_exact([[a, n - a], [b, m - b]])[1]) < LEVEL  # type: ignore[arg-type])
+    p: Any = fisher_exact([[a, n - a], [b, m - b]])[1]
+    return bool(a * m > b * n and p < LEVEL)
 
 
 def larger(one: np.ndarray, other: np.ndarray) -> bool:

@@ -61,8 +61,8 @@ def learning(axes: Axes, task: str, entries: dict[str, Any]) -> None:
     axes.annotate("chance", (0.01, entry["chance_level"]), (0, 2), xycoords=("axes fraction", "data"),
                   textcoords="offset points", fontsize=6, color="0.3")  # fmt: skip
     axes.set_xticks(range(len(labels)), labels, fontsize=6, rotation=20)
-    axes.set(title=f"{task}: every seed (filled: solved)", ylabel="test loss", xlabel="cell, median updates to criterion",
-             yscale="log")  # fmt: skip
+    axes.set(title=f"{task}: every seed (filled: solved)", ylabel="test loss", yscale="log",
+             xlabel="cell, median updates to criterion")  # fmt: skip
 
 
 def openness(axes: Axes, task: str, entries: dict[str, Any]) -> None:

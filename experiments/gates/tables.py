@@ -25,7 +25,8 @@ def document(record: Record) -> str:
         f"![figure]({record['hash']}.png)",
         f"## Ablations: H = {config['hidden']}",
         f"Adam at learning rates {config['learning_rate']}, norm clipped at 1, seeds "
-        f"{', '.join(map(str, config['seeds']))}; the better rate of each\ncell and task. Test loss and accuracy: medians of the best models.",
+        f"{', '.join(map(str, config['seeds']))}; the better rate of each\n"
+        "cell and task. Test loss and accuracy: medians of the best models.",
         ablations(record),
         RULE,
         GREFF,
