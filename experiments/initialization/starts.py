@@ -1,0 +1,80 @@
+"""The initialisations compared: recurrent kernels and biases that keep, of each cell."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from experiments.models import IRNN
+from recurrax.cell import Cell
+from recurrax.cells import GRU, LSTM, RNN
+from recurrax.initializers import Chrono, glorot_uniform, identity, normal, orthogonal
+
+
+class Start(NamedTuple):
+    """One initialisation.
+
+    Attributes:
+        options: of the cell.
+        fused: the recurrent kernel is an orthogonal draw of [H, G H], split into its G gates.
+    """
+
+    options: dict[str, Any]
+    fused: bool = False
+
+
+CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNN, "IRNN": IRNN, "GRU": GRU, "LSTM": LSTM}
+KEEP: dict[str, tuple[str, int]] = {"LSTM": ("forget_bias", 0), "GRU": ("update_bias", 1)}  # and which row of the bias
+
+
+def starts(cell: str, hidden: int, t_max: float) -> dict[str, Start]:
+    """The initialisations of a cell by name; all else is its default, and drawn from the same key."""
+    chrono = Chrono(t_max)
+    gaussian = normal(hidden**-0.5)
+    kernels = {"Glorot": glorot_uniform(), "identity": identity(), "Gaussian": gaussian}
+    if cell == "IRNN":
+        return {"identity": Start({})}
+    if cell == "RNN":
+        return {
+            name: Start({"recurrent_kernel_init": init})
+            for name, init in {"orthogonal": orthogonal(), **kernels}.items()
+        }
+    bias, _ = KEEP[cell]
+    default, biases = (1.0, (0.0, 1.0, 5.0)) if cell == "LSTM" else (0.0, (0.0, 1.0))
+    usual = f"bias {default:g}"
+    names = ("Glorot", "identity") if cell == "LSTM" else ("Glorot",)
+    return {
+        **{f"bias {value:g}": Start({bias: value}) for value in biases},
+        f"chrono {t_max:g}": Start({bias: chrono}),
+        f"{usual}, fused": Start({bias: default}, fused=True),
+        **{f"{usual}, {name}": Start({bias: default, "recurrent_kernel_init": kernels[name]}) for name in names},
+    }
+
+
+def build(cell: str, start: Start, key: jax.Array, in_features: int, hidden: int) -> Cell:
+    """The cell, started so."""
+    one = CELLS[cell](in_features, hidden, rngs=nnx.Rngs(key), **start.options)
+    if start.fused:
+        one.recurrent_kernel = nnx.Param(fused_orthogonal(jax.random.fold_in(key, 1), *one.recurrent_kernel.shape[:2]))
+    return one
+
+
+def fused_orthogonal(key: jax.Array, gates: int, hidden: int) -> jax.Array:
+    """Orthogonal rows of one ``[H, G H]`` kernel, split into its gates ``[G, H, H]``: none of them is orthogonal.
+
+    The G blocks satisfy ``sum_g U_g U_g^T = I``, so each has mean square singular value 1 / G in place of 1.
+    """
+    return jnp.stack(jnp.split(orthogonal()(key, (hidden, gates * hidden)), gates, axis=1))
+
+
+def any_start(cell: str, key: jax.Array, in_features: int, hidden: int, t_max: float) -> Callable[..., Cell]:
+    """``index -> cell`` with the initialisation of that number, which may be traced: one program trains them all."""
+    make = functools.partial(build, cell, key=key, in_features=in_features, hidden=hidden)
+    cells = [make(start=start) for start in starts(cell, hidden, t_max).values()]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *cells)
+    return lambda index: jax.tree.map(lambda leaf: leaf[index], stacked)
