@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiments.claims import config as claims
+from experiments.claims import tables as claims_tables
 from experiments.ensembles import experiment as ensembles
 from experiments.ensembles.config import Config as EnsemblesConfig
 from experiments.speed import experiment as speed
@@ -21,6 +24,7 @@ from recurrax.report import config_hash
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
+LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")  # shown by their findings alone
 
 
 def blocks() -> dict[str, str]:
@@ -42,12 +46,34 @@ def blocks() -> dict[str, str]:
         ),
     ]
     grid = load("train", config_hash(train.Config()))
+    claimed = load("claims", config_hash(claims.Config()))
     return {
+        "claims": "\n\n".join(
+            [
+                claims_tables.summary(claimed),
+                claims_tables.claims(claimed).strip(),
+                report.footer(claimed),
+            ]
+        ),
+        "laboratory": "\n\n".join(highlights(name) for name in LABORATORY),
         "vanishing_gradients": "\n\n".join(parts),
         "train": train_tables.table(grid).strip() + "\n\n" + report.footer(grid),
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": body(speed.table(load("speed", config_hash(SpeedConfig())))),
     }
+
+
+def highlights(name: str) -> str:
+    """The question of an experiment, its findings and where the rest stands."""
+    record = load(name, config_hash(importlib.import_module(f"experiments.{name}.config").Config()))
+    document = importlib.import_module(f"experiments.{name}.tables").document(record)
+    findings = [line for line in document.partition("![figure]")[0].splitlines() if line.startswith("- ")]
+    question, place = document.partition("\n")[0].removeprefix("# "), f"experiments/results/{name}"
+    found = "\n".join(findings)
+    return (
+        f"**{question}** `{record['provenance']['command']}`, {record['seconds']:.0f} s: "
+        f"[tables]({place}/{record['hash']}.md), [figure]({place}/{record['hash']}.png)\n\n{found}"
+    )
 
 
 def body(text: str) -> str:

@@ -17,6 +17,7 @@ pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
 from experiments import command
+from experiments.__main__ import EXPERIMENTS
 from experiments.ensembles import experiment as ensembles
 from experiments.speed import experiment as speed
 from experiments.speed.config import Config as SpeedConfig
@@ -111,13 +112,11 @@ def test_all_runs_what_is_missing_and_rebuilds_the_rest(tmp_path, monkeypatch, c
     assert every.main(every.Config(), tmp_path) == 1
     said = capsys.readouterr()
     states = dict(line.split(": ") for line in said.out.splitlines())
-    assert states == {
-        "ensembles": "missing", "speed": "up to date", "train": "missing", "vanishing_gradients": "half-done",
+    assert states == dict.fromkeys(EXPERIMENTS, "missing") | {
+        "speed": "up to date", "vanishing_gradients": "half-done",
     }  # fmt: skip
-    assert [command[0] for command in ran] == [
-        f"experiments.{n}" for n in ("ensembles", "train", "vanishing_gradients")
-    ]
-    assert ran[0][1:] == ["--preset", "default", "--out", str(tmp_path / "ensembles")]
+    assert [command[0] for command in ran] == [f"experiments.{n}" for n in EXPERIMENTS if n != "speed"]
+    assert ran[0][1:] == ["--preset", "default", "--out", str(tmp_path / EXPERIMENTS[0])]
     assert "error: failed: train" in said.err
     assert (tmp_path / "speed" / source.name).with_suffix(".md").read_text() == source.with_suffix(".md").read_text()
     ran.clear()
@@ -205,6 +204,32 @@ BAD_FLAGS = {
         "--keep 0": "keep=0; allowed: an int >= 1",
         "--hosts here": "--hosts 'here'; allowed: --hosts auto | HOST:PORT,PROCESSES,PROCESS",
     },
+    "claims": {
+        "--lengths 30 10": "lengths=(30, 10); allowed: one or more, rising",
+        "--stability-rates 0": "learning_rate=0.0; allowed: a finite number > 0",
+        "--lengths 1": "length=1",
+        "--examples 0": "examples=0; allowed: an int >= 1",
+    },
+    "gates": {
+        "--cells LSTM X": "cells=('LSTM', 'X'); allowed: one or more of LSTM, NoForgetGate",
+        "--copy-delay 0": "delay=0",
+        "--chunk 0": "chunk=0; allowed: an int >= 1",
+    },
+    "initialization": {
+        "--cells X": "cells=('X',); allowed: one or more of RNN, IRNN, GRU, LSTM",
+        "--learning-rate nan": "learning_rate=nan; allowed: a finite number > 0",
+        "--lag 0": "lag=0; allowed: an int >= 1",
+    },
+    "exploding_gradients": {
+        "--radii 1 0.5": "radii=(1.0, 0.5); allowed: one or more numbers > 0, rising",
+        "--clip-norm 0": "clip_norm=0.0; allowed: a finite number > 0",
+        "--networks relu": "networks=('relu',); allowed",
+    },
+    "noise": {
+        "--noise -1": "noise=(-1.0,); allowed: one or more",
+        "--cells X": "cells=('X',); allowed: one or more",
+        "--delays 0": "delay",
+    },
     "ensembles": {
         "--cell X": "cell='X'; allowed: RNN, GRU, LSTM",
         "--seeds 6": "seeds=6 with 4 learning_rates; allowed: a multiple",
@@ -228,7 +253,7 @@ def test_bad_flags_end_a_process_with_status_2():
     assert re.fullmatch(r"error: learning_rate=nan; allowed: .*\n", done.stderr)
 
 
-@pytest.mark.parametrize("experiment", ["vanishing_gradients", "speed", "train", "ensembles"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_help_explains_every_flag(experiment):
     config = importlib.import_module(f"experiments.{experiment}.config").Config()
     done = run(experiment, "--help")
@@ -248,6 +273,29 @@ def test_committed_tables_are_rendered_from_their_record(path):
     assert path.with_suffix(".md").read_text().strip() == tables.document(record).strip()
     drawn = figure.draw(record)
     assert len(drawn.axes) == 6 and all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
+
+
+WITH_FIGURES = ("claims", "exploding_gradients", "gates", "initialization", "noise")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for name in WITH_FIGURES for path in committed(name)],
+    ids=lambda path: f"{path.parent.name}-{path.stem}",
+)
+def test_committed_tables_and_figures_are_functions_of_their_record(path):
+    record, package = json.loads(path.read_text()), f"experiments.{path.parent.name}"
+    text = importlib.import_module(f"{package}.tables").document(record)
+    assert path.with_suffix(".md").read_text().strip() == text.strip()
+    drawn = importlib.import_module(f"{package}.figure").draw(record)
+    assert all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes if axes.get_yticklabels())
+
+
+@pytest.mark.parametrize("name", WITH_FIGURES)
+def test_there_is_a_record_of_the_default_settings_within_five_minutes(name):
+    config = importlib.import_module(f"experiments.{name}.config").Config()
+    record = load_record(RESULTS / name, config)
+    assert record is not None and record["complete"] and record["seconds"] < 300
 
 
 @pytest.mark.parametrize("path", committed("speed"), ids=lambda path: path.stem)

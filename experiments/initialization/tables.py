@@ -35,7 +35,8 @@ def document(record: Record) -> str:
         f"## (b) Gradient at initialisation: T = {config['init_length']}, {config['init_seeds']} seeds",
         "Slope of ln |dL/ds| against lag in nats per step, median and range; that of the largest singular value of\n"
         "the Jacobian product; the largest Lyapunov exponent; at rest, ln of the spectral radius of the Jacobian at\n"
-        "state 0 without input; and ln sigmoid(b) of the keep gate, the slope without recurrent weights of its slowest unit.",
+        "state 0 without input; and ln sigmoid(b) of the keep gate, the slope of its slowest unit without recurrent\n"
+        "weights.",
         slopes(record),
         f"## (c) Learning: adding T = {config['length']}",
         f"Adam at learning rates {config['learning_rate']}, norm clipped at 1, at most {config['steps']} updates, "
@@ -166,9 +167,10 @@ def correlation(record: Record) -> list[str]:
     """Whether the slope at initialisation tells how soon the task is solved."""
     steps = {(cell, name): np.median(np.minimum(updates(e)[best_runs(e)], 1e9)) for cell, name, e in learned(record)}
     points = [(-e["slope"], steps[cell, name]) for cell, name, e in initial(record) if e["slope"] is not None]
-    if len(points) < 4:
+    falls, takes = (np.array(column) for column in zip(*points, strict=True))
+    if len(points) < 4 or len(set(takes)) == 1:
         return []
-    rho, p = spearmanr(*zip(*points, strict=True))
+    rho, p = spearmanr(falls, takes)
     return [
         f"Rank correlation over {len(points)} initialisations of how fast the gradient falls at first and how many "
         f"updates the task takes: {rho:.2f} (p = {p:.2g})."
