@@ -2,11 +2,12 @@
 
 from .adding import Adding as Adding
 from .copy import Copy as Copy
+from .recall import Recall as Recall
 from .task import Example as Example
 from .task import Task as Task
 from .task import check_choice as _check_choice
 
-TASKS = {task.name: task for task in (Copy, Adding)}
+TASKS = {task.name: task for task in (Recall, Copy, Adding)}
 
 
 def make_task(name: str, length: int, variant: str | None = None) -> Task:
@@ -14,7 +15,7 @@ def make_task(name: str, length: int, variant: str | None = None) -> Task:
 
     Args:
         name: a key of `TASKS`.
-        length: the task's own measure of its length: `Copy.delay`, `Adding.length`.
+        length: the task's own measure of its length: `Copy.delay`, `Adding.length`, `Recall.delay`.
         variant: one of the task's `VARIANTS`; None is the task's default.
 
     Raises:

@@ -1,0 +1,150 @@
+"""What was found, in sentences made from the numbers of the record."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from experiments.exploding_gradients.evidence import WAYS, Record, crossing, families, rate, runs, share
+
+FLAT = 1e-3  # nats per step: smaller slopes are rounding
+
+
+def findings(record: Record) -> list[str]:
+    """All of them, in the order of the parts."""
+    return [*linear(record), *saturating(record), *condition(record), *walls(record), *descent(record),
+            *training(record)]  # fmt: skip
+
+
+def linear(record: Record) -> list[str]:
+    """Linear networks against ln rho, and what non-normality adds for a while."""
+    radii = np.asarray(record["config"]["radii"])
+    found = {name: entry for name, entry in families(record).items() if name.startswith("linear")}
+    worst = {name: np.abs(np.median(entry["slope"], axis=1) - np.log(radii)).max() for name, entry in found.items()}
+    at = record["config"]["transient"]
+    index = list(radii).index(at)
+    grown = ", ".join(
+        f"{math.exp(np.median(entry['transient'][index])):.2f} times its size at a median lag of "
+        f"{np.median(entry['transient_at'][index]):.0f} ({name.split(', ')[1]})"
+        for name, entry in found.items()
+    )
+    return [
+        "Linear networks: the gradient's slope is ln rho; the medians over seeds are within "
+        + " and ".join(f"{value:.1e} ({name.split(', ')[1]})" for name, value in worst.items())
+        + " nats per step of it at every radius.",
+        f"The Jacobian product of a linear network with rho = {at:g} first grows to {grown}: a spectral "
+        "radius says nothing about short lags unless the matrix is normal.",
+    ]
+
+
+def saturating(record: Record) -> list[str]:
+    """Where the slope of the tanh networks crosses 0."""
+    radii = np.asarray(record["config"]["radii"])
+    lines = []
+    for name, entry in families(record).items():
+        if not name.startswith("tanh"):
+            continue
+        median = np.median(entry["slope"], axis=1)
+        at = crossing(radii, median)
+        place = f"from no radius up to {radii[-1]:g}" if at is None else f"from rho = {at:.2f}"
+        lines.append(
+            f"{name}: the median slope stays above 0 {place}; at rho = {radii[-1]:g} it is {median[-1]:+.3f} nats per "
+            f"step, ln rho is {math.log(radii[-1]):+.3f}."
+        )
+    return lines
+
+
+def condition(record: Record) -> list[str]:
+    """sigma_max(U) > 1 is necessary for explosion, not sufficient."""
+    found = families(record)
+    largest, slopes = (np.concatenate([entry[key].ravel() for entry in found.values()]) for key in ("largest", "slope"))
+    large = largest > 1 + 1e-5
+    lines = [f"Of the networks with sigma_max(U) > 1 the gradient decays in {rate(slopes[large] < -FLAT)}"]
+    if (~large).any():
+        lines.append(f"of those without it grows in {rate(slopes[~large] > FLAT)}")
+    return ["; ".join(lines) + ": necessary for explosion, not sufficient."]
+
+
+def walls(record: Record) -> list[str]:
+    """How steep the surface is, and where."""
+    entry = record["results"]["surface"]
+    if not entry["walled"]:
+        return ["The box holds no wall: it lies at w above 4.26 on the line b = 0.5 - 0.622 w."]
+    off = {name: values["median"] for name, values in entry["cells_off"].items()}
+    w, steep = entry["walled"], entry["wall_gradient"]
+    return [
+        f"The surface of one unit: the largest change between neighbouring cells is "
+        f"{entry['largest_change'] / entry['median_change']:.0f} times the median change, the largest gradient "
+        f"{entry['largest_gradient'] / entry['median_gradient']:.0f} times the median gradient.",
+        f"The wall is where x_0 is an unstable fixed point, b = x_0 - w sigma(x_0), the boundary between two "
+        f"basins: the largest change of each row lies {off['wall']:.1f} cells from it (median; at most "
+        f"{entry['cells_off']['wall']['largest']:.1f}), {off['upper fold']:.1f} and "
+        f"{off['lower fold']:.1f} cells from the two saddle-node bifurcations, where a fixed point disappears.",
+        f"On it the gradient is, in closed form, {steep[0]:.1e} at w = {w[0]:.2f} and {steep[-1]:.1e} at "
+        f"w = {w[-1]:.2f}.",
+    ]
+
+
+def descent(record: Record) -> list[str]:
+    """What clipping changes for the same starts and step sizes."""
+    entries = record["results"]["descent"]
+    lines = []
+    for size in record["config"]["step_sizes"]:
+        here = [entry for entry in entries if entry["step_size"] == size]
+        lines.append(
+            f"Gradient descent on it, step size {size:g}: "
+            + "; ".join(
+                ("unclipped" if entry["clip_norm"] is None else f"clipped at {entry['clip_norm']:g}")
+                + f" {share(entry['thrown_off'], entry['starts'])} thrown off, "
+                + f"{share(entry['reached'], entry['starts'])} at a loss below 0.001"
+                for entry in here
+            )
+            + "."
+        )
+    return lines
+
+
+def training(record: Record) -> list[str]:
+    """Diverged runs of every way of clipping, where, and what the surviving ones reached."""
+    lines = []
+    for network in record["config"]["networks"]:
+        of = {way: runs(record, network, way) for way in WAYS}
+        lines.append(
+            f"{network} networks, diverged of all radii, rates and seeds: "
+            + ", ".join(f"{way} {rate(found.diverged)}" for way, found in of.items())
+            + "."
+        )
+        lines.append(f"{network}, unclipped, diverged by radius: {by_radius(record, network)}.")
+        lines.append(
+            f"{network}: {np.mean(of['norm'].clipped):.0%} of the updates are clipped by norm, "
+            f"{np.mean(of['value'].clipped):.0%} by value; the best median loss over seeds is "
+            + ", ".join(f"{best(record, network, way):.4f} ({way})" for way in WAYS)
+            + f"; solved: {rate(np.concatenate([found.solved_at for found in of.values()]) >= 0)}."
+        )
+    return lines
+
+
+def by_radius(record: Record, network: str) -> str:
+    """Unclipped runs that diverged at every radius and rate, with the first update's gradient."""
+    texts = []
+    for radius in record["config"]["training_radii"]:
+        found = runs(record, network, "none").where(radius)
+        counts = [
+            f"{here.diverged.sum()}/{len(here.diverged)} at rate {learning_rate:g}"
+            for learning_rate in record["config"]["learning_rate"]
+            for here in [found.where(rate=learning_rate)]
+        ]
+        texts.append(f"rho = {radius:g} (first gradient {np.median(found.first_gradient):.2g}) {', '.join(counts)}")
+    return "; ".join(texts)
+
+
+def best(record: Record, network: str, way: str) -> float:
+    """The lowest median of the last held-out loss over the grid."""
+    config = record["config"]
+    found = runs(record, network, way)
+    return min(
+        float(np.median(found.where(radius, learning_rate).last_loss))
+        for radius in config["training_radii"]
+        for learning_rate in config["learning_rate"]
+    )

@@ -1,0 +1,136 @@
+"""Findings and tables: functions of the record and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from experiments.noise.evidence import WRITING, Evidence, share
+from recurrax.report import footer, interval, markdown_table
+
+Record = dict[str, Any]
+Show = Callable[[Evidence, str, int, float], str]
+
+
+def document(record: Record) -> str:
+    """Everything in Markdown."""
+    e, config = Evidence(record), record["config"]
+    low, high = interval(config["held_out"] // 2, config["held_out"])
+    sections = [
+        "# Selective forgetting: do gates keep noise out?",
+        "\n".join(f"- {finding}" for finding in findings(e)),
+        f"![figure]({record['hash']}.png)",
+        f"Recall of one bit, H = {config['hidden']}, Adam at learning rates {config['learning_rate']}, norm clipped at "
+        f"1, {config['steps']} updates, seeds {', '.join(map(str, config['seeds']))};\nthe rate with the lower "
+        "held-out loss counts. Keep gates start at bias ln T, the IRNN at the identity.",
+        "## Accuracy",
+        f"Median and range over the seeds, each on {config['held_out']} examples that chose nothing: a 95% interval of "
+        f"at most {(high - low) / 2:.3f} on either side.\nCeiling: Phi(1 / noise); guessing: 0.5.",
+        table(e, accuracies),
+        "## Seeds that solved it",
+        "Test accuracy at least nine tenths of the way from guessing to the ceiling; exact 95% intervals.",
+        table(e, solved),
+        "## What lets the noise in",
+        "log10 of the answer's gradient in the value at the cue over that at the other steps (root mean squares; -inf: "
+        "the cue\ncounts nothing), and the share of noise in the answer: 0 for the perfect observer, 1 without the bit.\n"
+        "Medians over seeds.",
+        table(e, mechanism),
+        "## Write gate (LSTM i, CIFG 1 - f, GRU 1 - z)",
+        "At the cue and at later steps: mean over units; then the most selective unit of each seed. Medians of seeds.",
+        table(e, gates, cells=[cell for cell in e.cells if cell in WRITING]),
+        footer(record),
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def table(e: Evidence, show: Show, cells: list[str] | None = None) -> str:
+    """A row for each delay and cell, a column for each level, headed by what a perfect observer reaches there."""
+    heads = {level: f"noise {level:g} (ceiling {e.task(1, level).ceiling():.3f})" for level in e.levels}
+    return markdown_table(
+        [
+            {"delay": str(delay), "cell": cell} | {heads[level]: show(e, cell, delay, level) for level in e.levels}
+            for delay in e.delays
+            for cell in (e.cells if cells is None else cells)
+        ]
+    )
+
+
+def accuracies(e: Evidence, cell: str, delay: int, level: float) -> str:
+    """Median and range."""
+    values = e.accuracy(cell, delay, level)
+    return f"{np.median(values):.3f} ({values.min():.3f} to {values.max():.3f})"
+
+
+def solved(e: Evidence, cell: str, delay: int, level: float) -> str:
+    """k/n with its interval."""
+    return share(*e.pooled(cell, [delay], [level]))
+
+
+def mechanism(e: Evidence, cell: str, delay: int, level: float) -> str:
+    """Rejection and share of noise."""
+    rejection, noise = (middle(e.mechanism(name, cell, delay, level)) for name in ("rejection", "share"))
+    return f"{rejection:+.1f}; {noise:.3f}"
+
+
+def gates(e: Evidence, cell: str, delay: int, level: float) -> str:
+    """Write gate of the mean and of the most selective unit."""
+    cue, later, best_cue, best_later = np.median(e.writes(cell, delay, level), axis=0)
+    return f"{cue:.2f}, {later:.2f}; {best_cue:.2f}, {best_later:.2f}"
+
+
+def findings(e: Evidence) -> list[str]:
+    """What was found, in sentences made from the numbers."""
+    noisy = [level for level in e.levels if level > 0]
+    lines = []
+    if 0 in e.levels:
+        lines.append(f"Without noise, over all delays, solved: {counts(e, e.delays, [0])}.")
+    if not noisy:
+        return lines
+    lines.append(f"With noise, over all levels and delays: {counts(e, e.delays, noisy)}.")
+    lines += [f"Delay {delay}, over the levels with noise: {counts(e, [delay], noisy)}." for delay in e.delays]
+    delay, level = e.delays[-1], noisy[-1]
+    lines += comparisons(e, noisy)
+    medians = {cell: middle(e.mechanism("rejection", cell, delay, level)) for cell in e.cells}
+    lines.append(
+        f"At delay {delay} and noise {level:g} the answer's gradient in the value at the cue is "
+        + ", ".join(f"10^{value:+.1f} ({cell})" for cell, value in medians.items())
+        + " times that at another step."
+    )
+    if 0 in e.levels:
+        before = [middle(e.mechanism("rejection", cell, delay, 0)) for cell in e.cells]
+        lines.append(
+            f"Trained without noise the same ratio is 10^{min(before):+.1f} to 10^{max(before):+.1f}, median "
+            f"10^{middle(np.asarray(before)):+.1f}."
+        )
+    for cell in (cell for cell in e.cells if cell in WRITING):
+        cue, later, *_ = np.median(e.writes(cell, delay, level), axis=0)
+        lines.append(
+            f"There the write gate of the {cell} is {cue:.2f} at the cue and {later:.2f} later, mean over units."
+        )
+    return lines
+
+
+def comparisons(e: Evidence, noisy: list[float]) -> list[str]:
+    """What the write gate changes: the LSTM with and without it, and the ungated cells, where noise is."""
+    lines = []
+    for cell in ("NoInputGate", "IRNN", "RNN"):
+        if cell not in e.cells or "LSTM" not in e.cells:
+            continue
+        for delay in e.delays:
+            mine, full = (e.pooled(name, [delay], noisy) for name in (cell, "LSTM"))
+            apart = interval(*mine)[1] < interval(*full)[0]
+            words = "fewer than" if apart else "not told apart from" if mine[0] <= full[0] else "no fewer than"
+            lines.append(f"Delay {delay}: {cell} {mine[0]}/{mine[1]}, {words} the LSTM's {full[0]}/{full[1]}.")
+    return lines
+
+
+def counts(e: Evidence, delays: Any, levels: Any) -> str:
+    """k/n of every cell."""
+    return ", ".join(f"{cell} {share(*e.pooled(cell, delays, levels))}" for cell in e.cells)
+
+
+def middle(values: np.ndarray) -> float:
+    """The lower median, which is one of the values, also where some are infinite."""
+    return float(np.sort(values)[(len(values) - 1) // 2])
