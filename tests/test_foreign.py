@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 from reference import BATCH, D, H, T, build, cast, jit, noise
 from tolerances import close
 
-from recurrax import RNN, Foreign, Structure, cells, unroll
+from recurrax import RNN, Foreign, Structure, cells, gradflow, unroll
+from recurrax.gradflow.spectrum import any_directions
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +153,63 @@ def test_a_cell_of_the_package_may_be_foreign_too(xs):
     cell = build("LSTM", seed=0, dtype=jnp.float32)
     assert isinstance(cell, cells.LSTM)
     close(unroll(Foreign(cell), xs), unroll(cell, xs), "float32")
+
+
+def nnx_lstm() -> Any:
+    cell = nnx.LSTMCell(2, 3, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+    return Foreign(cell), (jnp.zeros(3), jnp.zeros(3))
+
+
+def linen_gru() -> Any:
+    module = flax.linen.GRUCell(3, param_dtype=jnp.float64)
+    return Foreign.linen(module, module.init(jax.random.key(0), jnp.zeros(3), jnp.zeros(2))), jnp.zeros(3)
+
+
+def equinox_lstm() -> Any:
+    equinox = pytest.importorskip("equinox", reason="Equinox is not installed: pip install recurrax[bench]")
+    params, static = equinox.partition(
+        equinox.nn.LSTMCell(2, 3, dtype=jnp.float64, key=jax.random.key(0)), equinox.is_array
+    )
+
+    def step(params: Any, carry: Any, x: jax.Array) -> Any:
+        carry = equinox.combine(params, static)(x, carry)
+        return carry, carry[0]
+
+    return Foreign(step, params=params), (jnp.zeros(3), jnp.zeros(3))
+
+
+@pytest.mark.parametrize("make", [nnx_lstm, linen_gru, equinox_lstm])
+def test_gradient_flow_by_brute_force(make, x64):
+    """From the derivatives of the last state and output by a zero probe added to every state, and by every input."""
+    cell, start = make()
+    carry, xs = noise((start, jax.ShapeDtypeStruct((T, 2), jnp.float64)), seed=2)
+    vector, unravel = ravel_pytree(carry)
+    n = vector.size
+
+    def probed(carry: Any, point: Any) -> Any:
+        return cell(jax.tree.map(jnp.add, carry, unravel(point[1])), point[0])
+
+    def ends(probes: jax.Array, xs: jax.Array) -> Any:
+        last, ys = jax.lax.scan(probed, carry, (xs, probes))
+        return ravel_pytree(last)[0], ys[-1]
+
+    @jit
+    def run(cell: Any, probes: jax.Array) -> Any:
+        measured = (
+            gradflow.state_gradients(cell, carry, xs),
+            gradflow.jacobian_spectrum(cell, carry, xs),
+            gradflow.lyapunov_spectrum(cell, carry, xs).exponents,
+            gradflow.input_sensitivity(cell, carry, xs),
+        )
+        return measured, jax.jacobian(ends, argnums=(0, 1))(probes, xs)
+
+    (gradients, spectrum, exponents, sensitivity), ((J, y_by_state), (_, y_by_input)) = run(cell, jnp.zeros((T, n)))
+    J = np.moveaxis(np.asarray(J), 1, 0)  # ds_T/ds_t of t = 0 .. T-1: [T, n, n]
+    sizes = np.linalg.svd(J, compute_uv=False)
+    close(gradients[:-1], np.log(np.linalg.norm(np.sum(y_by_state, 0), axis=-1)))
+    close(spectrum.largest[:-1], np.log(sizes[:, 0]))
+    close(spectrum.geometric_mean[:-1], np.linalg.slogdet(J)[1] / n)
+    np.testing.assert_allclose(spectrum.smallest[:-1], np.log(sizes[:, -1]), atol=1e-6)  # J itself has lost digits
+    growth = np.diagonal(np.linalg.qr(J[0] @ any_directions(n, n, jnp.float64))[1])
+    np.testing.assert_allclose(exponents, np.log(np.abs(growth)) / T, atol=1e-6)
+    close(sensitivity, np.log(np.linalg.norm(np.moveaxis(np.asarray(y_by_input), 1, 0), axis=(1, 2))))

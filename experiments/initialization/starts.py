@@ -58,7 +58,7 @@ def starts(cell: str, hidden: int, t_max: float) -> dict[str, Start]:
 
 def build(cell: str, start: Start, key: jax.Array, in_features: int, hidden: int) -> Cell:
     """The cell, started so."""
-    one = CELLS[cell](in_features, hidden, rngs=nnx.Rngs(key), **start.options)
+    one: Any = CELLS[cell](in_features, hidden, rngs=nnx.Rngs(key), **start.options)
     if start.fused:
         one.recurrent_kernel = nnx.Param(fused_orthogonal(jax.random.fold_in(key, 1), *one.recurrent_kernel.shape[:2]))
     return one

@@ -81,7 +81,7 @@ def noise_share(log_odds: Callable[[Array], Array], first: Array, second: Array)
     marked = first[..., 1:2] > 0
     cues = jnp.argmax(second[..., 1], axis=-1)[:, None, None]
     new_cue = jnp.where(marked, jnp.take_along_axis(second, cues, axis=1), first)
-    new_noise = jnp.where(marked, first, first.at[..., 2].set(second[..., 2]))
+    new_noise = jnp.where(marked, first, jnp.asarray(first).at[..., 2].set(second[..., 2]))
     answer = log_odds(first)
     of_noise, of_cue = (jnp.mean((log_odds(inputs) - answer) ** 2) for inputs in (new_noise, new_cue))
     return of_noise / (of_noise + of_cue)

@@ -33,8 +33,8 @@ def document(record: Record) -> str:
         "Test accuracy at least nine tenths of the way from guessing to the ceiling; exact 95% intervals.",
         table(e, solved),
         "## What lets the noise in",
-        "log10 of the answer's gradient in the value at the cue over that at the other steps (root mean squares; -inf: "
-        "the cue\ncounts nothing), and the share of noise in the answer: 0 for the perfect observer, 1 without the bit.\n"
+        "log10 of the answer's gradient in the value at the cue over that at the other steps (root mean squares;\n"
+        "-inf: the cue counts nothing), and the share of noise in the answer: 0 for the perfect observer, 1 without the bit.\n"
         "Medians over seeds.",
         table(e, mechanism),
         "## Write gate (LSTM i, CIFG 1 - f, GRU 1 - z)",
