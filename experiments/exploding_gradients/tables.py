@@ -37,8 +37,8 @@ def document(record: Record) -> str:
         f"held-out loss; chance is {chance(record):.4f}.",
         training(record),
         "Over all radii, rates and seeds; as the runs of a seed share its draws, the intervals are descriptive.\n"
-        "Clipped: mean share of updates. Spike: largest ratio of consecutive training losses, median over the runs that\n"
-        "stayed finite.",
+        "Clipped: mean share of updates. Spike: largest ratio of consecutive training losses, median over the runs\n"
+        "that stayed finite.",
         clipping(record),
         footer(record),
     ]

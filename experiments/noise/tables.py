@@ -34,8 +34,8 @@ def document(record: Record) -> str:
         table(e, solved),
         "## What lets the noise in",
         "log10 of the answer's gradient in the value at the cue over that at the other steps (root mean squares;\n"
-        "-inf: the cue counts nothing), and the share of noise in the answer: 0 for the perfect observer, 1 without the bit.\n"
-        "Medians over seeds.",
+        "-inf: the cue counts nothing), and the share of noise in the answer: 0 for the perfect observer, 1\n"
+        "without the bit. Medians over seeds.",
         table(e, mechanism),
         "## Write gate (LSTM i, CIFG 1 - f, GRU 1 - z)",
         "At the cue and at later steps: mean over units; then the most selective unit of each seed. Medians of seeds.",
