@@ -25,9 +25,11 @@ class Scan(Engine):
         truncate_every: K cuts the gradient of the carry at steps K, 2K, ...: truncated backpropagation through time
             over windows of K steps. Values do not change; no gradient crosses from one window to the one before it,
             and the initial carry gets its gradient from the first window only.
-        clip_cotangents: c cuts every entry of the gradient that flows from one step to the one before it to [-c, c], at
-            every step of the backward pass. Values do not change; NaN stays NaN. There is no forward mode with it, nor
-            does `Adjoint` have it: its backward pass is linear.
+        clip_cotangents: c cuts every entry of the gradient that a step hands back to the carry it starts from to
+            [-c, c], at every step of the backward pass; the outputs' own gradients are added after that. A step under
+            a false mask clips nothing. Values do not change; infinity becomes c, NaN stays NaN. Forward mode raises
+            JAX's TypeError for a `custom_vjp`. `Adjoint` has no such option (its backward pass is linear), nor has
+            backend="auto": pass the engine, ``backend=Scan(clip_cotangents=1.0)``.
 
     Raises:
         ValueError: an option is not a positive int (or None, for the second and third), or c is not positive.
@@ -81,18 +83,18 @@ class Scan(Engine):
 
     def _loop(self, cell: Cell, carry: Carry, initial: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets, cuts = inputs
-        dense = cell.structure is Structure.DENSE
+        dense, clip = cell.structure is Structure.DENSE, self.clip_cotangents
 
         def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
             u, keep, reset, cut = inputs
-            if self.clip_cotangents is not None:
-                carry = _clip_cotangent(self.clip_cotangents, carry)
             carry = where(cut, jax.lax.stop_gradient(carry), carry)
-            if dense:
-                carry = advance(cell, carry, initial, u, keep, reset)
-                return carry, carry
             carry = where(reset, initial, carry)
-            new, y = cell(carry, u)
+            # Within the hold: a step that does not exist hands on what it got.
+            before = carry if clip is None else jax.tree.map(lambda leaf: _clip_cotangent(clip, leaf), carry)
+            if dense:
+                carry = hold(keep, advance(cell, before, initial, u, None, None), carry)
+                return carry, carry
+            new, y = cell(before, u)
             return hold(keep, new, carry), y
 
         us = cell.project(xs) if dense else xs  # the projection needs no carry: all steps at once
@@ -101,19 +103,24 @@ class Scan(Engine):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _clip_cotangent(limit: float, carry: Carry) -> Carry:
-    """The carry itself, whose gradient is cut to ``[-limit, limit]``."""
+def _clip_cotangent(limit: float, leaf: jax.Array) -> jax.Array:
+    """The array itself, whose gradient is cut to ``[-limit, limit]``, real and imaginary part each."""
     del limit
-    return carry
+    return leaf
 
 
-def _clip_forward(limit: float, carry: Carry) -> tuple[Carry, None]:
+def _clip_forward(limit: float, leaf: jax.Array) -> tuple[jax.Array, None]:
     del limit
-    return carry, None
+    return leaf, None
 
 
-def _clip_backward(limit: float, _: None, cotangent: Carry) -> tuple[Carry]:
-    return (jax.tree.map(lambda g: jnp.clip(g, -limit, limit), cotangent),)
+def _clip_backward(limit: float, _: None, cotangent: jax.Array) -> tuple[jax.Array]:
+    if cotangent.dtype == jax.dtypes.float0:  # of a counter in the carry
+        return (cotangent,)
+    if jnp.iscomplexobj(cotangent):
+        real, imaginary = (jnp.clip(part, -limit, limit) for part in (cotangent.real, cotangent.imag))
+        return (jax.lax.complex(real, imaginary),)
+    return (jnp.clip(cotangent, -limit, limit),)
 
 
 _clip_cotangent.defvjp(_clip_forward, _clip_backward)

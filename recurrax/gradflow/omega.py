@@ -8,12 +8,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from recurrax.gradflow.gradients import Loss, Scaled, Step, follow, loss_gradients, rescale
+from recurrax.cell import Cell, Structure
+from recurrax.gradflow.gradients import Loss, Step, Trajectory, follow, loss_gradients, rescale
 
 FORMS = ("norm", "squared")
+IMMEDIATE = ("jacobian", "weights")
 
 
-def omega(step: Step, carry: Any, xs: Any, loss: Loss | None = None, *, form: str = "norm") -> Array:
+def omega(
+    step: Step, carry: Any, xs: Any, loss: Loss | None = None, *, form: str = "norm", immediate: str = "jacobian"
+) -> Array:
     """How far every step is from keeping the norm of the error that it passes back: Pascanu's Omega, step by step.
 
         g_t = dL/ds_t,  J_t = ds_t/ds_{t-1},  L at the last step
@@ -24,9 +28,10 @@ def omega(step: Step, carry: Any, xs: Any, loss: Loss | None = None, *, form: st
 
         jax.grad(lambda cell: task_loss(cell) + weight * gradflow.omega(cell, carry, xs).sum())(cell)
 
-    Only its immediate derivative is taken, as published: states and errors are constants, and what the step closes over
-    is differentiated through J_t alone. There J_t depends on all parameters, through the derivative of the activation
-    too; the authors' code holds that derivative constant as well and so differentiates the recurrent weights alone.
+    Only its immediate derivative is taken, as published: states, errors and inputs are constants, and what the step
+    closes over is differentiated through J_t alone. With "jacobian" J_t depends on all parameters, through the
+    derivative of the activation too. With "weights" that derivative is a constant as well, as in the authors' code:
+    J_t v = update'_s v + update'_v mix'(v) at constant update', so that the recurrent weights alone get a gradient.
 
     One example; `vmap` over examples. Costs one more backward pass. Errors are rescaled at every step, so nothing
     underflows; the authors' code drops steps whose squared norm is below 1e-20.
@@ -37,13 +42,15 @@ def omega(step: Step, carry: Any, xs: Any, loss: Loss | None = None, *, form: st
         xs: inputs, [T, D] or any pytree of [T, ...], T >= 1.
         loss: `(carry_T, y_T) -> scalar`; by default the sum over y_T.
         form: "norm" or "squared".
+        immediate: "jacobian", or "weights" for a cell of structure DENSE; no value depends on it.
 
     Returns:
         [T], dimensionless, t = 1 .. T. A step whose error is exactly zero gives 0, and so does its derivative.
 
     Raises:
         TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
-        ValueError: an unknown form, no steps, no state, or a loss that is not a real scalar.
+        ValueError: an unknown form or immediate, "weights" for another step, no steps, no state, or a loss that is not
+            a real scalar.
 
     Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063), section 3.3; code: pascanur/trainingRNNs, RNN.py.
     """
@@ -51,30 +58,61 @@ def omega(step: Step, carry: Any, xs: Any, loss: Loss | None = None, *, form: st
         raise ValueError(
             f"form={form!r}; allowed: {', '.join(map(repr, FORMS))}. Equation 9 is 'norm', the code 'squared'."
         )
-    path = follow(step, carry, xs)
-    states = jax.lax.stop_gradient(path.states)
-    (at_end, direct), _ = rescale(jax.lax.stop_gradient(loss_gradients(step, path, loss)))
+    if immediate not in IMMEDIATE:
+        raise ValueError(
+            f"immediate={immediate!r}; allowed: {', '.join(map(repr, IMMEDIATE))}. The authors' code is 'weights'."
+        )
+    if immediate == "weights" and getattr(step, "structure", None) is not Structure.DENSE:
+        raise ValueError(
+            f"immediate='weights' with {step!r}; allowed: a Cell of {Structure.DENSE}, whose recurrent weights are "
+            "known. Use immediate='jacobian'."
+        )
+    fixed: Step = jax.lax.stop_gradient(step) if isinstance(step, Cell) else step
+    moving = _only_weights(step) if immediate == "weights" else step
+    path = follow(fixed, carry, xs)
+    constants = jax.lax.stop_gradient((path.states, path.xs, _errors(fixed, path, loss)))
 
-    def pulled(state: Array, x: Any, gradient: Array) -> Array:
-        return jax.vjp(lambda state: path.advance(state, x), state)[1](gradient)[0]
+    def advance(state: Array, x: Any) -> Array:
+        return path.ravel(moving(path.unravel(state), x)[0])
 
-    def pull(after: Scaled, point: tuple[Array, Any, Array]) -> tuple[Scaled, Array]:
-        gradient, exponent = after
+    return jax.vmap(lambda *point: _term(form, advance, *point))(*constants)
+
+
+def _errors(step: Step, path: Trajectory, loss: Loss | None) -> Array:
+    """[T, n]: g_1 .. g_T, each rescaled so that its largest entry is near 1."""
+    (at_end, direct), _ = rescale(loss_gradients(step, path, loss))
+
+    def pull(error: Array, point: tuple[Array, Any, Array]) -> tuple[Array, Array]:
         state, x, direct = point
-        before, shift = rescale(pulled(state, x, gradient) + direct)
-        return (before, exponent + shift), gradient
+        (before,) = jax.vjp(lambda state: path.advance(state, x), state)[1](error)
+        return rescale(before + direct)[0], error
 
-    directs = jnp.zeros_like(states).at[-1].set(direct)
-    start = at_end, jnp.zeros((), jnp.int32)
-    _, gradients = jax.lax.scan(pull, start, (states, path.xs, directs), reverse=True)  # each near 1 in size
-    return jax.vmap(lambda *point: _term(pulled, form, *point))(states, path.xs, jax.lax.stop_gradient(gradients))
+    directs = jnp.zeros_like(path.states).at[-1].set(direct)
+    return jax.lax.scan(pull, at_end, (path.states, path.xs, directs), reverse=True)[1]
 
 
-def _term(pulled: Any, form: str, state: Array, x: Any, gradient: Array) -> Array:
-    after = jnp.sum(gradient**2)
-    before = jnp.sum(pulled(state, x, gradient) ** 2)
-    alive = (after > 0) & (before > 0) if form == "norm" else after > 0
-    ratio = jnp.where(alive, before, 1) / jnp.where(alive, after, 1)
-    term = (jnp.sqrt(ratio) - 1) ** 2 if form == "norm" else (ratio - 1) ** 2
-    vanished = (after > 0) & (before == 0)  # |J^T g| = 0: the root has no derivative there
-    return jnp.where(alive, term, jnp.where(vanished, jnp.ones_like(term), jnp.zeros_like(term)))
+def _term(form: str, advance: Any, state: Array, x: Any, error: Array) -> Array:
+    (before,) = jax.vjp(lambda state: advance(state, x), state)[1](error)
+    before, exponent = rescale(before)  # or its square underflows where one step shrinks it by 1e19
+    scale = jnp.exp2(exponent.astype(before.dtype))
+    after = jnp.sum(error**2)
+    square = jnp.sum(before**2) / jnp.where(after == 0, 1, after)
+    if form == "squared":
+        ratio = square * scale**2
+    else:
+        ratio = jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square))) * scale  # NaN stays NaN
+    return jnp.where(after == 0, 0, (ratio - 1) ** 2)
+
+
+def _only_weights(cell: Any) -> Step:
+    """The step with the same values, whose Jacobian depends on parameters through that of `mix` alone."""
+    constant = jax.lax.stop_gradient
+
+    def step(carry: Any, x: Any) -> tuple[Any, Any]:
+        # In value the pre-activations are constants; in the carry they move as mix does, in parameters not at all.
+        mixed, still = cell.mix(carry), cell.mix(constant(carry))
+        v = jax.tree.map(lambda m, s: constant(m) + (m - s), mixed, still)
+        carry = cell.update(carry, constant(cell.project(x)), v)
+        return carry, cell.readout(carry, x)
+
+    return step

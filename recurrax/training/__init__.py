@@ -4,6 +4,7 @@ from recurrax.training.checkpoint import CheckpointError as CheckpointError
 from recurrax.training.clipping import clip_by_norm as clip_by_norm
 from recurrax.training.clipping import clip_by_value as clip_by_value
 from recurrax.training.clipping import clipped_fraction as clipped_fraction
+from recurrax.training.clipping import counted as counted
 from recurrax.training.fit import fit as fit
 from recurrax.training.history import History as History
 from recurrax.training.mesh import connect as connect

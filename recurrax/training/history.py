@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from recurrax.tasks import Task
 from recurrax.training.clipping import clipped_fraction
@@ -70,9 +71,16 @@ class History:
 
     @property
     def clipped(self) -> np.ndarray:
-        """Share of each run's updates in which the gradient was clipped, ``[S]``; NaN where nothing counts them."""
+        """Share of each run's updates in which the gradient was clipped, ``[S]``; NaN where nothing counts them.
+
+        On several hosts each must ask for it, at the same place: it collects the counts of all.
+        """
         share = clipped_fraction(self.run.optimizer)
-        return np.full(len(self), np.nan) if share is None else np.asarray(share, float)
+        if share is None:
+            return np.full(len(self), np.nan)
+        if not share.is_fully_addressable:
+            share = multihost_utils.process_allgather(share, tiled=True)
+        return np.asarray(share, float)
 
     @property
     def active(self) -> np.ndarray:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from recurrax.tasks import Example, Task
-from recurrax.training.clipping import clip_by_norm, clip_by_value
+from recurrax.training.clipping import check_positive, counted
 
 Model = Any  # a pytree that maps inputs [B, T, D] to outputs [B, T, O], e.g. a SequenceModel
 Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
@@ -134,19 +133,12 @@ def _clipped(
 ) -> optax.GradientTransformation:
     check_positive("learning_rate", rate)
     clips = []
-    for name, limit, clip in (("clip_norm", norm, clip_by_norm), ("clip_value", value, clip_by_value)):
+    for name, limit, clip in (("clip_norm", norm, optax.clip_by_global_norm), ("clip_value", value, optax.clip)):
         if limit is not None:
             check_positive(name, limit)
             clips.append(clip(limit))
-    return optax.chain(*clips, optimizer(rate))
-
-
-def check_positive(name: str, value: Any) -> None:
-    """Raises ValueError unless the value is a finite number above 0; a traced array passes."""
-    if isinstance(value, jax.Array):
-        return
-    if isinstance(value, bool) or not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={value!r}; allowed: a finite number > 0. Try {name}=1e-3.")
+    # One count for both: an update that either of them changed counts once.
+    return optax.chain(*([counted(optax.chain(*clips))] if clips else []), optimizer(rate))
 
 
 def check_precision(precision: str) -> None:
