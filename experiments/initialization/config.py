@@ -19,9 +19,9 @@ class Config:
     """Cells, of RNN, IRNN, GRU and LSTM."""
     hidden: int = 32
     """Units of every cell (H)."""
-    length: int = 60
+    length: int = 50
     """Sequence length T of the adding problem, and the t_max of chrono."""
-    steps: int = 400
+    steps: int = 300
     """Updates at most, the same for every cell and initialisation."""
     learning_rate: tuple[float, ...] = (5e-3, 2e-2)
     """Adam's learning rates, the same grid for every cell and initialisation; the better one counts."""
