@@ -163,6 +163,9 @@ class Foreign(Cell):
         Foreign(nnx.LSTMCell(2, 32, rngs=rngs))
         Foreign.linen(nn.GRUCell(features=32), variables)
         Foreign(lambda p, h, x: (h := jnp.tanh(h @ p + x), h), params=W)
+
+        params, static = eqx.partition(eqx.nn.GRUCell(2, 32, key=key), eqx.is_array)
+        Foreign(lambda p, h, x: (h := eqx.combine(p, static)(x, h), h), params=params)
     """
 
     structure = Structure.GENERAL

@@ -63,7 +63,7 @@ def measure(config: Config) -> dict[str, Any]:
 
     entries = {}
     for name, build in subjects(config.hidden).items():
-        cells = jax.jit(jax.vmap(build))(keys)
+        cells = jax.vmap(build)(keys)
         blocks = np.stack([gate_blocks(leaf, config.hidden) for leaf in recurrent_kernels(cells, config.hidden)])
         sizes = np.linalg.svd(blocks.reshape(-1, config.hidden, config.hidden), compute_uv=False)
         entries[name] = {
