@@ -91,7 +91,11 @@ def test_closed_forms_of_a_linear_answer(drawn):
     assert rejection(1e-30 * weights.astype(np.float32), marked) == pytest.approx(math.log10(12))
     assert rejection(0.0 * weights, marked) == rejection(np.where(marked, 0, weights), marked) == -np.inf
     assert rejection(np.where(marked, weights, 0), marked) == np.inf
-    share = noise_share(lambda xs: jnp.sum(weights * mix(xs, LEVEL)[..., 0], axis=-1), apart[:half], apart[half:])
+
+    def answer(xs):
+        return jnp.sum(jnp.where(xs[..., 1] > 0, weight_cue, weight_other) * mix(xs, LEVEL)[..., 0], axis=-1)
+
+    share = noise_share(answer, apart[:half], apart[half:])
     noise, cue = weight_other**2 * (DELAY + 4) * LEVEL**2, weight_cue**2 * (1 + LEVEL**2)
     assert share == pytest.approx(noise / (noise + cue), rel=0.05)
     observer = noise_share(lambda xs: jnp.sum(xs[..., 1] * mix(xs, LEVEL)[..., 0], axis=-1), apart[:half], apart[half:])
@@ -100,14 +104,15 @@ def test_closed_forms_of_a_linear_answer(drawn):
 
 def test_measures_of_models():
     """Shapes, and that levels change the gates but not the weights, which a seed draws alike for all of them."""
-    build = leveled("LSTM", DELAY, 2)
+    build = leveled("ShutLSTM", DELAY, 2)
     keys = jax.random.split(jax.random.key(0), 2)
     models = jax.vmap(lambda level: build(keys[0], level))(jnp.array([0.0, LEVEL]))
     for leaf in jax.tree.leaves(models.model):
         np.testing.assert_array_equal(leaf[0], leaf[1])
     bias = first_cell(models.model.layer).bias[...]  # type: ignore
     np.testing.assert_allclose(bias[:, 0], math.log(DELAY + 5), rtol=1e-6)
-    found = measure(models, Apart(DELAY), "LSTM", 8)
+    np.testing.assert_array_equal(bias[:, 1], -bias[:, 0])
+    found = measure(models, Apart(DELAY), "ShutLSTM", 8)
     assert found["rejection"].shape == found["share"].shape == (2,)
     assert found["share"][0] == 0 < found["share"][1] < 1
     assert found["write_cue"].shape == found["write_else"].shape == (2, 2)

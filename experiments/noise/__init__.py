@@ -10,6 +10,7 @@ come nine tenths of the way from the one to the other; and on the trained models
 the answer in the value at the cue over that at the other steps, the share of noise in the answer, and the write gate
 at the cue and elsewhere.
 
-Expected: cells with a write gate (GRU, LSTM, CIFG) reach the ceiling at every level and delay; the RNN and the IRNN do
-not at the long ones; the LSTM without input gate tells what the write gate is needed for.
+Expected: without noise nearly every cell learns it. Under noise cells with a write gate (LSTM, CIFG, GRU) mostly come
+to the ceiling; those without one (RNN, IRNN, LSTM without input gate) mostly do at the short delay, and not at the long
+one.
 """

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-CELLS = ("RNN", "IRNN", "NoInputGate", "CIFG", "GRU", "LSTM")
+CELLS = ("RNN", "IRNN", "NoInputGate", "LSTM", "ShutLSTM", "CIFG", "GRU")
 RESULTS = Path(__file__).parents[1] / "results" / "noise"
 
 
@@ -17,8 +17,8 @@ class Config:
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
     """Training seeds, which chose no setting; each of them is reported."""
     cells: tuple[str, ...] = CELLS
-    """Cells, of RNN, IRNN, NoInputGate, CIFG, GRU and LSTM."""
-    noise: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
+    """Cells, of RNN, IRNN, NoInputGate, LSTM, ShutLSTM (its input gate starts shut), CIFG and GRU."""
+    noise: tuple[float, ...] = (0.0, 1.0, 2.0)
     """Standard deviations of the noise at every step, in units of the bit; a model is trained for each."""
     delays: tuple[int, ...] = (10, 40)
     """Least steps between the cue and the answer."""

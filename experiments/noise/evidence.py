@@ -11,7 +11,7 @@ from recurrax.report import interval
 from recurrax.tasks import Recall
 
 Record = dict[str, Any]
-WRITING = ("CIFG", "GRU", "LSTM")  # cells with a gate on what is written
+WRITING = ("LSTM", "ShutLSTM", "CIFG", "GRU")  # cells with a gate on what is written
 
 
 class Evidence:

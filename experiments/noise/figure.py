@@ -15,6 +15,7 @@ from experiments.noise.evidence import WRITING, Evidence
 STYLES = {
     "RNN": ("#D55E00", "-", "o"), "IRNN": ("#E69F00", ":", "D"), "NoInputGate": ("#CC79A7", "--", "v"),
     "CIFG": ("#56B4E9", "-", "P"), "GRU": ("#009E73", "--", "s"), "LSTM": ("#0072B2", "-.", "^"),
+    "ShutLSTM": ("#000000", (0, (5, 1)), "X"),
 }  # fmt: skip
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
@@ -70,11 +71,11 @@ def writes(axes: Axes, e: Evidence, delay: int) -> None:
     for index, cell in enumerate(cell for cell in e.cells if cell in WRITING):
         values = np.array([np.median(e.writes(cell, delay, level), axis=0) for level in e.levels])
         color, dash, marker = STYLES[cell]
-        place = np.asarray(e.levels) + 0.02 * (index - 1)
-        axes.plot(place, values[:, 0], dash, color=color, marker=marker, ms=5, lw=1.2)
-        axes.plot(place, values[:, 1], dash, color=color, marker=marker, ms=5, lw=0.8, mfc="w")
-    axes.set(title=f"d  Write gate, delay {delay}: filled at the cue, open later",
-             xlabel="noise (standard deviation over the bit)", ylabel="mean over units, median seed",
+        place = np.asarray(e.levels) + 0.02 * (index - 1.5)
+        axes.plot(place, values[:, 0], ls=dash, color=color, marker=marker, ms=5, lw=1.2)
+        axes.plot(place, values[:, 1], ls=dash, color=color, marker=marker, ms=5, lw=0.8, mfc="w")
+    axes.set(title=f"d  Write gate, delay {delay}",
+             xlabel="noise (standard deviation over the bit)", ylabel="mean over units (open: after the cue)",
              ylim=(0, 1))  # fmt: skip
 
 
@@ -84,6 +85,6 @@ def seeds(axes: Axes, e: Evidence, cell: str, index: int, values: list[np.ndarra
     found = np.array([np.where(np.isfinite(at), at, np.nan) for at in values])
     place = np.asarray(e.levels) + 0.025 * (index - (len(e.cells) - 1) / 2)
     axes.plot(place, found, marker, color=color, ms=3, alpha=0.5, mew=0)
-    middle = [np.sort(at)[(len(at) - 1) // 2] for at in values]
-    axes.plot(place, np.where(np.isfinite(middle), middle, np.nan), dash, color=color, marker=marker, ms=4, lw=1.2,
+    middle = [np.sort(at)[(len(at) - 1) // 2] for at in values]  # -inf: no gradient at the cue
+    axes.plot(place, np.where(np.isfinite(middle), middle, np.nan), ls=dash, color=color, marker=marker, ms=4, lw=1.2,
               label=cell)  # fmt: skip

@@ -14,13 +14,15 @@ from typing import Any, ClassVar, NamedTuple, final
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from experiments.models import builder
+from recurrax.cells import LSTM
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Example, Recall, Task
 
 # The arguments that set how long a gated cell remembers at the start.
-KEEPS = {"GRU": "update_bias", "LSTM": "forget_bias", "CIFG": "forget_bias", "NoInputGate": "forget_bias"}
+KEEPS = {"GRU": "update_bias", **dict.fromkeys(("LSTM", "ShutLSTM", "CIFG", "NoInputGate"), "forget_bias")}
 
 
 @final
@@ -114,13 +116,22 @@ def leveled(cell: str, delay: int, hidden: int) -> Callable[..., Noisy]:
 
     Cells with a keep gate start with its bias at ln T, which keeps a share 1 - 1/(T+1) per step, and an IRNN with the
     identity: at the usual start the gradient of the gated cells vanishes within a few tens of steps, and the question
-    here is not whether they can remember (Tallec & Ollivier, 2018).
+    here is not whether they can remember (Tallec & Ollivier, 2018). In CIFG and GRU that shuts the write gate too; the
+    ShutLSTM tells what that start does from what the gate does.
     """
     task = Recall(delay)
-    keep = math.log(task.sequence_length)
-    build_one = builder(cell, task, hidden, **({KEEPS[cell]: keep} if cell in KEEPS else {}))
+    keep = {KEEPS[cell]: math.log(task.sequence_length)} if cell in KEEPS else {}
+    build_one = builder(shut if cell == "ShutLSTM" else cell, task, hidden, **keep)
 
     def build(key: jax.Array, noise: jax.Array | float = 0.0) -> Noisy:
         return Noisy(build_one(key), jnp.asarray(noise, jnp.float32))
 
     return build
+
+
+def shut(in_features: int, hidden_features: int, *, forget_bias: float, rngs: nnx.Rngs) -> LSTM:
+    """An LSTM whose input gate starts as shut as the forget gate starts open, ``b_i = -b_f``."""
+    cell = LSTM(in_features, hidden_features, forget_bias=forget_bias, rngs=rngs)
+    f, _, c_tilde, o = cell.bias[...]
+    cell.bias = nnx.Param(jnp.stack([f, -f, c_tilde, o]))
+    return cell

@@ -17,6 +17,7 @@ from recurrax.training.run import batch
 
 WRITES: dict[str, Callable[[Any], Array]] = {  # the gate that lets the candidate in, from a cell's gates
     "LSTM": lambda gates: gates["i"],
+    "ShutLSTM": lambda gates: gates["i"],
     "CIFG": lambda gates: 1 - gates["f"],
     "GRU": lambda gates: 1 - gates["z"],
 }
@@ -82,8 +83,8 @@ def noise_share(log_odds: Callable[[Array], Array], first: Array, second: Array)
     cues = jnp.argmax(second[..., 1], axis=-1)[:, None, None]
     new_cue = jnp.where(marked, jnp.take_along_axis(second, cues, axis=1), first)
     new_noise = jnp.where(marked, first, jnp.asarray(first).at[..., 2].set(second[..., 2]))
-    answer = log_odds(first)
-    of_noise, of_cue = (jnp.mean((log_odds(inputs) - answer) ** 2) for inputs in (new_noise, new_cue))
+    answer, *others = jnp.split(log_odds(jnp.concatenate([first, new_noise, new_cue])), 3)
+    of_noise, of_cue = (jnp.mean((other - answer) ** 2) for other in others)
     return of_noise / (of_noise + of_cue)
 
 
