@@ -1,6 +1,6 @@
 """What of the textbook comparison of RNN, LSTM and GRU is true?
 
-    python -m experiments.claims              # 2 CPU cores, four to five minutes
+    python -m experiments.claims              # 2 CPU cores, three to four minutes
     python -m experiments.claims --help
 
 The comparison that articles repeat: memory is limited in the RNN, strong in the LSTM and moderate in the GRU; they have

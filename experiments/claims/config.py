@@ -10,7 +10,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "claims"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Every claim of the textbook comparison; the defaults take four to five minutes on two CPU cores."""
+    """Every claim of the textbook comparison; the defaults take three to four minutes on two CPU cores."""
 
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
     """Training seeds, which chose no setting; each of them is reported."""

@@ -190,7 +190,7 @@ def noise(e: Evidence) -> Verdict:
     heard = {cell: e.run(cell, T)["signal_to_noise"] for cell in ("RNN", "GRU", "LSTM")}
     better = all(larger(heard[cell], heard["RNN"]) for cell in ("GRU", "LSTM"))
     worse = any(larger(heard["RNN"], heard[cell]) for cell in ("GRU", "LSTM"))
-    measured = f"|dy/dx| at marked over unmarked values, T = {T}: " + ", ".join(
+    measured = f"dy/dx at marked over unmarked values (root mean squares), T = {T}: " + ", ".join(
         f"{cell} {np.median(values):.1f} ({values.min():.1f} to {values.max():.1f})" for cell, values in heard.items()
     )
     return Verdict("gates keep out noise, better than none", measured, judged(better, worse))
