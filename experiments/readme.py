@@ -51,6 +51,7 @@ def blocks() -> dict[str, str]:
         "claims": "\n\n".join(
             [
                 claims_tables.summary(claimed),
+                f"![What the claims rest on](experiments/results/claims/{claimed['hash']}.png)",
                 claims_tables.claims(claimed).strip(),
                 report.footer(claimed),
             ]
@@ -72,7 +73,8 @@ def highlights(name: str) -> str:
     found = "\n".join(findings)
     return (
         f"**{question}** `{record['provenance']['command']}`, {record['seconds']:.0f} s: "
-        f"[tables]({place}/{record['hash']}.md), [figure]({place}/{record['hash']}.png)\n\n{found}"
+        f"[tables]({place}/{record['hash']}.md), [figure]({place}/{record['hash']}.png)\n\n"
+        f"<details><summary>{len(findings)} findings</summary>\n\n{found}\n\n</details>"
     )
 
 

@@ -31,3 +31,13 @@ def x64():
         from jax.experimental import enable_x64 as enable
     with enable(True):
         yield
+
+
+@pytest.fixture
+def quick():
+    """Programs that run for a moment compile without XLA's optimisations, which are nearly all of their cost."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -99,7 +99,7 @@ FLAGS = "--preset smoke --chunk 5 --sweep.learning-rate 1e-4 2e-4".split()  # so
 def processes(port, steps, out):
     """Two processes of two devices each, on this machine."""
     flags = [*FLAGS, "--steps", str(steps), "--out", str(out)]
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2"}
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "experiments.train", *flags, "--hosts", f"localhost:{port},2,{process}"],
