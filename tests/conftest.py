@@ -33,7 +33,7 @@ def x64():
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def quick():
     """Programs that run for a moment compile without XLA's optimisations, which are nearly all of their cost."""
     import jax

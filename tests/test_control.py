@@ -16,6 +16,8 @@ from recurrax import gradflow, training
 from recurrax.cells import RNN
 from recurrax.tasks import Adding
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 D, H, T = 2, 3, 6
 
 

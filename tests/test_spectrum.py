@@ -12,6 +12,8 @@ from flax import nnx
 import recurrax as rx
 from recurrax import gradflow
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 # Nats, and nats per step; float32 loses digits over hundreds of factors.
 LOGS: dict[str, Any] = {"float32": {"rtol": 1e-5, "atol": 2e-3}, "float64": {"rtol": 1e-12, "atol": 1e-10}}
 RATES: dict[str, Any] = {"float32": {"rtol": 0, "atol": 1e-5}, "float64": {"rtol": 0, "atol": 1e-12}}

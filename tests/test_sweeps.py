@@ -18,6 +18,8 @@ from recurrax.training.ensemble import grid
 from recurrax.training.fit import HELD_OUT_KEY, TEST_KEY
 from recurrax.training.run import batch
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TASK = make_task("adding", 8)
 TOLERANCE = 1e-6  # absolute, after 6 updates in float32: the order of floating-point sums and nothing else
 SMALL = Plan(steps=6, batch_size=4, chunk=3, held_out=16, seeds=(3, 5), devices=1)

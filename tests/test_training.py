@@ -16,6 +16,8 @@ from recurrax.training import Output, Plan, Recipe
 from recurrax.training.fit import HELD_OUT_KEY
 from recurrax.training.run import batch
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 TASK = make_task("adding", 8)
 SMALL = Plan(steps=6, batch_size=4, chunk=3, held_out=16, seeds=(3, 5), devices=1)
 

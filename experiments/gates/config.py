@@ -52,7 +52,7 @@ class Config:
 
 
 SMOKE = Config(
-    seeds=(10, 11), cells=("LSTM", "GRU"), hidden=4, adding_length=4, adding_steps=4, copy_delay=1, copy_steps=4,
+    seeds=(10, 11), cells=("LSTM",), hidden=4, adding_length=4, adding_steps=4, copy_delay=1, copy_steps=4,
     learning_rate=(1e-2,), batch_size=4, chunk=2, examples=4,
 )  # fmt: skip
 
