@@ -11,16 +11,13 @@ from matplotlib.figure import Figure
 
 from experiments.claims.evidence import Evidence
 from experiments.claims.training import CELLS
+from experiments.style import STYLE
 from recurrax.report import interval
 
 # Okabe & Ito's colours, told apart without colour by dash and marker.
 STYLES = {
     "RNN": ("#D55E00", "-", "o"), "identity RNN": ("#E69F00", ":", "D"), "GRU": ("#009E73", "--", "s"),
     "LSTM": ("#0072B2", "-.", "^"),
-}  # fmt: skip
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
 }  # fmt: skip
 
 

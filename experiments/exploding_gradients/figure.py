@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.exploding_gradients.evidence import WAYS, families, floats, runs
+from experiments.style import STYLE
 from recurrax.report import interval
 
 # Okabe & Ito's colours, told apart without colour by dash and marker.
@@ -25,10 +26,6 @@ CLIPPING = {
     "recurrence": ("#CC79A7", ":", "D"),
 }  # fmt: skip
 NAMES = {"none": "not clipped", "norm": "norm", "value": "value", "recurrence": "in the recurrence"}
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
-}  # fmt: skip
 
 
 def draw(record: dict[str, Any]) -> Figure:

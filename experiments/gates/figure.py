@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 
 from experiments.compare import best_runs, marked, updates
 from experiments.gates.tables import of_task, tasks
+from experiments.style import STYLE
 from recurrax.report import censored
 
 # Okabe & Ito's colours, told apart without colour by marker.
@@ -22,10 +23,6 @@ GATES = {
     "z": ("#000000", "D"),
     "r": ("#CC79A7", "v"),
 }
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
-}  # fmt: skip
 
 
 def draw(record: dict[str, Any]) -> Figure:

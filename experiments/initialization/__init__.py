@@ -8,6 +8,5 @@ Jacobian of 30 steps makes of it; (b) the slope of the gradient against lag for 
 RNN; (c) how soon each of them solves adding, all initialisations, learning rates and seeds of a cell in one program.
 
 Expected: an orthogonal draw of the fused kernel [H, 4H] leaves no gate orthogonal and lets through a small part of what
-orthogonal gates do; a bias that keeps, 1 or chrono, decides more than any recurrent kernel; no start saves the tanh
-RNN.
+orthogonal gates do; which start learns soonest is what (c) asks, with the rank correlation of the two.
 """

@@ -12,13 +12,10 @@ from matplotlib.figure import Figure
 
 from experiments.compare import best_runs, updates
 from experiments.initialization.tables import initial, learned
+from experiments.style import STYLE
 
 # Okabe & Ito's colours, told apart without colour by marker.
 STYLES = {"RNN": ("#D55E00", "o"), "IRNN": ("#E69F00", "D"), "GRU": ("#009E73", "s"), "LSTM": ("#0072B2", "^")}
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
-}  # fmt: skip
 
 
 def draw(record: dict[str, Any]) -> Figure:

@@ -10,16 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.noise.evidence import WRITING, Evidence
+from experiments.style import STYLE
 
 # Okabe & Ito's colours, told apart without colour by dash and marker.
 STYLES = {
     "RNN": ("#D55E00", "-", "o"), "IRNN": ("#E69F00", ":", "D"), "NoInputGate": ("#CC79A7", "--", "v"),
     "CIFG": ("#56B4E9", "-", "P"), "GRU": ("#009E73", "--", "s"), "LSTM": ("#0072B2", "-.", "^"),
     "ShutLSTM": ("#000000", (0, (5, 1)), "X"),
-}  # fmt: skip
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
 }  # fmt: skip
 
 

@@ -14,16 +14,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.style import STYLE
 from experiments.train.tables import points
 
 # Okabe & Ito's colours, told apart without colour by marker.
 STYLES = [
     ("#D55E00", "o"), ("#009E73", "s"), ("#0072B2", "^"), ("#E69F00", "v"), ("#CC79A7", "D"), ("#56B4E9", "P"),
 ]  # fmt: skip
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
-    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
-}  # fmt: skip
 
 
 def save(record: dict[str, Any], path: Path) -> None:

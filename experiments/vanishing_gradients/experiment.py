@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # before pyplot: figures are written, not shown
-
-import matplotlib.pyplot as plt
-
+from experiments import parts
+from experiments.parts import say
 from experiments.vanishing_gradients import figure, initial, learning, tables
 from experiments.vanishing_gradients.config import Config
 from recurrax import report
@@ -66,21 +61,11 @@ def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
             save()
     entry = save(complete=True)
     print(render(entry, config.out))
-    shutil.rmtree(learning.folder(config), ignore_errors=True)  # all that counts is in the record
+    shutil.rmtree(parts.folder(config), ignore_errors=True)  # all that counts is in the record
     say(f"record, table and figure: {config.out}/{entry['hash']}.{{json,md,png}}")
     return entry
 
 
 def render(record: dict[str, Any], folder: Path) -> str:
     """Writes the tables and the figure of a record beside it; gives the tables."""
-    text = tables.document(record)
-    report.write(folder / f"{record['hash']}.md", text)
-    drawn = figure.draw(record)
-    drawn.savefig(folder / f"{record['hash']}.png", dpi=160)
-    plt.close(drawn)
-    return text
-
-
-def say(text: str) -> None:
-    """Progress on stderr, so that stdout holds the tables alone."""
-    print(text, file=sys.stderr, flush=True)
+    return parts.publish(record, folder, tables.document, figure.draw)

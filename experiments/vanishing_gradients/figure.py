@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from experiments.style import STYLE
+
 # Okabe & Ito's colours, told apart without colour by dash and marker.
 INITIAL = {
     "tanh RNN": ("#D55E00", "-"),
@@ -20,10 +22,6 @@ INITIAL = {
     "LSTM, chrono": ("#000000", "-"),
 }
 CELLS = {"RNN": ("#D55E00", "-", "o"), "GRU": ("#009E73", "--", "s"), "LSTM": ("#0072B2", "-.", "^")}
-STYLE: dict[Any, Any] = {
-    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "lines.linewidth": 1.4,
-    "axes.spines.top": False, "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
-}  # fmt: skip
 NORMAL = -37.9  # log10 of the smallest normal float32
 
 
@@ -32,7 +30,8 @@ def draw(record: dict[str, Any]) -> Figure:
     results = record["results"]
     adding = f"adding T={max(record['config']['adding_lengths'])}"
     copy = next(name for name in results["training"] if name.startswith("copy"))
-    with plt.rc_context(STYLE):
+    style: dict[Any, Any] = {**STYLE, "lines.linewidth": 1.4}
+    with plt.rc_context(style):
         figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained")
         profiles(axes[0, 0], results["initial"], {name: style for name, style in INITIAL.items()})
         axes[0, 0].axhline(NORMAL, color="0.6", lw=0.8)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import parts
 from experiments.models import builder
 from experiments.vanishing_gradients.config import Config
 from experiments.vanishing_gradients.initial import profile
-from recurrax import gradflow, report
+from recurrax import gradflow
 from recurrax.layers import SequenceModel
 from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task, make_task
-from recurrax.training import History, Output, Plan, adam, fit
+from recurrax.training import History, Plan, adam
 from recurrax.training.run import batch
 
 KEEP = {"GRU": "z", "LSTM": "f"}  # the gate that keeps the state
@@ -37,19 +37,8 @@ def tasks(config: Config) -> dict[str, tuple[Task, int]]:
 def train(config: Config, name: str, task: Task, steps: int, cell: str) -> History:
     """All seeds of one cell on one task; goes on where an interrupted run stopped."""
     plan = Plan(steps=steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)
-    output = Output(
-        folder(config) / f"{name} {cell}".replace(" ", "-"),
-        f"{name} {cell}",
-        checkpoint_every=5 * config.chunk,
-        config=report.settings(config),
-    )
-    build = builder(cell, task, config.hidden)
-    return fit(build, task, adam(config.learning_rate, config.clip_norm), plan, output)
-
-
-def folder(config: Config) -> Path:
-    """Where the runs are kept until the record is complete."""
-    return config.out / "runs" / report.config_hash(config)
+    optimizer = adam(config.learning_rate, config.clip_norm)
+    return parts.train(config, f"{name} {cell}", builder(cell, task, config.hidden), task, optimizer, plan)
 
 
 def outcome(history: History, task: Task) -> dict[str, Any]:
