@@ -15,6 +15,7 @@ from recurrax.cells import GRU as GRU
 from recurrax.cells import LSTM as LSTM
 from recurrax.engines import ENGINES as ENGINES
 from recurrax.engines import Adjoint as Adjoint
+from recurrax.engines import Associative as Associative
 from recurrax.engines import Scan as Scan
 from recurrax.engines import unroll as unroll
 from recurrax.layers import RNN as RNN

@@ -27,18 +27,20 @@ data: Callable[[Any], Any] = getattr(nnx, "data", lambda tree: tree)
 class Structure(enum.Enum):
     """What an engine may exploit in a cell.
 
-    DENSE: one step is ``update(carry, project(x), mix(carry))`` under the laws of `Cell`, with a full recurrent matrix.
+    DENSE: a step is ``update(carry, project(x), mix(carry))`` under the laws of `Cell`, with recurrent matrices.
+    LINEAR: the same with ``project(x)`` a pair ``(a, b)``, ``mix`` empty, and ``update`` being ``a s + b``.
     GENERAL: only ``cell(carry, x)`` is defined; engines scan it as it stands.
     """
 
     DENSE = "dense"
+    LINEAR = "linear-diagonal"
     GENERAL = "general"
 
 
 class Cell(nnx.RNNCellBase):
     """One step of a recurrence, ``(carry, x) -> (carry, y)``.
 
-    The laws that make every engine right for every cell of structure DENSE:
+    The laws that make every engine right for every cell of structure DENSE or LINEAR:
 
     1. ``project(x)`` never sees the carry.
     2. ``mix(carry)`` is affine in the carry and holds the only recurrent parameters.
@@ -89,13 +91,13 @@ class Cell(nnx.RNNCellBase):
         """
         shape = (*input_shape[:-1], self.hidden_features)
         if carry_init is None:
-            arrays = tuple(jnp.zeros(shape, self.dtype) for _ in self.states)
+            arrays = tuple(jnp.zeros(shape, self.state_dtype) for _ in self.states)
         elif rngs is None:
             raise ValueError(
                 "carry_init was given but rngs is None; allowed: an nnx.Rngs. Pass rngs=nnx.Rngs(carry=0)."
             )
         else:
-            arrays = tuple(carry_init(rngs.carry(), shape, self.dtype) for _ in self.states)
+            arrays = tuple(carry_init(rngs.carry(), shape, self.state_dtype) for _ in self.states)
         (first, *others) = arrays
         return arrays if others else first
 
@@ -104,6 +106,11 @@ class Cell(nnx.RNNCellBase):
         """The dtype of the parameters, which carries and outputs keep; None for a cell without float parameters."""
         leaves = [leaf for leaf in jax.tree.leaves(self) if jnp.issubdtype(leaf.dtype, jnp.floating)]
         return leaves[0].dtype if leaves else None
+
+    @property
+    def state_dtype(self) -> jnp.dtype | None:
+        """The dtype of the carry: that of the parameters, unless a cell says otherwise."""
+        return self.dtype
 
     @property
     def num_feature_axes(self) -> int:

@@ -8,6 +8,7 @@ kernel is orthogonal for each gate.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -17,6 +18,7 @@ from jax.nn.initializers import lecun_normal as lecun_normal
 from jax.nn.initializers import normal as normal
 from jax.nn.initializers import orthogonal as orthogonal
 from jax.nn.initializers import uniform as uniform
+from jax.nn.initializers import variance_scaling as variance_scaling
 from jax.nn.initializers import zeros as zeros
 
 Initializer = Callable[..., jax.Array]
@@ -75,6 +77,50 @@ class Chrono:
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
         """Draws the bias of each unit."""
         return jnp.log(jax.random.uniform(key, shape, dtype, 1.0, self.t_max - 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Ring:
+    r"""Eigenvalues drawn uniformly from a ring of the complex plane.
+
+    .. math:: \lambda = \exp(-\exp(\nu) + i \exp(\theta)), \quad
+        |\lambda|^2 \sim U[r_{min}^2, r_{max}^2], \quad \arg \lambda \sim U[0, \phi_{max}]
+
+    Args:
+        r_min: inner radius, at least 0.
+        r_max: outer radius, above ``r_min`` and at most 1.
+        max_phase: largest angle in radians, in (0, 2 pi].
+
+    Raises:
+        ValueError: a radius or the phase is out of its range.
+
+    Source: Orvieto et al. (2023), "Resurrecting recurrent neural networks for long sequences", lemma 3.2.
+    """
+
+    r_min: float = 0.9
+    r_max: float = 0.999
+    max_phase: float = 2 * math.pi
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.r_min < self.r_max <= 1 or not 0 < self.max_phase <= 2 * math.pi:
+            raise ValueError(
+                f"Ring got r_min={self.r_min}, r_max={self.r_max}, max_phase={self.max_phase}; allowed: "
+                "0 <= r_min < r_max <= 1 and 0 < max_phase <= 2 pi. Try Ring(r_min=0.9, r_max=0.999)."
+            )
+
+    def nu(self, key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+        """``nu = log(-log(abs(lambda)))`` of each unit."""
+        fine = jnp.promote_types(dtype, jnp.float32)
+        square = jax.random.uniform(key, shape, fine, self.r_min**2, self.r_max**2)
+        # Away from 0 and 1, where the logarithms are infinite.
+        square = jnp.clip(square, jnp.finfo(fine).tiny, 1 - jnp.finfo(fine).eps)
+        return jnp.log(-0.5 * jnp.log(square)).astype(dtype)
+
+    def theta(self, key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+        """``theta = log(arg(lambda))`` of each unit."""
+        fine = jnp.promote_types(dtype, jnp.float32)
+        phase = jax.random.uniform(key, shape, fine, jnp.finfo(fine).eps, 1.0)
+        return jnp.log(self.max_phase * phase).astype(dtype)
 
 
 def keep_bias(bias: float | Initializer, key: jax.Array, shape: tuple[int, ...], dtype) -> jax.Array:

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 import recurrax
-from recurrax import Cell, Foreign, Scan, cells
+from recurrax import Associative, Cell, Foreign, Scan, cells
 from recurrax.initializers import Chrono
 
 T, BATCH, D, H = 6, (2, 2), 3, 4
@@ -70,6 +70,8 @@ ENGINES: dict[str, recurrax.engines.Engine] = {
 OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
+    "scan-nested": Scan(checkpoint_every=(4, 2)),
+    "associative-chunks": Associative(chunk=4),
 }
 
 
@@ -107,7 +109,9 @@ def noise(tree: Any, seed: int, around: float = 0.0, scale: float = 1.0) -> Any:
 
     def draw(leaf: Any) -> jax.Array:
         change = scale * rng.normal(size=leaf.shape)
-        return jnp.asarray(around * np.asarray(leaf, np.float64) + change if around else change, leaf.dtype)
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            change = change + 1j * scale * rng.normal(size=leaf.shape)
+        return jnp.asarray(around * np.asarray(leaf, change.dtype) + change if around else change, leaf.dtype)
 
     with jax.ensure_compile_time_eval():  # constants, inside jit too
         return jax.tree.map(draw, tree)
@@ -171,4 +175,6 @@ def loop_without_gaps(cell: Cell, carry: Any, xs: jax.Array, mask: jax.Array, re
 
 
 def dot(a: Any, b: Any) -> jax.Array:
-    return sum((jnp.sum(x * y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)), jnp.zeros(()))
+    return sum(
+        (jnp.sum((x * y).real) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)), jnp.zeros(())
+    )

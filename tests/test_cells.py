@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from equations import EQUATIONS, Arrays
 from flax import nnx
 from reference import BATCH, CELLS, Case, D, H, T, build, case, dot, jit, loop, noise
 from tolerances import close
@@ -15,70 +16,8 @@ from tolerances import close
 import recurrax
 from recurrax import cells, unroll
 
-
-def sigmoid(a: Any) -> Any:
-    return 1 / (1 + np.exp(-a))
-
-
-def elman_equations(p: Any, h: Any, x: Any, phi: Any = np.tanh) -> Any:
-    h = phi(x @ p.kernel[0] + h @ p.recurrent_kernel[0] + p.bias[0])
-    return h, h, {}
-
-
-def lstm_equations(p: Any, carry: Any, x: Any, gates: str = "f i c_tilde o", coupled: bool = False) -> Any:
-    """Gers et al. (2000); a gate that Greff et al. (2017) took away is 1, a coupled input gate 1 - f."""
-    c, h = carry
-    sums = zip(gates.split(), p.kernel, p.recurrent_kernel, p.bias, strict=True)
-    has = {g: (np.tanh if g == "c_tilde" else sigmoid)(x @ W + h @ U + b) for g, W, U, b in sums}
-    full = {"f": 1, "i": 1 - has["f"] if coupled else 1, "o": 1} | has
-    c = full["f"] * c + full["i"] * full["c_tilde"]
-    h = full["o"] * np.tanh(c)
-    return (c, h), h, has
-
-
-def gru_equations(p: Any, h: Any, x: Any) -> Any:
-    """PyTorch's documentation of nn.GRU, with one bias for r and z; gates r, z, n."""
-    r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
-    z = sigmoid(x @ p.kernel[1] + p.bias[1] + h @ p.recurrent_kernel[1])
-    n = np.tanh(x @ p.kernel[2] + p.bias[2] + r * (h @ p.recurrent_kernel[2] + p.recurrent_bias))
-    h = (1 - z) * n + z * h
-    return h, h, {"r": r, "z": z, "n": n}
-
-
-def gru_equations_of_2014(p: Any, h: Any, x: Any) -> Any:
-    """Cho et al. (2014), the reset before the matrix product; their z is 1 - z here."""
-    r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
-    z = sigmoid(x @ p.kernel[1] + p.bias[1] + h @ p.recurrent_kernel[1])
-    n = np.tanh(x @ p.kernel[2] + p.bias[2] + (r * h) @ p.recurrent_kernel[2])
-    h = (1 - z) * n + z * h
-    return h, h, {"r": r, "z": z, "n": n}
-
-
-EQUATIONS: dict[str, Any] = {
-    "RNN": elman_equations,
-    "RNN-relu": functools.partial(elman_equations, phi=lambda a: np.maximum(a, 0)),
-    "RNN-identity": functools.partial(elman_equations, phi=lambda a: a),
-    "LSTM": lstm_equations,
-    "LSTM-chrono": lstm_equations,
-    "GRU": gru_equations,
-    "GRU-reset-before": gru_equations_of_2014,
-    "NoForgetGate": functools.partial(lstm_equations, gates="i c_tilde o"),
-    "NoInputGate": functools.partial(lstm_equations, gates="f c_tilde o"),
-    "NoOutputGate": functools.partial(lstm_equations, gates="f i c_tilde"),
-    "CIFG": functools.partial(lstm_equations, gates="f c_tilde o", coupled=True),
-}
-
-
+LSTMS = {"LSTM", "NoForgetGate", "NoInputGate", "NoOutputGate", "CIFG"}
 every_own_cell = pytest.mark.parametrize("name", [cell.__name__ for cell in cells.ALL])
-
-
-class Arrays:
-    """The parameters of a cell as NumPy arrays."""
-
-    def __init__(self, cell: Any):
-        for name in ("kernel", "recurrent_kernel", "bias", "recurrent_bias"):
-            if hasattr(cell, name):
-                setattr(self, name, np.asarray(getattr(cell, name)[...]))
 
 
 def test_every_cell_has_equations_here():
@@ -96,7 +35,7 @@ def test_a_sequence_is_that_of_the_equations(name, x64):
     close(actual, (state, np.stack(ys)))
 
 
-@pytest.mark.parametrize("name", [name for name in EQUATIONS if "RNN" not in name])
+@pytest.mark.parametrize("name", [name for name in EQUATIONS if "RNN" not in name and name != "LRU"])
 def test_gates_by_name_are_those_of_the_equations(name, x64):
     cell, carry, xs = case(name, seed=1)
     actual = cell.gates(carry, xs[0])
@@ -258,8 +197,9 @@ def test_the_initial_carry_is_zero_with_the_shape_and_dtype_of_the_cell(name):
     cell = build(name, seed=0, dtype=jnp.bfloat16)
     carry = cell.initialize_carry((*BATCH, D))
     leaves = jax.tree.leaves(carry)
-    assert len(leaves) == (1 if "RNN" in name or "GRU" in name else 2)
-    assert all(leaf.shape == (*BATCH, H) and leaf.dtype == jnp.bfloat16 and not leaf.any() for leaf in leaves)
+    assert len(leaves) == (2 if set(name.split("-")) & LSTMS else 1)
+    assert all(leaf.shape == (*BATCH, H) and leaf.dtype == cell.state_dtype and not leaf.any() for leaf in leaves)
+    assert cell.state_dtype == (jnp.complex64 if name == "LRU" else jnp.bfloat16)
     assert cell.dtype == jnp.bfloat16
     assert cell.num_feature_axes == 1
 
@@ -270,7 +210,7 @@ def test_carry_init_draws_each_array_from_rngs(name):
     draw = functools.partial(one.initialize_carry, (50, D), carry_init=jax.nn.initializers.normal(2.0))
     leaves = jax.tree.leaves(draw(rngs=nnx.Rngs(carry=0)))
     assert all(1.5 < leaf.std() < 2.5 for leaf in leaves)
-    assert len({float(leaf[0, 0]) for leaf in leaves}) == len(leaves)
+    assert len({complex(leaf[0, 0]) for leaf in leaves}) == len(leaves)
     with pytest.raises(ValueError, match=r"rngs is None; allowed: an nnx.Rngs"):
         draw()
 

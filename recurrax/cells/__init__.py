@@ -10,6 +10,10 @@ from recurrax.cells.ablated import NoOutputGate as NoOutputGate
 from recurrax.cells.elman import RNN as RNN
 from recurrax.cells.gated import GRU as GRU
 from recurrax.cells.gated import LSTM as LSTM
+from recurrax.cells.linear import LRU as LRU
+from recurrax.cells.linear import DiagonalRNN as DiagonalRNN
+from recurrax.cells.linear import MinGRU as MinGRU
+from recurrax.cells.linear import MinLSTM as MinLSTM
 from recurrax.cells.truncated import TruncatedGradient as TruncatedGradient
 
-ALL = (RNN, LSTM, GRU, NoForgetGate, NoInputGate, NoOutputGate, CIFG)
+ALL = (RNN, LSTM, GRU, NoForgetGate, NoInputGate, NoOutputGate, CIFG, DiagonalRNN, LRU, MinGRU, MinLSTM)

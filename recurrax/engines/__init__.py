@@ -1,6 +1,7 @@
 """Engines: how a step becomes a sequence, fast. Every one equals `Scan`, in values and in gradients."""
 
 from recurrax.engines.adjoint import Adjoint as Adjoint
+from recurrax.engines.associative import Associative as Associative
 from recurrax.engines.engine import Engine as Engine
 from recurrax.engines.scan import Scan as Scan
 from recurrax.engines.unroll import ENGINES as ENGINES

@@ -1,4 +1,4 @@
-"""The generic adjoint: a derivative rule for every cell of structure DENSE, derived once from the laws of `Cell`.
+"""The generic adjoint: a derivative rule for every cell that obeys the laws of `Cell`, derived once from them.
 
     v_t   = mix(s_{t-1})                                     s_t  = update(s_{t-1}, u_t, v_t)
     dv_t  = d(mix)(s_{t-1}) + mix'(ds_{t-1})                 ds_t = update'(ds_{t-1}, du_t, dv_t)
@@ -35,7 +35,7 @@ class Adjoint(Engine):
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
     ) -> tuple[Carry, Any]:
         """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
-        if cell.structure is not Structure.DENSE:
+        if cell.structure is Structure.GENERAL:
             return Scan()(cell, carry, xs, mask, resets)
         carry, carries = _states(cell, carry, xs, mask, resets)
         return carry, cell.readout(carries, xs)

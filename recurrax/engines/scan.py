@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from recurrax.cell import Carry, Cell, Structure
+from recurrax.engines.chunks import check_sizes, chunk_sizes, in_chunks
 from recurrax.engines.engine import Engine, advance, hold, where
 
 
@@ -21,7 +22,9 @@ class Scan(Engine):
     Args:
         unroll: steps in the body of the compiled loop; 1 was fastest on a CPU.
         checkpoint_every: K keeps only every K-th carry and recomputes the others in the backward pass: memory
-            O(T/K + K) in place of O(T), for about one more forward pass. K near sqrt(T) needs least.
+            O(T/K + K) in place of O(T), for about one more forward pass; "sqrt" is K = sqrt(T), which needs least.
+            Several sizes, each a multiple of the next one, nest: with (K, k) a chunk of K steps is itself recomputed
+            in chunks of k. "log" nests chunks of ..., 256, 16: memory O(log T), one more forward pass for each size.
         truncate_every: K cuts the gradient of the carry at steps K, 2K, ...: truncated backpropagation through time
             over windows of K steps. Values do not change; no gradient crosses from one window to the one before it,
             and the initial carry gets its gradient from the first window only.
@@ -34,12 +37,12 @@ class Scan(Engine):
     Raises:
         ValueError: an option is not a positive int (or None, for the second and third), or c is not positive.
 
-    Source: truncation: Williams & Peng (1990); recomputation: Chen et al. (2016); clipped cotangents: Graves (2013),
-    "Generating sequences with recurrent neural networks", section 2.1.
+    Source: truncation: Williams & Peng (1990); recomputation: Chen et al. (2016), nested: Griewank (1992); clipped
+    cotangents: Graves (2013), "Generating sequences with recurrent neural networks", section 2.1.
     """
 
     unroll: int = 1
-    checkpoint_every: int | None = None
+    checkpoint_every: int | tuple[int, ...] | str | None = None
     truncate_every: int | None = None
     clip_cotangents: float | None = None
 
@@ -51,8 +54,11 @@ class Scan(Engine):
             raise ValueError(
                 f"Scan got clip_cotangents={clip!r}; allowed: a finite number > 0 or None. Try clip_cotangents=1.0."
             )
-        for field in dataclasses.fields(self)[:3]:
+        check_sizes(self.checkpoint_every)
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name not in ("unroll", "truncate_every"):
+                continue
             if value is None and field.default is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -77,13 +83,13 @@ class Scan(Engine):
             return self._loop(cell, carry, initial, inputs)
 
         inputs = (xs, mask, resets, cuts)
-        if self.checkpoint_every is None:
-            return run(carry, inputs)
-        return _in_chunks(jax.checkpoint(run, prevent_cse=False), carry, inputs, self.checkpoint_every)
+        for size in reversed(chunk_sizes(self.checkpoint_every, T)):
+            run = _recomputed(run, size)
+        return run(carry, inputs)
 
     def _loop(self, cell: Cell, carry: Carry, initial: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets, cuts = inputs
-        dense, clip = cell.structure is Structure.DENSE, self.clip_cotangents
+        split, clip = cell.structure is not Structure.GENERAL, self.clip_cotangents
 
         def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
             u, keep, reset, cut = inputs
@@ -91,15 +97,20 @@ class Scan(Engine):
             carry = where(reset, initial, carry)
             # Within the hold: a step that does not exist hands on what it got.
             before = carry if clip is None else jax.tree.map(lambda leaf: _clip_cotangent(clip, leaf), carry)
-            if dense:
+            if split:
                 carry = hold(keep, advance(cell, before, initial, u, None, None), carry)
                 return carry, carry
             new, y = cell(before, u)
             return hold(keep, new, carry), y
 
-        us = cell.project(xs) if dense else xs  # the projection needs no carry: all steps at once
+        us = cell.project(xs) if split else xs  # the projection needs no carry: all steps at once
         carry, ys = jax.lax.scan(step, carry, (us, mask, resets, cuts), unroll=self.unroll)
-        return carry, cell.readout(ys, xs) if dense else ys
+        return carry, cell.readout(ys, xs) if split else ys
+
+
+def _recomputed(run: Any, size: int) -> Any:
+    """``run`` over chunks of ``size`` steps, each recomputed from its first carry in the backward pass."""
+    return functools.partial(in_chunks, jax.checkpoint(run, prevent_cse=False), size=size)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -124,16 +135,3 @@ def _clip_backward(limit: float, _: None, cotangent: jax.Array) -> tuple[jax.Arr
 
 
 _clip_cotangent.defvjp(_clip_forward, _clip_backward)
-
-
-def _in_chunks(run: Any, carry: Carry, inputs: Any, size: int) -> tuple[Carry, Any]:
-    """Scans ``run`` over chunks of ``size`` steps, the last one shorter where T is no multiple of it."""
-    T = jax.tree.leaves(inputs)[0].shape[0]
-    full = T // size * size
-    chunks = jax.tree.map(lambda a: a[:full].reshape(-1, size, *a.shape[1:]), inputs)
-    carry, ys = jax.lax.scan(run, carry, chunks)
-    ys = jax.tree.map(lambda a: a.reshape(full, *a.shape[2:]), ys)
-    if full == T:
-        return carry, ys
-    carry, rest = run(carry, jax.tree.map(lambda a: a[full:], inputs))
-    return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, rest)

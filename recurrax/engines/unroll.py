@@ -9,11 +9,12 @@ import jax.numpy as jnp
 
 from recurrax.cell import Carry, Cell
 from recurrax.engines.adjoint import Adjoint
+from recurrax.engines.associative import Associative
 from recurrax.engines.checks import check_carry, check_flags, check_inputs
 from recurrax.engines.engine import Engine, where
 from recurrax.engines.scan import Scan
 
-ENGINES: dict[str, type[Engine]] = {"scan": Scan, "adjoint": Adjoint}
+ENGINES: dict[str, type[Engine]] = {"scan": Scan, "adjoint": Adjoint, "associative": Associative}
 
 
 def choose(backend: str | Engine) -> Engine:

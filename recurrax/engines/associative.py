@@ -1,0 +1,65 @@
+"""Linear cells, parallel in time."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from recurrax.cell import Carry, Cell, Structure
+from recurrax.engines.chunks import in_chunks
+from recurrax.engines.engine import Engine, where
+from recurrax.engines.recurrence import solve
+
+
+@dataclasses.dataclass(frozen=True)
+class Associative(Engine):
+    r"""All steps of a cell of structure LINEAR at once, by an associative scan over the maps :math:`s \to a_t s + b_t`.
+
+    A reset makes its map constant, :math:`s \to a_t s_0 + b_t`; a step under a false mask is the identity. So packed
+    sequences and padding run inside the same scan. The gradient is a scan of the same kind, backwards in time.
+
+    Args:
+        chunk: steps run at once, chunk after chunk, each recomputed from its first state in the backward pass. Inputs
+            and outputs apart, memory is then that of a chunk in place of T steps. None: all steps at once.
+
+    Raises:
+        ValueError: the chunk is not a positive int; the cell is of another structure.
+
+    Source: Martin & Cundy (2018), "Parallelizing linear recurrent neural nets over sequence length"; Blelloch (1990).
+    """
+
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        chunk = self.chunk
+        if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+            raise ValueError(f"Associative got chunk={chunk!r}; allowed: an int >= 1 or None. Try chunk=256.")
+
+    def __call__(
+        self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
+    ) -> tuple[Carry, Any]:
+        """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
+        if cell.structure is not Structure.LINEAR:
+            raise ValueError(
+                f"Associative got {type(cell).__name__} of {cell.structure}; allowed: {Structure.LINEAR}, whose steps "
+                "are linear in the state (LRU, MinGRU, MinLSTM, DiagonalRNN). Use backend='auto', or Newton."
+            )
+        run = functools.partial(_all_at_once, cell, carry)
+        if self.chunk is not None:
+            run = functools.partial(in_chunks, jax.checkpoint(run, prevent_cse=False), size=self.chunk)
+        return run(carry, (xs, mask, resets))
+
+
+def _all_at_once(cell: Cell, initial: jax.Array, carry: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
+    xs, mask, resets = inputs
+    a, b = cell.project(xs)
+    b = where(resets, a * initial + b, b)
+    a = where(resets, jnp.zeros_like(a), a)
+    if mask is not None:
+        a, b = where(mask, a, jnp.ones_like(a)), where(mask, b, jnp.zeros_like(b))
+    carries = solve(a, b, carry)
+    return carries[-1], cell.readout(carries, xs)
