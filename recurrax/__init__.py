@@ -16,6 +16,9 @@ from recurrax.cells import LSTM as LSTM
 from recurrax.engines import ENGINES as ENGINES
 from recurrax.engines import Adjoint as Adjoint
 from recurrax.engines import Associative as Associative
+from recurrax.engines import Cudnn as Cudnn
+from recurrax.engines import Newton as Newton
+from recurrax.engines import Pallas as Pallas
 from recurrax.engines import Scan as Scan
 from recurrax.engines import unroll as unroll
 from recurrax.layers import RNN as RNN

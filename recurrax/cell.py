@@ -10,6 +10,7 @@ ensemble. A cell never mentions batch or time: every leading axis of ``x: [..., 
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Callable
 from typing import Any
@@ -140,13 +141,54 @@ class Cell(nnx.RNNCellBase):
         )
 
 
-def affine(x: jax.Array, kernel: nnx.Param, bias: nnx.Param | None = None) -> list[jax.Array]:
+def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[jax.Array]:
     """``x W_g + b_g`` for each gate g: ``x: [..., D], kernel: [G, D, H], bias: [G, H]`` to G arrays ``[..., H]``.
 
-    Gates are kept apart: on a CPU that ran the loop 1.5 times faster than slicing one fused product.
+    The kernel is a parameter of the cell, one product a gate, or the form that an engine gave it, `SideBySide`.
     """
-    products = [x @ weights for weights in kernel[...]]
+    flat = x.reshape(-1, x.shape[-1])  # products over two axes at once are slow on a CPU
+    if isinstance(kernel, SideBySide):
+        products = kernel.products(flat)
+    elif bias is not None and x.ndim > 2 and x.shape[-1] <= 128:
+        # The bias as weights of an input that is 1: its gradient is a row of the product then, not one more sum.
+        flat = jnp.concatenate([flat, jnp.ones_like(flat[:, :1])], axis=1)
+        products = [flat @ gate for gate in jnp.concatenate([kernel[...], bias[...][:, None]], axis=1)]
+        bias = None
+    else:
+        products = [flat @ gate for gate in kernel[...]]
+    products = [product.reshape(*x.shape[:-1], product.shape[-1]) for product in products]
     return products if bias is None else [product + b for product, b in zip(products, bias[...], strict=True)]
+
+
+class Kernels(nnx.Param):
+    """One kernel a gate, ``[G, D, H]``, read by `affine` alone: so an engine may lay them out as it likes."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class SideBySide:
+    """Kernels of all gates in one matrix, ``[D, G H]``, or in its transpose: one product in place of G."""
+
+    weights: jax.Array
+    gates: int = dataclasses.field(metadata={"static": True})
+    transposed: bool = dataclasses.field(default=False, metadata={"static": True})
+
+    @classmethod
+    def of(cls, kernel: jax.Array) -> SideBySide:
+        """From ``[G, D, H]``."""
+        G, D, H = kernel.shape
+        return cls(jnp.swapaxes(kernel, 0, 1).reshape(D, G * H), G)
+
+    @property
+    def T(self) -> SideBySide:
+        """The same product from the matrix transposed: the derivative of ``x W`` then multiplies by it as it lies."""
+        return SideBySide(self.weights.T, self.gates, not self.transposed)
+
+    def products(self, x: jax.Array) -> list[jax.Array]:
+        """``x W_g`` for each gate, ``x: [B, D]`` to G arrays ``[B, H]``."""
+        axis = 1 if self.transposed else 0
+        product = jax.lax.dot_general(x, self.weights, (((1,), (axis,)), ((), ())))
+        return jax.lax.split(product, [product.shape[1] // self.gates] * self.gates, axis=1)
 
 
 def check_size(cell: str, **sizes: int) -> None:

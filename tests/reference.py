@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 import recurrax
-from recurrax import Associative, Cell, Foreign, Scan, cells
+from recurrax import Adjoint, Associative, Cell, Foreign, Newton, Scan, cells
 from recurrax.initializers import Chrono
 
 T, BATCH, D, H = 6, (2, 2), 3, 4
@@ -71,10 +71,16 @@ OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
     "scan-nested": Scan(checkpoint_every=(4, 2)),
+    "adjoint-fused": Adjoint(gates="fused", keep="states", projection="hoisted", chunk=2),
+    "adjoint-apart": Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=None),
+    "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="hoisted", chunk=3),
     "associative-chunks": Associative(chunk=4),
+    "newton-diagonal": Newton(jacobian="diagonal", otherwise="nan"),
 }
 
 
+# The rest has forward mode and second derivatives too; "adjoint-kept" stands for the options of Adjoint.
+FIRST_ORDER = {"cudnn", "pallas", *OPTIONS} - {"adjoint-kept"}
 # An option sees no more of a cell than its structure: it is tried with every cell of the package and one of others.
 PAIRS = [(c, e) for c in CELLS for e in ENGINES]
 PAIRS += [(c, e) for c in (*(cell.__name__ for cell in cells.ALL), "Foreign-function") for e in OPTIONS]
@@ -88,7 +94,7 @@ def engine_named(name: str) -> recurrax.engines.Engine:
 def refusal(cell: str, engine: str) -> str | None:
     """Why an engine does not run a cell; the two general ones run all."""
     one, backend = case(cell, 0), engine_named(engine)
-    if isinstance(backend, Scan | recurrax.Adjoint):
+    if isinstance(backend, Scan | Adjoint):
         return None
     try:
         jax.eval_shape(functools.partial(recurrax.unroll, backend=backend), one.cell, one.xs, one.carry)

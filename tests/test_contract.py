@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from reference import (
     BATCH,
-    ENGINES,
-    OPTIONS,
+    FIRST_ORDER,
     PAIRS,
     Case,
     D,
@@ -32,7 +31,9 @@ from tolerances import close
 from recurrax import unroll
 
 every_pair = pytest.mark.parametrize(("cell", "engine"), PAIRS)
-every_default_pair = pytest.mark.parametrize(("cell", "engine"), [pair for pair in PAIRS if pair[1] in ENGINES])
+every_second_order_pair = pytest.mark.parametrize(
+    ("cell", "engine"), [pair for pair in PAIRS if pair[1] not in FIRST_ORDER]
+)
 # Runs of the ensemble: run t looks at output t alone, then come the last carry alone, all outputs, all with flags.
 LAST, ALL, FLAGGED = T, T + 1, T + 2
 RUNS = T + 3
@@ -107,14 +108,14 @@ def ensemble(cell: str) -> tuple[Case, Any, Case, Flags]:
 
 @functools.cache
 def programs(engine: str) -> tuple[Any, Any]:
-    """One run; the ensemble with flags, to second order for the engines' default options."""
+    """One run; the ensemble with flags, to second order where the engine has it."""
     run = functools.partial(sequence, engine)
 
     def with_flags(primals: Case, weights: Any, direction: Case, flags: Flags) -> Result:
         def flagged(*primals: Any) -> Any:
             return run(*primals, *flags)
 
-        if engine in OPTIONS:
+        if engine in FIRST_ORDER:
             return first_order(flagged, primals, weights)
         return second_order(flagged, primals, weights, direction)
 
@@ -187,13 +188,13 @@ def test_masks_and_resets_are_those_of_each_sequence_alone(cell, engine):
     jax.tree.map(np.testing.assert_array_equal, nothing, start)
 
 
-@every_default_pair
+@every_second_order_pair
 def test_forward_mode_and_second_order_are_those_of_scan(cell, engine):
     actual, expected = result(cell, engine), result(cell, "scan")
     close((actual.tangents, actual.curvature), (expected.tangents, expected.curvature))
 
 
-@every_default_pair
+@every_second_order_pair
 def test_derivatives_are_those_of_differences(cell, engine):
     runs, _, direction, _ = ensemble(cell)
     step = 2e-6

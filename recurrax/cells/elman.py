@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, affine, check_size
+from recurrax.cell import Cell, Kernels, affine, check_size
 from recurrax.initializers import Initializer, per_gate
 
 
@@ -54,7 +54,7 @@ class RNN(Cell):
         self.activation = activation
         keys = jax.random.split(rngs.params(), 3)
         self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
-        self.recurrent_kernel = nnx.Param(per_gate(recurrent_kernel_init, keys[1], 1, (H, H), dtype))
+        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 1, (H, H), dtype))
         self.bias = nnx.Param(per_gate(bias_init, keys[2], 1, (H,), dtype))
 
     def project(self, x: jax.Array) -> tuple[jax.Array]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, Structure, affine, check_size
+from recurrax.cell import Cell, Kernels, Structure, affine, check_size
 from recurrax.initializers import Chrono, Initializer, keep_bias, per_gate
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -88,7 +88,7 @@ class LSTM(Cell):
         self.activation, self.gate = activation, gate
         keys = jax.random.split(rngs.params(), 4)
         self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 4, (D, H), dtype))
-        self.recurrent_kernel = nnx.Param(per_gate(recurrent_kernel_init, keys[1], 4, (H, H), dtype))
+        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 4, (H, H), dtype))
         b = LSTMGates(*per_gate(bias_init, keys[2], 4, (H,), dtype))
         b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), dtype))
         if isinstance(forget_bias, Chrono):
@@ -178,7 +178,7 @@ class GRU(Cell):
         self.structure = Structure.DENSE if reset_after else Structure.GENERAL
         keys = jax.random.split(rngs.params(), 5)
         self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 3, (D, H), dtype))
-        self.recurrent_kernel = nnx.Param(per_gate(recurrent_kernel_init, keys[1], 3, (H, H), dtype))
+        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 3, (H, H), dtype))
         b = GRUGates(*per_gate(bias_init, keys[2], 3, (H,), dtype))
         b = b._replace(z=keep_bias(update_bias, keys[3], (H,), dtype))
         self.bias = nnx.Param(jnp.stack(b))

@@ -2,7 +2,11 @@
 
 from recurrax.engines.adjoint import Adjoint as Adjoint
 from recurrax.engines.associative import Associative as Associative
+from recurrax.engines.cudnn import Cudnn as Cudnn
 from recurrax.engines.engine import Engine as Engine
+from recurrax.engines.newton import Newton as Newton
+from recurrax.engines.newton import Solution as Solution
+from recurrax.engines.pallas import Pallas as Pallas
 from recurrax.engines.scan import Scan as Scan
 from recurrax.engines.unroll import ENGINES as ENGINES
 from recurrax.engines.unroll import unroll as unroll

@@ -4,9 +4,9 @@
     dv_t  = d(mix)(s_{t-1}) + mix'(ds_{t-1})                 ds_t = update'(ds_{t-1}, du_t, dv_t)
 
 The tangent of the loop is a loop that is linear in the state's tangent. Everything that involves a parameter stands
-outside it, for all steps at once: so in the transpose (the backward pass) the loop carries only state cotangents, and
-every weight gradient is one large matrix product over T*B after it. Nothing but the states is kept from the forward
-pass: pre-activations are recomputed, all steps in one product, and the derivatives of `update` inside the loop.
+outside it, for many steps at once: so in the transpose (the backward pass) the loop carries only state cotangents, and
+every weight gradient is a large matrix product after it. From the forward pass the states are kept, and
+pre-activations if asked; the rest is recomputed.
 
 It is written as a JVP and JAX transposes it, hence forward mode and second order work too.
 """
@@ -14,22 +14,55 @@ It is written as a JVP and JAX transposes it, hence forward mode and second orde
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from recurrax.cell import Carry, Cell, Structure
-from recurrax.engines.engine import Engine, advance, hold, where
+from recurrax.engines.chunks import join, separate
+from recurrax.engines.engine import Engine, hold, where
+from recurrax.engines.layout import fused, transposed
 from recurrax.engines.scan import Scan
+from recurrax.engines.tuning import CHOICES, Tuning, tune
 
 
 @dataclasses.dataclass(frozen=True)
 class Adjoint(Engine):
-    """`Scan`'s forward loop with the generic backward pass above; a cell of structure GENERAL is run by `Scan`.
+    """A forward loop with the generic backward pass above; a cell of structure GENERAL is run by `Scan`.
 
-    Keeps the states ``[T, *batch, H]`` for the backward pass and no pre-activation or gate.
+    What the options do changes time and memory alone. "auto" takes what was fastest for the device and the shape in
+    the committed measurements, see `recurrax.engines.tuning`; ``python -m experiments.speed --tune`` measures here.
+
+    Args:
+        gates: "fused" multiplies the state by the recurrent kernels of all gates side by side, in one product;
+            "apart" by one after the other.
+        keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or
+            the recurrent halves v of the pre-activations ("preactivations"), which are else recomputed.
+        projection: inputs are projected for all steps of a chunk at once ("hoisted") or one by one ("inside").
+        chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
+            largest divisor of T up to it is used. None: all steps.
+
+    Raises:
+        ValueError: an option is none of these.
     """
+
+    gates: str = "auto"
+    keep: str = "auto"
+    projection: str = "auto"
+    chunk: int | str | None = "auto"
+
+    def __post_init__(self) -> None:
+        for name, allowed in CHOICES.items():
+            value = getattr(self, name)
+            if value not in ("auto", *allowed):
+                raise ValueError(
+                    f"Adjoint got {name}={value!r}; allowed: 'auto', {', '.join(map(repr, allowed))}. Use 'auto'."
+                )
+        chunk = self.chunk
+        if chunk not in ("auto", None) and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+            raise ValueError(f"Adjoint got chunk={chunk!r}; allowed: 'auto', None, or an int >= 1. Use 'auto'.")
 
     def __call__(
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
@@ -37,57 +70,112 @@ class Adjoint(Engine):
         """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
         if cell.structure is Structure.GENERAL:
             return Scan()(cell, carry, xs, mask, resets)
-        carry, carries = _states(cell, carry, xs, mask, resets)
+        tuning = tune(self, cell, carry, xs)
+        if tuning.gates == "fused":
+            cell = fused(cell)
+        carry, carries = _states(tuning, cell, carry, xs, mask, resets)
         return carry, cell.readout(carries, xs)
 
 
-@jax.custom_jvp
-def _states(cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Carry]:
+class Steps(NamedTuple):
+    """What is known of a chunk of steps before its tangents: arrays ``[T, *batch, ...]``."""
+
+    carries: Carry  # after each step
+    vs: Any  # None: to be recomputed
+    xs: Any
+    mask: Any
+    resets: Any
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _states(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Carry]:
     """The last carry and the carry after every step."""
+    carry, (carries, _) = _forward(tuning, cell, initial, xs, mask, resets)
+    return carry, carries
 
-    def step(carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
-        carry = advance(cell, carry, initial, *inputs)
-        return carry, carry
 
-    return jax.lax.scan(step, initial, (cell.project(xs), mask, resets))
+def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
+    """The last carry, and of every step the carry after it and the recurrent half of its pre-activations."""
+    inside = tuning.projection == "inside"
+
+    def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
+        u, keep, reset = inputs
+        before = where(reset, initial, carry)
+        v = cell.mix(before)
+        u = cell.project(u) if inside else u
+        carry = hold(keep, cell.update(before, u, v), before)
+        return carry, (carry, tuning.sums.fold(u, v)[1])
+
+    def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
+        xs, mask, resets = inputs
+        return jax.lax.scan(step, carry, (xs if inside else cell.project(xs), mask, resets))
+
+    if tuning.chunk is None:
+        return run(initial, (xs, mask, resets))
+    carry, chunks = jax.lax.scan(run, initial, separate((xs, mask, resets), tuning.chunk))
+    return carry, join(chunks)
 
 
 @_states.defjvp
-def _states_jvp(primals: Any, tangents: Any) -> Any:
+def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
     cell, initial, xs, mask, resets = primals
-    carry, carries = _states(*primals)
-    # Rematerialised, so that the states are all that the backward pass needs from the forward pass.
-    tangent_loop = jax.checkpoint(_tangent_loop, prevent_cse=False)
-    return (carry, carries), tangent_loop((cell, initial, xs), carries, mask, resets, tangents[:3])
+    if tuning.keep == "preactivations":
+        carry, (carries, vs) = _forward(tuning, *primals)
+    else:
+        (carry, carries), vs = _states(tuning, *primals), None
+    # The backward pass multiplies by the transposed kernels, at each step of the loop.
+    loop_cell = transposed(cell) if tuning.transpose else cell
+    # Rematerialised, so that nothing else of a chunk is kept for its backward pass.
+    run = jax.checkpoint(functools.partial(_tangents, tuning, loop_cell, initial), prevent_cse=False)
+    steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, vs, xs, mask, resets), tangents
+    if tuning.chunk is None:
+        return (carry, carries), run(cell, initial, steps, (d_cell, d_initial, d_initial, d_xs))
+
+    def body(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
+        start, steps, d_xs = inputs
+        return run(cell, start, steps, (d_cell, d_initial, d_carry, d_xs))
+
+    size = tuning.chunk
+    starts = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[size - 1 : -1 : size]]), initial, carries)
+    d_carry, chunks = jax.lax.scan(body, d_initial, (starts, *separate((steps, d_xs), size)))
+    return (carry, carries), (d_carry, join(chunks))
 
 
-def _tangent_loop(primals: Any, carries: Carry, mask: Any, resets: Any, tangents: Any) -> tuple[Carry, Carry]:
-    """The tangents of ``_states``, linear in ``tangents``."""
-    (cell, initial, xs), (d_cell, d_initial, d_xs) = primals, tangents
-    before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), initial, carries)
-    before = where(resets, _broadcast(initial, before), before)
-    us, d_us = jax.jvp(lambda cell, xs: cell.project(xs), (cell, xs), (d_cell, d_xs))
+def _tangents(
+    tuning: Tuning, loop_cell: Cell, initial: Carry, cell: Cell, start: Carry, steps: Steps, tangents: Any
+) -> tuple[Carry, Carry]:
+    """The tangents of the last carry and of all carries of a chunk that starts at ``start``; linear in ``tangents``."""
+    d_cell, d_initial, d_carry, d_xs = tangents
+    before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), start, steps.carries)
+    before = where(steps.resets, _broadcast(initial, before), before)
+    fold, unfold = tuning.sums.fold, tuning.sums.unfold
+    us, d_us = jax.jvp(lambda cell, xs: cell.project(xs), (cell, steps.xs), (d_cell, d_xs))
     vs, d_vs = jax.jvp(lambda cell: cell.mix(before), (cell,), (d_cell,))
+    us, vs = fold(us, vs)
+    vs = vs if steps.vs is None else steps.vs
+
+    def update(carry: Carry, u: Any, v: Any) -> Carry:
+        return cell.update(carry, *unfold(u, v))
 
     def loop(tangents: Any) -> tuple[Carry, Carry]:
-        d_initial, d_us, d_vs = tangents
+        d_initial, d_carry, d_us, d_vs = tangents
 
         def step(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
             carry, u, v, d_u, d_v, keep, reset = inputs
             d_carry = where(reset, d_initial, d_carry)
-            _, d_mixed = jax.jvp(cell.mix, (carry,), (d_carry,))
-            d_v = jax.tree.map(jnp.add, d_v, d_mixed)
-            _, d_new = jax.jvp(cell.update, (carry, u, v), (d_carry, d_u, d_v))
+            _, d_mixed = jax.jvp(loop_cell.mix, (carry,), (d_carry,))
+            d_v = jax.tree.map(jnp.add, d_v, jax.tree.leaves(d_mixed))
+            _, d_new = jax.jvp(update, (carry, u, v), (d_carry, d_u, d_v))
             d_carry = hold(keep, d_new, d_carry)
             return d_carry, d_carry
 
         step = jax.checkpoint(step, prevent_cse=False)  # derivatives of update are recomputed in the loop, not stacked
-        return jax.lax.scan(step, d_initial, (before, us, vs, d_us, d_vs, mask, resets))
+        return jax.lax.scan(step, d_carry, (before, us, vs, d_us, d_vs, steps.mask, steps.resets))
 
     # The loop is linear: its JVP at zero is the loop itself. jax 0.7 transposes a scan only where it came out of a JVP.
-    linear = (d_initial, d_us, d_vs)
+    linear = (d_initial, d_carry, *fold(d_us, d_vs))
     return jax.jvp(loop, (jax.tree.map(jnp.zeros_like, linear),), (linear,))[1]
 
 
-def _broadcast(initial: Carry, like: Carry) -> Carry:
-    return jax.tree.map(lambda c0, cs: jnp.broadcast_to(c0, cs.shape), initial, like)
+def _broadcast(initial: Carry, carries: Carry) -> Carry:
+    return jax.tree.map(lambda c0, cs: jnp.broadcast_to(c0, cs.shape), initial, carries)

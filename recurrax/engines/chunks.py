@@ -23,13 +23,30 @@ def in_chunks(
     if T <= size:
         return run(carry, inputs)
     full = T // size * size
-    chunks = jax.tree.map(lambda a: a[:full].reshape(-1, size, *a.shape[1:]), inputs)
-    carry, ys = jax.lax.scan(run, carry, chunks)
-    ys = jax.tree.map(lambda a: a.reshape(full, *a.shape[2:]), ys)
+    carry, ys = jax.lax.scan(run, carry, separate(jax.tree.map(lambda a: a[:full], inputs), size))
+    ys = join(ys)
     if full == T:
         return carry, ys
     carry, rest = run(carry, jax.tree.map(lambda a: a[full:], inputs))
     return carry, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), ys, rest)
+
+
+def separate(tree: Any, size: int) -> Any:
+    """Arrays ``[T, ...]`` as ``[T / size, size, ...]``."""
+    return jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), tree)
+
+
+def join(tree: Any) -> Any:
+    """The inverse of `separate`."""
+    return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), tree)
+
+
+def divisor(T: int, size: int | None) -> int | None:
+    """The largest divisor of T up to ``size``; None, for no chunks, where that is T itself or far below the size."""
+    if size is None or size >= T:
+        return None
+    best = max(d for d in range(1, size + 1) if T % d == 0)
+    return best if 4 * best >= size else None
 
 
 def chunk_sizes(sizes: int | tuple[int, ...] | str | None, T: int) -> tuple[int, ...]:

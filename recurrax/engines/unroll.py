@@ -11,18 +11,28 @@ from recurrax.cell import Carry, Cell
 from recurrax.engines.adjoint import Adjoint
 from recurrax.engines.associative import Associative
 from recurrax.engines.checks import check_carry, check_flags, check_inputs
+from recurrax.engines.cudnn import Cudnn
 from recurrax.engines.engine import Engine, where
+from recurrax.engines.newton import Newton
+from recurrax.engines.pallas import Pallas
 from recurrax.engines.scan import Scan
 
-ENGINES: dict[str, type[Engine]] = {"scan": Scan, "adjoint": Adjoint, "associative": Associative}
+ENGINES: dict[str, type[Engine]] = {
+    "scan": Scan,
+    "adjoint": Adjoint,
+    "associative": Associative,
+    "newton": Newton,
+    "cudnn": Cudnn,
+    "pallas": Pallas,
+}
 
 
 def choose(backend: str | Engine) -> Engine:
     """The engine for a name, an engine, or "auto".
 
-    "auto" is `Adjoint` on every device: on a CPU it is as fast as `Scan` (experiments/results/speed) and keeps less
-    memory; other devices are not measured yet. It runs every cell that `Scan` runs, in forward mode and to second
-    order too.
+    "auto" is `Adjoint` on every device, with its options chosen for the shape by measurements on a CPU
+    (experiments/results/speed); other devices are not measured yet. It runs every cell that `Scan` runs, in forward
+    mode and to second order too. ``python -m experiments.speed --tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.

@@ -1,0 +1,211 @@
+"""The two kernels of `Pallas`, one loop forward and one backward, and how they are cut to a device's tiles.
+
+All arguments of a kernel but ``update`` are trees of references: ``weights: {k: U_k}``, transposed in the backward
+kernel; ``rows`` of shape ``[B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]``, one chunk of time of each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import pallas as pl
+
+from recurrax.cell import Carry
+from recurrax.engines.engine import hold, where
+
+KIB = 1024
+BLOCK_BYTES = 12 * KIB * KIB  # TPU: of the 16 MiB of VMEM that a kernel gets; the rest is for temporaries
+LONGEST_CHUNK = 16  # steps in one block of the pipeline
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiles:
+    """How arrays are cut: sequences in a block, and H padded to the device's tiles."""
+
+    platform: str
+    block: int
+    units: int
+
+    @property
+    def precision(self) -> Any:
+        """Of float32 products: full; on CUDA from three products in TF32 each, which leaves the last bit or two open.
+
+        Products of float32 itself would not use tensor cores there, and at H = 128 spill kilobytes a thread.
+        """
+        return jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3 if self.platform == "cuda" else jax.lax.Precision.HIGHEST
+
+
+def multiple(size: int, of: int) -> int:
+    """The smallest multiple of ``of`` that is at least ``size``."""
+    return -(-size // of) * of
+
+
+def forward_kernel(
+    update: Any, precision: Any, weights: Any, flags: Any, rows: Any, us: Any, last: Any, carries: Any
+) -> None:
+    """One chunk of time for one block of sequences."""
+    start, b = _read(rows)
+
+    def step(t: Any, carry: Carry) -> Carry:
+        carry = where(_flag(flags, "reset", t, carry), start, carry)
+        states, v = jax.tree.leaves(carry), b
+        for k, U in weights.items():
+            v = jax.tree.map(lambda v, ref, s=states[k]: v + _dot(s, ref[...], precision), v, U)
+        new = jax.tree.map(lambda n, c: n.astype(c.dtype), update(carry, _read(us, t), v), carry)
+        carry = hold(_flag(flags, "keep", t, carry), new, carry)
+        _write(carries, carry, t)
+        return carry
+
+    _write(last, _loop(carries, step, _resume(start, last)))
+
+
+def backward_kernel(
+    update: Any, precision: Any, weights: Any, flags: Any, d_last: Carry, streams: Any, d_rows: Any, d_streams: Any
+) -> None:
+    """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets."""
+    before, us, vs, d_carries = streams
+    chunk = np.int32(jax.tree.leaves(us)[0].shape[0])
+
+    def step(i: Any, d_rows: Any) -> Any:
+        (d_carry, d_start), t = d_rows, chunk - 1 - i
+        d_carry = jax.tree.map(jnp.add, d_carry, _read(d_carries, t))
+        zeros, keep = jax.tree.map(jnp.zeros_like, d_carry), _flag(flags, "keep", t, d_carry)
+        operands = cast(_read((before, us, vs), t), jax.tree.leaves(d_carry)[0].dtype)
+        d_new, du, dv = jax.vjp(update, *operands)[1](hold(keep, d_carry, zeros))
+        _write(d_streams, (du, dv), t)
+        d_states, tree = jax.tree.flatten(d_new)
+        for k, U in weights.items():
+            for d, ref in zip(jax.tree.leaves(dv), jax.tree.leaves(U), strict=True):
+                d_states[k] = d_states[k] + _dot(d.astype(ref.dtype), ref[...], precision)
+        d_carry = hold(keep, jax.tree.unflatten(tree, d_states), d_carry)
+        reset = _flag(flags, "reset", t, d_carry)
+        if reset is None:
+            return d_carry, d_start
+        return where(reset, zeros, d_carry), jax.tree.map(jnp.add, d_start, where(reset, d_carry, zeros))
+
+    start = _read(d_last), jax.tree.map(lambda ref: jnp.zeros(ref.shape, ref.dtype), d_rows[1])
+    _write(d_rows, _loop(us, step, _resume(start, d_rows)))
+
+
+def _loop(streams: Any, step: Any, start: Any) -> Any:
+    """Over the steps of a chunk; int32 with 64-bit JAX too, as a TPU counts so."""
+    return jax.lax.fori_loop(np.int32(0), np.int32(jax.tree.leaves(streams)[0].shape[0]), step, start)
+
+
+def _resume(start: Any, rows: Any) -> Any:
+    """``start`` in the first chunk, then what the last chunk left in an output, which all devices keep till the end."""
+    first = pl.program_id(1) == 0
+    return jax.tree.map(lambda a, b: jax.lax.select(first, a, b), start, _read(rows))
+
+
+def _read(refs: Any, index: Any = ...) -> Any:
+    return jax.tree.map(lambda ref: ref[index], refs)
+
+
+def _write(refs: Any, values: Any, index: Any = ...) -> None:
+    for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
+        ref[index] = value.astype(ref.dtype)
+
+
+def _flag(flags: Any, name: str, t: Any, carry: Carry) -> jax.Array | None:
+    """The flag of a step, ``[block, H]`` as the carry: devices broadcast numbers more readily than booleans."""
+    return jnp.broadcast_to(flags[name][t], jax.tree.leaves(carry)[0].shape) != 0 if name in flags else None
+
+
+def _dot(a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
+    """A product, exact in bfloat16, summed in float32 or wider."""
+    return jnp.dot(a, b, precision=None if a.dtype == jnp.bfloat16 else precision, preferred_element_type=wide(a.dtype))
+
+
+def wide(dtype: Any) -> Any:
+    """What is computed in: float32, or float64 if the dtype is that."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def cast(tree: Any, dtype: Any) -> Any:
+    """All real arrays of the tree in another dtype."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
+
+
+def launch(
+    tiles: Tiles, kernel: Any, weights: Any, flags: Any, rows: Any, streams: Any, out: Any, reverse: bool = False
+) -> Any:
+    """Pads to the tiles, runs the kernel over blocks of sequences and chunks of time, and cuts the padding off.
+
+    ``weights: [H, H]`` are whole in every block, ``rows: [B, H]`` are cut along B, ``flags: [T, B]`` and
+    ``streams: [T, B, H]`` along T and B; ``out`` is the shapes of rows and streams that the kernel writes. Chunks run
+    one after the other, with ``reverse`` from the last.
+    """
+    T, B, H = jax.tree.leaves(streams)[0].shape
+    N, padded = tiles.units, multiple(B, tiles.block)
+    weights = jax.tree.map(lambda a: _pad(a, N, N), weights)
+    flags = jax.tree.map(lambda a: _pad(a[..., None], padded, 1), flags)
+    rows, streams = jax.tree.map(lambda a: _pad(a, padded, N), (rows, streams))
+    out = jax.tree.map(lambda a: jax.ShapeDtypeStruct((*a.shape[:-2], padded, N), a.dtype), out)
+
+    operands = (weights, flags, rows, streams)
+    chunk = _chunk(tiles, T, jax.tree.leaves(weights), jax.tree.leaves((flags, rows, streams, out)))
+
+    def spec(a: Any) -> pl.BlockSpec:
+        if a.ndim == 2:
+            return pl.BlockSpec((tiles.block, N), lambda b, t: (b, 0))
+        return pl.BlockSpec(
+            (chunk, tiles.block, a.shape[-1]), lambda b, t: (T // chunk - 1 - t if reverse else t, b, 0)
+        )
+
+    whole = jax.tree.map(lambda a: pl.BlockSpec(a.shape, lambda b, t: (0, 0)), weights)
+    call = jax.custom_jvp(
+        pl.pallas_call(
+            kernel,
+            out_shape=out,
+            grid=(padded // tiles.block, T // chunk),
+            in_specs=(whole, *jax.tree.map(spec, operands[1:])),
+            out_specs=jax.tree.map(spec, out),
+            interpret=tiles.platform == "interpret",
+            compiler_params=_parameters(tiles.platform),
+        )
+    )
+    call.defjvp(_refuse)
+    return jax.tree.map(lambda a: a[..., :B, :H], call(*operands))
+
+
+def _refuse(*_: Any) -> Any:
+    raise TypeError("Pallas was asked for a second derivative; allowed: the first, in reverse mode. Use Adjoint().")
+
+
+def _parameters(platform: str) -> Any:
+    """Options of the device's compiler; imported only here, as JAX 0.12 announces the end of the one for Triton."""
+    if platform == "cuda":
+        from jax.experimental.pallas import triton
+
+        return triton.CompilerParams(num_warps=8, num_stages=1)  # more stages would stage more than one matrix
+    if platform == "tpu":
+        from jax.experimental.pallas import tpu
+
+        return tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"))
+    return None
+
+
+def _pad(a: jax.Array, rows: int, columns: int) -> jax.Array:
+    """Zeros after the last two axes."""
+    return jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, rows - a.shape[-2]), (0, columns - a.shape[-1])])
+
+
+def _chunk(tiles: Tiles, T: int, weights: list[Any], others: list[Any]) -> int:
+    """Steps in one block: all on CUDA, where a block is an address; else a divisor of T that leaves the TPU room."""
+    if tiles.platform == "cuda":
+        return T
+    lanes = max(128, tiles.units)
+    for chunk in (size for size in range(min(T, LONGEST_CHUNK), 0, -1) if T % size == 0):
+        block = sum(tiles.block * lanes * a.dtype.itemsize * (chunk if a.ndim == 3 else 1) for a in others)
+        used = 2 * (block + sum(a.size * a.dtype.itemsize for a in weights))  # the next block loads meanwhile
+        if tiles.platform == "interpret" or used <= BLOCK_BYTES:
+            return chunk
+    raise ValueError(
+        f"Pallas needs {used // KIB} KiB on a TPU for H={tiles.units} and block={tiles.block}; allowed: "
+        f"{BLOCK_BYTES // KIB} KiB. Use a smaller block, or Adjoint()."
+    )

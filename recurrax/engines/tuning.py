@@ -1,0 +1,60 @@
+"""What "auto" means for the options of `Adjoint`: rules from measurements.
+
+They were measured on a CPU (2 cores, float32; ``python -m experiments.speed``, and ``--tune`` for one option at a time).
+There, time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not fit
+into some 30 MB gets all of them fresh from the operating system at every call, which costs as much as a product.
+
+- Gates side by side: one product of 4 H columns took 2/3 of the time of four of H.
+- Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations.
+- Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
+
+Other devices are not measured; they get the same but for the chunks, which are for the memory of a CPU.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+
+from recurrax.cell import Carry, Cell
+from recurrax.engines.chunks import divisor
+from recurrax.engines.sums import Sums, sums_of
+
+CHOICES = {
+    "gates": ("fused", "apart"),
+    "keep": ("states", "preactivations"),
+    "projection": ("hoisted", "inside"),
+}
+WHOLE = 4 * 2**20  # bytes of an array of all steps up to which they are run as one chunk
+CHUNK = 2 * 2**20  # bytes of an array of the steps of one chunk
+TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
+
+
+class Tuning(NamedTuple):
+    """The options of `Adjoint`, decided."""
+
+    gates: str
+    keep: str
+    projection: str
+    chunk: int | None
+    transpose: bool
+    sums: Sums
+
+
+def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
+    """Fills in every option that is "auto", for ``xs: [T, *batch, D]``."""
+    state, T = jax.tree.leaves(carry)[-1], xs.shape[0]
+    H, step = state.shape[-1], math.prod(state.shape) * state.dtype.itemsize
+    long = T * step > WHOLE and jax.default_backend() == "cpu"
+    auto = {
+        "gates": "fused",
+        "keep": "states" if long and H < 192 else "preactivations",
+        "projection": "hoisted",
+        "chunk": max(1, CHUNK // step) if long else None,
+    }
+    given = {name: getattr(options, name) for name in auto}
+    chosen = auto | {name: value for name, value in given.items() if value != "auto"}
+    chosen["chunk"] = divisor(T, chosen["chunk"])
+    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums_of(cell, carry, xs))

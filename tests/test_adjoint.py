@@ -1,0 +1,135 @@
+"""What Adjoint chooses and how it lays things out; that no choice changes a number is in the contract."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from reference import BATCH, CELLS, Case, D, H, build, case, dot, jit, noise
+from tolerances import close
+
+from recurrax import GRU, LSTM, Adjoint, Cell, Scan, cells, unroll
+from recurrax.cell import Kernels, SideBySide
+from recurrax.engines.chunks import divisor
+from recurrax.engines.layout import fused, transposed
+from recurrax.engines.sums import sums_of
+from recurrax.engines.tuning import tune
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("RNN", [True]),
+        ("LSTM", [True] * 4),
+        ("CIFG", [True] * 3),
+        ("GRU", [True, True, False]),  # n = tanh(u_n + r v_n)
+        ("MinGRU", [False, False]),  # no v at all
+    ],
+)
+def test_halves_that_are_only_added_are_found(name, expected):
+    cell, carry, xs = case(name, seed=1, dtype=jnp.float32)
+    assert list(sums_of(cell, carry, xs).only) == expected
+
+
+class Odd(Cell):
+    """Reads the halves of its gates in every way but one sum."""
+
+    in_features, hidden_features = D, H
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.weights = nnx.Param(jax.random.normal(rngs.params(), (D, H)))  # not laid out anew: no Kernels
+
+    def project(self, x: jax.Array) -> Any:
+        u = x @ self.weights[...]
+        return {"difference": u, "twice": u, "product": u, "sum": u}
+
+    def mix(self, carry: jax.Array) -> Any:
+        v = carry @ self.weights[:H, :H] if D >= H else carry[..., :D] @ self.weights[...]
+        return {"difference": v, "twice": v, "product": v, "sum": v}
+
+    def update(self, carry: jax.Array, u: Any, v: Any) -> jax.Array:
+        a = u["twice"] + v["twice"]
+        return jnp.tanh(u["difference"] - v["difference"] + a * u["twice"] + u["product"] * v["product"]) + (
+            u["sum"] + v["sum"]
+        )
+
+
+def test_other_uses_are_not_taken_for_a_sum_and_give_the_gradients_of_scan(x64):
+    cell = Odd(nnx.Rngs(0))
+    cell = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), cell)
+    carry, xs = noise((jax.ShapeDtypeStruct((*BATCH, H), jnp.float64), jax.ShapeDtypeStruct((5, *BATCH, D), float)), 1)
+    assert dict(zip(sorted(cell.mix(carry)), sums_of(cell, carry, xs).only, strict=True)) == {
+        "difference": False, "product": False, "sum": True, "twice": False,
+    }  # fmt: skip
+
+    @functools.partial(jit, static_argnums=1)
+    def gradient(primals: Case, backend: Any) -> Any:
+        def weighted(primals: Case) -> jax.Array:
+            out = unroll(primals.cell, primals.xs, primals.carry, backend=backend)
+            return dot(out, noise(out, seed=2))
+
+        return jax.grad(weighted)(primals)
+
+    close(gradient(Case(cell, carry, xs), Adjoint()), gradient(Case(cell, carry, xs), Scan()))
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "NoInputGate"])
+def test_layouts_multiply_by_the_same_numbers(name, x64):
+    cell, carry, _ = case(name, seed=1)
+    for laid in (fused(cell), transposed(fused(cell))):
+        assert isinstance(laid.recurrent_kernel, SideBySide)  # type: ignore[attr-defined]
+        close(laid.mix(carry), cell.mix(carry))
+    assert isinstance(transposed(cell).recurrent_kernel, Kernels)  # type: ignore[attr-defined]
+
+
+def test_a_kernel_is_fused_where_the_cell_is_wrapped_too_and_a_plain_parameter_never(x64):
+    cell = build("GRU", seed=1)
+    wrapped = fused(cells.TruncatedGradient(cell))
+    assert isinstance(wrapped.cell.recurrent_kernel, SideBySide)  # type: ignore[attr-defined]
+    assert isinstance(fused(cell).kernel, nnx.Param)  # type: ignore[attr-defined]
+    jax.tree.map(np.testing.assert_array_equal, fused(Odd(nnx.Rngs(0))), Odd(nnx.Rngs(0)))
+
+
+def test_recurrent_kernels_of_dense_cells_are_free_to_be_laid_out():
+    for name in CELLS:
+        cell = build(name, seed=0, dtype=jnp.float32)
+        if hasattr(cell, "recurrent_kernel"):
+            assert isinstance(cell.recurrent_kernel, Kernels), name
+
+
+@pytest.mark.parametrize(
+    ("T", "size", "expected"), [(784, 28, 28), (784, 30, 28), (100, 30, 25), (100, 100, None), (787, 28, None)]
+)
+def test_chunks_are_divisors_of_the_steps(T, size, expected):
+    assert divisor(T, size) == expected
+    assert divisor(T, None) is None
+
+
+def test_auto_is_decided_for_every_option_and_what_is_given_stays():
+    cell = LSTM(2, 8, rngs=nnx.Rngs(0))
+    carry, xs = cell.initialize_carry((4, 2)), jnp.zeros((60, 4, 2))
+    decided = tune(Adjoint(), cell, carry, xs)
+    assert "auto" not in decided[:4]
+    given = tune(Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=7), cell, carry, xs)
+    assert given[:4] == ("apart", "preactivations", "inside", 6)
+
+
+@pytest.mark.parametrize("option", [{"gates": "one"}, {"keep": None}, {"projection": 1}, {"chunk": 0}, {"chunk": True}])
+def test_options_that_are_none_are_refused(option):
+    (name,) = option
+    with pytest.raises(ValueError, match=rf"Adjoint got {name}=.*; allowed: 'auto'"):
+        Adjoint(**option)
+
+
+def test_chunks_need_a_fraction_of_the_memory():
+    cell, xs = GRU(2, 64, rngs=nnx.Rngs(0)), jnp.zeros((200, 8, 2))
+
+    def size(backend: Any) -> int:
+        program = jax.jit(jax.grad(lambda cell: jnp.mean(unroll(cell, xs, backend=backend)[1] ** 2)))
+        return program.lower(cell).compile().memory_analysis().temp_size_in_bytes
+
+    whole, chunked = (size(Adjoint(keep="states", chunk=chunk)) for chunk in (None, 10))
+    assert chunked < whole / 2
