@@ -13,7 +13,7 @@ from experiments.claims import config as claims
 from experiments.claims import tables as claims_tables
 from experiments.ensembles import experiment as ensembles
 from experiments.ensembles.config import Config as EnsemblesConfig
-from experiments.speed import experiment as speed
+from experiments.speed import tables as speed_tables
 from experiments.speed.config import Config as SpeedConfig
 from experiments.train import config as train
 from experiments.train import tables as train_tables
@@ -47,6 +47,7 @@ def blocks() -> dict[str, str]:
     ]
     grid = load("train", config_hash(train.Config()))
     claimed = load("claims", config_hash(claims.Config()))
+    speed = load("speed", config_hash(SpeedConfig()))
     return {
         "claims": "\n\n".join(
             [
@@ -60,7 +61,8 @@ def blocks() -> dict[str, str]:
         "vanishing_gradients": "\n\n".join(parts),
         "train": train_tables.table(grid).strip() + "\n\n" + report.footer(grid),
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
-        "speed": body(speed.table(load("speed", config_hash(SpeedConfig())))),
+        "speed": f"![Time and memory of a layer](experiments/results/speed/{speed['hash']}.png)\n\n"
+        + speed_tables.summary(speed),
     }
 
 

@@ -188,7 +188,7 @@ class SideBySide:
         """``x W_g`` for each gate, ``x: [B, D]`` to G arrays ``[B, H]``."""
         axis = 1 if self.transposed else 0
         product = jax.lax.dot_general(x, self.weights, (((1,), (axis,)), ((), ())))
-        return jax.lax.split(product, [product.shape[1] // self.gates] * self.gates, axis=1)
+        return list(jax.lax.split(product, [product.shape[1] // self.gates] * self.gates, axis=1))
 
 
 def check_size(cell: str, **sizes: int) -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("matplotlib", reason="the experiments need recurrax[experime
 from experiments import command
 from experiments.__main__ import EXPERIMENTS
 from experiments.ensembles import experiment as ensembles
-from experiments.speed import experiment as speed
+from experiments.speed import tables as speed_tables
 from experiments.speed.config import Config as SpeedConfig
 from experiments.train import tables as train_tables
 from experiments.vanishing_gradients import figure, tables
@@ -165,8 +165,8 @@ def test_speed_small(tmp_path):
     done = run("speed", "--preset", "smoke", "--cells", "GRU", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert [len(row["times"]["Adjoint"]["milliseconds"]) for row in record["results"]["rows"]] == [2]
-    assert done.stdout.strip() == speed.table(record).strip()
+    assert record["complete"] and {"training GRU 2,5,2,4 float32", "import", "first call"} <= set(record["results"])
+    assert done.stdout.strip() == speed_tables.document(record).strip()
 
 
 def refused(monkeypatch, capsys, experiment: str, *flags: str) -> str:
@@ -303,7 +303,7 @@ def test_there_is_a_record_of_the_default_settings_within_five_minutes(name):
 
 @pytest.mark.parametrize("path", committed("speed"), ids=lambda path: path.stem)
 def test_committed_speed_tables_are_rendered_from_their_record(path):
-    assert path.with_suffix(".md").read_text().strip() == speed.table(json.loads(path.read_text())).strip()
+    assert path.with_suffix(".md").read_text().strip() == speed_tables.document(json.loads(path.read_text())).strip()
 
 
 def test_the_main_claims_hold_in_the_committed_record():

@@ -145,11 +145,11 @@ class LRU(LinearCell):
     @property
     def state_dtype(self) -> jnp.dtype:
         """complex64, or complex128 for parameters of float64."""
-        return jnp.promote_types(self.dtype, jnp.complex64)
+        return jnp.promote_types(self.nu[...].dtype, jnp.complex64)
 
     def project(self, x: jax.Array) -> Linear:
         """``a = lambda``, ``b = gamma B x``."""
-        fine = jnp.promote_types(self.dtype, jnp.float32)  # there is no complex bfloat16
+        fine = jnp.promote_types(self.nu[...].dtype, jnp.float32)  # there is no complex bfloat16
         nu, theta, log_gamma = (p[...].astype(fine) for p in (self.nu, self.theta, self.log_gamma))
         real, imaginary = (product.astype(fine) for product in affine(x, self.input_kernel))
         b = jnp.exp(log_gamma) * jax.lax.complex(real, imaginary)

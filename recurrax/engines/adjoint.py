@@ -39,7 +39,7 @@ class Adjoint(Engine):
         gates: "fused" multiplies the state by the recurrent kernels of all gates side by side, in one product;
             "apart" by one after the other.
         keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or
-            the recurrent halves v of the pre-activations ("preactivations"), which are else recomputed.
+            the pre-activations ("preactivations"), which are else recomputed.
         projection: inputs are projected for all steps of a chunk at once ("hoisted") or one by one ("inside").
         chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
             largest divisor of T up to it is used. None: all steps.
@@ -81,7 +81,7 @@ class Steps(NamedTuple):
     """What is known of a chunk of steps before its tangents: arrays ``[T, *batch, ...]``."""
 
     carries: Carry  # after each step
-    vs: Any  # None: to be recomputed
+    kept: Any  # the halves of the pre-activations, folded; None: to be recomputed
     xs: Any
     mask: Any
     resets: Any
@@ -95,7 +95,7 @@ def _states(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, rese
 
 
 def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
-    """The last carry, and of every step the carry after it and the recurrent half of its pre-activations."""
+    """The last carry, and of every step the carry after it and its pre-activations, folded."""
     inside = tuning.projection == "inside"
 
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
@@ -104,7 +104,7 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
         v = cell.mix(before)
         u = cell.project(u) if inside else u
         carry = hold(keep, cell.update(before, u, v), before)
-        return carry, (carry, tuning.sums.fold(u, v)[1])
+        return carry, (carry, tuning.sums.fold(u, v))
 
     def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets = inputs
@@ -120,14 +120,14 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
 def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
     cell, initial, xs, mask, resets = primals
     if tuning.keep == "preactivations":
-        carry, (carries, vs) = _forward(tuning, *primals)
+        carry, (carries, kept) = _forward(tuning, *primals)
     else:
-        (carry, carries), vs = _states(tuning, *primals), None
+        (carry, carries), kept = _states(tuning, *primals), None
     # The backward pass multiplies by the transposed kernels, at each step of the loop.
     loop_cell = transposed(cell) if tuning.transpose else cell
     # Rematerialised, so that nothing else of a chunk is kept for its backward pass.
     run = jax.checkpoint(functools.partial(_tangents, tuning, loop_cell, initial), prevent_cse=False)
-    steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, vs, xs, mask, resets), tangents
+    steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, kept, xs, mask, resets), tangents
     if tuning.chunk is None:
         return (carry, carries), run(cell, initial, steps, (d_cell, d_initial, d_initial, d_xs))
 
@@ -151,8 +151,7 @@ def _tangents(
     fold, unfold = tuning.sums.fold, tuning.sums.unfold
     us, d_us = jax.jvp(lambda cell, xs: cell.project(xs), (cell, steps.xs), (d_cell, d_xs))
     vs, d_vs = jax.jvp(lambda cell: cell.mix(before), (cell,), (d_cell,))
-    us, vs = fold(us, vs)
-    vs = vs if steps.vs is None else steps.vs
+    us, vs = fold(us, vs) if steps.kept is None else steps.kept
 
     def update(carry: Carry, u: Any, v: Any) -> Carry:
         return cell.update(carry, *unfold(u, v))

@@ -65,7 +65,7 @@ def check_sizes(sizes: Any) -> None:
     """Raises ValueError where ``checkpoint_every`` is none of what `chunk_sizes` takes."""
     if sizes is None or sizes in ("sqrt", "log"):
         return
-    each = sizes if isinstance(sizes, tuple) and sizes else (sizes,)
+    each: Any = sizes if isinstance(sizes, tuple) and sizes else (sizes,)
     whole = all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in each)
     if not whole or any(large % small or large == small for large, small in itertools.pairwise(each)):
         raise ValueError(

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import PyTreeDef
 
 from recurrax.cell import Carry, Cell
 
@@ -15,8 +14,8 @@ class Sums(NamedTuple):
     """For each gate g, whether ``update(carry, u, v)`` reads u_g and v_g in the sum u_g + v_g and nowhere else."""
 
     only: tuple[bool, ...]
-    us: PyTreeDef
-    vs: PyTreeDef
+    us: Any  # the trees of the halves
+    vs: Any
 
     def fold(self, u: Any, v: Any) -> tuple[list[Any], list[jax.Array]]:
         """The halves as lists, with u + v in place of v, and None in place of u, for such gates."""

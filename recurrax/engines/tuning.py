@@ -1,7 +1,7 @@
 """What "auto" means for the options of `Adjoint`: rules from measurements.
 
-They were measured on a CPU (2 cores, float32; ``python -m experiments.speed``, and ``--tune`` for one option at a time).
-There, time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not fit
+They were measured on a CPU (2 cores, float32; ``python -m experiments.speed``, ``--tune`` for single options). There,
+time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not fit
 into some 30 MB gets all of them fresh from the operating system at every call, which costs as much as a product.
 
 - Gates side by side: one product of 4 H columns took 2/3 of the time of four of H.

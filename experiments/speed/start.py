@@ -1,0 +1,62 @@
+"""What it costs to begin: importing the package, and the first call of a training step."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from experiments.speed import peers, scaling
+from experiments.speed.config import Config
+
+SHAPE = (64, 784, 1, 128)
+IMPORTS = """
+import time
+began = time.perf_counter(); import jax, flax, optax
+base = time.perf_counter(); from flax import nnx
+between = time.perf_counter(); import recurrax
+print(base - began, between - base, time.perf_counter() - between)
+"""
+
+
+def measured(config: Config) -> dict[str, Callable[[], Any]]:
+    """Both, by name."""
+    small = config.shapes[0] if max(max(shape) for shape in config.shapes) < 64 else SHAPE
+    return {
+        "import": functools.partial(imports, min(5, config.rounds)),
+        "first call": functools.partial(first_call, small, min(3, config.rounds)),
+    }
+
+
+def imports(repeats: int) -> dict[str, list[float]]:
+    """Seconds of ``import jax, flax, optax``, of flax.nnx after it, and of recurrax after both, in new processes."""
+    rows: dict[str, list[float]] = {"base": [], "flax.nnx": [], "recurrax": []}
+    for repeat in range(repeats + 1):
+        done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
+        if repeat:  # the first one may write bytecode
+            for name, seconds in zip(rows, done.stdout.split(), strict=True):
+                rows[name].append(float(seconds))
+    return rows
+
+
+def first_call(shape: tuple[int, int, int, int], repeats: int) -> dict[str, Any]:
+    """Seconds to trace and to compile an LSTM's training step, each time from nothing, in turn."""
+    names = ("recurrax auto", "recurrax scan", "flax.nnx")
+    rows: dict[str, dict[str, list[float]]] = {name: {"trace": [], "compile": []} for name in names}
+    for _ in range(repeats):
+        for name in names:
+            layer = peers.layer(name, "LSTM", shape)
+            run, *arguments = scaling.step(layer, shape)
+            jax.clear_caches()
+            began = time.perf_counter()
+            lowered = jax.jit(run).lower(*arguments)
+            between = time.perf_counter()
+            lowered.compile()
+            rows[name]["trace"].append(between - began)
+            rows[name]["compile"].append(time.perf_counter() - between)
+    return {"shape": shape, "rows": rows}

@@ -1,0 +1,124 @@
+"""Which engine is the fastest for a shape on this device: all that run, timed in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+import recurrax as rx
+from experiments.parts import say
+from experiments.speed import peers, scaling, timing
+from experiments.speed.config import Tune
+from experiments.speed.evidence import digits, needed, size
+from recurrax.engines import Engine
+from recurrax.report import markdown_table
+
+# Values to try of an engine's options, one at a time: those that change no result.
+TUNABLE: dict[str, tuple[Any, ...]] = {
+    "unroll": (2, 4),
+    "checkpoint_every": ("sqrt",),
+    "gates": ("fused", "apart"),
+    "keep": ("states", "preactivations"),
+    "projection": ("hoisted", "inside"),
+    "chunk": (None, 16, 64, 256),
+    "block": (8, 32, 64),
+}
+SKIPPED = {"cpu": ("pallas", "cudnn", "newton"), "tpu": ("cudnn", "newton"), "gpu": ("newton",)}  # slow, or cannot run
+AGREES = 1e-3  # of the loss, relative: beyond this an engine computes something else
+
+
+def main(config: Tune) -> dict[str, list[dict[str, str]]]:
+    """Prints a table for each cell, fastest first, and the line to write; gives the rows of the tables."""
+    timing.keep_memory()
+    found = {}
+    with timing.conditions("default"):
+        for cell in config.cells:
+            found[cell] = tuned(config, cell)
+    return found
+
+
+def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
+    """Times the training step of one cell under every candidate."""
+    programs, losses = {}, {}
+    unable = set()
+    for code, engine in candidates(jax.default_backend(), config.tune[1]):
+        if type(engine) in unable:
+            continue
+        began = time.perf_counter()
+        found = timing.attempt(functools.partial(build, cell, config, engine))
+        say(f"{cell} {code}: {found['refused'] if isinstance(found, dict) else f'{time.perf_counter() - began:.1f} s'}")
+        programs[code], losses[code] = (found, None) if isinstance(found, dict) else found
+        if isinstance(found, dict) and code.endswith("()"):
+            unable.add(type(engine))  # nor will it run with other options
+    rows = timing.sample(programs, config.rounds, config.seconds)
+    table = listing(rows, losses)
+    device = jax.devices()[0].device_kind
+    print(f"{cell}, (B, T, D, H) = {config.tune}, {config.dtype}, training step on {device}:\n")
+    print(markdown_table(table))
+    best = next((row["engine"] for row in table if row["ms"] != "-"), None)
+    print(f"layer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
+    return table
+
+
+def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
+    """The compiled training step and the loss it gives."""
+    layer = peers.ours(cell, config.tune, config.dtype, engine)
+    run, parameters, xs = scaling.step(layer, config.tune)
+    program = timing.compiled(run, parameters, xs.astype(config.dtype))
+    return program, float(program.call()[0])
+
+
+def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
+    """The choice "auto", every engine as it is and with one option changed, each with the code that makes it."""
+    yield '"auto"', "auto"
+    for name, engine in rx.ENGINES.items():
+        if name in SKIPPED.get(platform, ()):
+            continue
+        yield code(engine), engine()
+        for field in dataclasses.fields(engine):  # type: ignore[arg-type]
+            for value in values(field):
+                # A chunk of all steps is no chunk.
+                if not (field.name == "chunk" and isinstance(value, int) and value >= T):
+                    yield code(engine, **{field.name: value}), engine(**{field.name: value})
+
+
+def values(field: dataclasses.Field[Any]) -> tuple[Any, ...]:
+    """What to try of an option: what `TUNABLE` says, the opposite of a switch, else nothing."""
+    if isinstance(field.default, bool):
+        return (not field.default,)
+    return tuple(value for value in TUNABLE.get(field.name, ()) if value != field.default)
+
+
+def code(engine: type[Engine], **options: Any) -> str:
+    """The expression that makes an engine, with ``import recurrax as rx``."""
+    place = "rx" if getattr(rx, engine.__name__, None) is engine else "rx.engines"
+    return f"{place}.{engine.__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+
+
+def listing(rows: dict[str, dict[str, Any]], losses: dict[str, float | None]) -> list[dict[str, str]]:
+    """The table, fastest first; refused and deviating engines last."""
+    timed = {name: float(np.median(row["milliseconds"])) for name, row in rows.items() if row.get("milliseconds")}
+    expected = losses['"auto"'] if losses['"auto"'] is not None else next(iter(losses.values()))
+    wrong = [name for name in timed if not abs((losses[name] or 0) - (expected or 0)) <= AGREES * abs(expected or 1)]
+    best = min((value for name, value in timed.items() if name not in wrong), default=1.0)
+    lines = []
+    for name in sorted(rows, key=lambda name: (name not in timed, name in wrong, timed.get(name, 0.0))):
+        row, line = rows[name], dict.fromkeys(("engine", "ms", "ratio", "memory", "compile (s)", "note"), "-")
+        line |= {"engine": name, "note": row.get("refused", "").partition(";")[0][:80]}
+        if name in timed:
+            low, high = np.quantile(row["milliseconds"], [0.25, 0.75])
+            line |= {
+                "ms": f"{digits(timed[name])} [{digits(low)}, {digits(high)}]",
+                "ratio": f"{timed[name] / best:.2f}",
+                "memory": size(needed(row)),
+                "compile (s)": f"{row['compile_seconds']:.1f}",
+                "note": "another loss" if name in wrong else "",
+            }
+        lines.append(line)
+    return lines

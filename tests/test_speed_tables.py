@@ -1,0 +1,163 @@
+"""The settings, the tables and the figure of the experiment `speed`, from records that nobody measured."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
+pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
+
+from experiments.speed import evidence, experiment, figure, scaling, tables
+from experiments.speed.config import PRESETS, SMOKE, Config, Scaling, Tune
+from recurrax import report
+
+ROOT = Path(__file__).parents[1]
+SHAPE = (3, 5, 2, 4)
+random = np.random.default_rng(0)
+
+
+def row(middle: float) -> dict:
+    """Five samples within two per cent above a time in milliseconds."""
+    times = list(middle * (1 + 0.02 * random.random(5)))
+    memory = {"temporary": int(1e6 * middle), "output": 1000, "argument": 10}
+    return {"milliseconds": times, "calls": 1, "compile_seconds": 0.5, "memory": memory}
+
+
+def points(sizes: tuple[int, ...], series: list[str]) -> list[dict]:
+    return [{"x": x, "shape": SHAPE, "rows": {name: row(x * n) for n, name in enumerate(series, 1)}} for x in sizes]
+
+
+def case(config: Config, measurement: str, cell: str, shape: str, dtype: str) -> dict:
+    """Every peer within one per cent of 1 ms, `auto` 2 ms."""
+    rows = {who: row(2 if who == "recurrax auto" else random.uniform(1, 1.01)) for who in experiment.names(config)}
+    if cell == "RNN" and "equinox" in rows:
+        rows["equinox"] = {"refused": "has no such cell"}
+    shape = [int(size) for size in shape.split(",")]
+    return {"measurement": measurement, "cell": cell, "shape": shape, "dtype": dtype, "rows": rows}
+
+
+def newton(config: Config) -> dict:
+    """Converged below a gain of 3."""
+    rows = [
+        {
+            "cell": cell, "T": 9, "gain": gain, "converged": gain < 3, "iterations": 7, "residual": 1e-7,
+            "deviation": 1e-6 if gain < 3 else None, "milliseconds": {"newton": [1.0], "scan": [2.0]},
+        }
+        for cell in config.cells
+        for gain in config.scaling.gains
+    ]  # fmt: skip
+    return {"H": 4, "D": 2, "rows": [*rows, {"cell": "RNN", "T": 10, "gain": 1.0, "refused": "no"}]}
+
+
+def invented(config: Config) -> dict:
+    """A record of these settings with numbers that nobody measured."""
+    sizes = config.scaling
+    dense = [f"GRU {label}" for label in scaling.MEMORY]
+    linear = [f"MinGRU {label}" for label in scaling.LINEAR_MEMORY]
+    series = [f"{cell} {engine}" for cell, engine in scaling.DENSE + scaling.LINEAR + scaling.OTHERS]
+    long = {f"LSTM {label}": row(3) for label in scaling.MEMORY} | {"LSTM flax.nnx": {"refused": "too large"}}
+    calls = {name: {"trace": [0.1], "compile": [0.9]} for name in ("recurrax auto", "flax.nnx")}
+    others = {
+        "origin": experiment.environment(config),
+        "scaling T": points(sizes.lengths, series),
+        "scaling H": points(sizes.hidden, series),
+        "scaling B": points(sizes.batches, series),
+        "scaling runs": points(sizes.seeds, series[:3]),
+        "memory T": points(sizes.memory_lengths, dense + linear),
+        "memory": {"shape": SHAPE, "cell": "LSTM", "rows": long},
+        "parallel associative": {
+            "cell": "MinGRU", "shape": SHAPE,
+            "rows": {name: row(1) | {"deviation": 0.0} for name in scaling.LINEAR_MEMORY},
+        },
+        "parallel newton": newton(config),
+        "import": {"base": [1.0, 1.1], "flax.nnx": [0.2, 0.2], "recurrax": [0.1, 0.1]},
+        "first call": {"shape": SHAPE, "rows": calls},
+    }  # fmt: skip
+    names = ("origin", *experiment.measured(config))
+    results = {name: others[name] if name in others else case(config, *name.split()) for name in names}
+    return json.loads(json.dumps(report.record("speed", config, results, 1.0)))
+
+
+def test_tables_say_what_the_record_holds():
+    """Slower is said to be slower; the fastest peer is a peer; every part has its section."""
+    record = invented(Config())
+    text, short = tables.document(record), tables.summary(record)
+    assert re.search(
+        r"`auto` over the fastest JAX peer of each case: [12]\.\d\d \(.*slower than 1.05 times at 21 of 21", text
+    )
+    assert re.search(r"H >= 512: .*as the fastest JAX peer at 0 of 6", text)
+    assert "equinox: has no such cell (in 11, first RNN 32,100,2,32)" in text
+    assert "LSTM flax.nnx: too large" in text
+    assert "GPU: not measured. TPU: not measured." in text and "GPU: not measured" in short
+    assert "LSTM at 2 of 4 (7 to 7 iterations), within 0.001 of Scan's outputs at 2, not at gain 4 at T = 9" in text
+    assert text.count("\n## ") == 14
+    assert short.count("\n- ") + short.startswith("- ") == 9
+    e = evidence.Evidence(record)
+    assert all(evidence.fastest(case) in evidence.JAX_PEERS for case in e.cases("training"))
+    case = e.cases("training")[0]
+    low, high = evidence.interval(case, "recurrax auto", evidence.fastest(case))
+    assert low < evidence.median(case, "recurrax auto") / evidence.median(case, evidence.fastest(case)) < high
+    assert [evidence.digits(x) for x in (1234.5, 12.34, 1.234, 0.01234)] == ["1234", "12.3", "1.23", "0.0123"]
+    assert [evidence.size(x) for x in (None, 10, 2**21, 2**31)] == ["not measured", "10 B", "2.00 MiB", "2.00 GiB"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(),
+        dataclasses.replace(SMOKE, implementations=("recurrax",)),
+        dataclasses.replace(SMOKE, parts=("peers",), implementations=("torch",)),
+        dataclasses.replace(SMOKE, parts=("start",)),
+        dataclasses.replace(SMOKE, parts=("scaling",), scaling=Scaling(memory_lengths=())),
+    ],
+    ids=["default", "ours alone", "torch alone", "start", "scaling"],
+)
+def test_figure_and_tables_of_any_parts(config):
+    """Whatever was left out, what there is can be drawn and written."""
+    record = invented(config)
+    assert tables.document(record) and tables.summary(record)
+    drawn = figure.draw(record)
+    shown = [axes for axes in drawn.axes if axes.get_visible() and axes.axison]
+    assert all(axes.get_xlabel() and axes.get_title(loc="left") for axes in shown)
+    drawn.draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            {"cells": ("LSTMM",)},
+            "cells=('LSTMM',); allowed: one or more, all different, of RNN, GRU, LSTM. Try --cells RNN.",
+        ),
+        ({"shapes": ()}, "shapes=(); allowed: B T D H"),
+        ({"shapes": ((1, 2, 3, 0),)}, "allowed: B T D H, all >= 1"),
+        ({"rounds": 0}, "rounds=0; allowed: an int >= 1"),
+        ({"seconds_per_case": 0.0}, "seconds_per_case=0.0; allowed: > 0"),
+        ({"implementations": ("jax",)}, "of recurrax, flax.nnx"),
+        ({"engines": ()}, "engines=(); allowed: one or more"),
+        ({"parts": ("all",)}, "of peers, scaling, memory, parallel, start"),
+    ],
+)
+def test_settings_that_cannot_be_run(change, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        dataclasses.replace(SMOKE, **change)
+
+
+def test_sizes_that_cannot_be_run():
+    with pytest.raises(ValueError, match=r"scaling.hidden=\(0,\); allowed: numbers > 0. Try --scaling.hidden 100."):
+        Scaling(hidden=(0,))
+    with pytest.raises(ValueError, match=r"tune=\(0, 1, 1, 1\); allowed"):
+        Tune((0, 1, 1, 1))
+
+
+def test_settings_need_no_jax():
+    """The command line answers at once."""
+    code = "import sys, experiments.speed.config; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert set(PRESETS) == {"default", "smoke", "accelerator"}
