@@ -107,6 +107,13 @@ def test_tables_say_what_the_record_holds():
     assert [evidence.size(x) for x in (None, 10, 2**21, 2**31)] == ["not measured", "10 B", "2.00 MiB", "2.00 GiB"]
 
 
+def test_a_peer_that_computes_something_else_is_no_measure():
+    """Haiku's plain cell has a ReLU: it is timed, and never the peer that ours are compared with."""
+    rows = {"haiku": row(0.5), "flax.linen": row(1), "keras": row(2), "torch": row(0.1), "recurrax auto": row(0.2)}
+    chosen = [evidence.fastest({"cell": cell, "rows": rows}) for cell in ("RNN", "GRU", "LSTM")]
+    assert chosen == ["flax.linen", "haiku", "haiku"]
+
+
 @pytest.mark.parametrize(
     "config",
     [

@@ -63,8 +63,8 @@ def method(e: Evidence) -> str:
     least, most, seconds = min(3, config["rounds"]), config["rounds"], f"{config['seconds_per_case']:g}"
     return (
         "All implementations of a case in one process, in turn, each round starting with another one; every call is\n"
-        "waited for. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps), after a\n"
-        "rest of 0.25 s, in which the threads of the one before come to rest too.\n"
+        "waited for. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps); after\n"
+        "PyTorch's there is a rest of 0.25 s, in which its threads stop spinning.\n"
         f"Samples of each (n): as many as fit into {seconds} s, but at least {least} and at most {most}.\n"
         "Medians [quartiles]. Compilation and memory stand apart. Parameters are handed over as a list of arrays,\n"
         "so what a module costs as an argument of a call is in no number. Every library keeps its own initial weights\n"

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-REST = 0.25  # seconds before a sample: PyTorch threads spin on after a call, at the cost of the next
+REST = {"torch": 0.25}  # seconds after a sample: its threads spin on for a while, at the cost of who comes next
 BLOCK = 0.02  # seconds of a sample: short calls are repeated, so that what ran just before does not count
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 LEAST = 3  # samples, however long they take
@@ -117,8 +117,8 @@ def sample(
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             program, times = ready[name]
-            time.sleep(REST)
             rows[name]["milliseconds"].append(1e3 * _time(program.call, times))
+            time.sleep(REST.get(name, 0.0))
     return rows
 
 
