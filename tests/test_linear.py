@@ -14,7 +14,7 @@ from flax import nnx
 from reference import jit
 from tolerances import close
 
-from recurrax import LSTM, Associative, Scan, Structure, cells, unroll
+from recurrax import LSTM, Associative, Scan, Structure, cells, gradflow, unroll
 from recurrax.cells import LRU, DiagonalRNN, MinGRU, MinLSTM
 from recurrax.engines.recurrence import solve
 from recurrax.initializers import Chrono, Ring
@@ -119,6 +119,15 @@ def test_other_cells_and_options_are_refused():
     for chunk in (0, -1, 2.0, True):
         with pytest.raises(ValueError, match=r"got chunk=.*allowed: an int >= 1 or None"):
             Associative(chunk=chunk)  # type: ignore[arg-type]
+
+
+def test_gradients_flow_back_as_powers_of_the_largest_eigenvalue(x64):
+    """The closed form of a diagonal recurrence: sigma_max of the Jacobian over k steps is max abs(lambda)^k."""
+    cell = LRU(2, 5, dtype=jnp.float64, rngs=nnx.Rngs(0))
+    xs = jax.random.normal(jax.random.key(0), (12, 2), jnp.float64)
+    norms = jit(gradflow.jacobian_norms)(cell, cell.initialize_carry((2,)), xs)
+    slope = np.log(np.exp(-np.exp(np.asarray(cell.nu[...]))).max())
+    np.testing.assert_allclose(norms, slope * np.arange(12, -1, -1), rtol=1e-10, atol=1e-12)
 
 
 def test_decays_are_below_one_for_every_parameter():
