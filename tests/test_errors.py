@@ -132,7 +132,7 @@ BAD: dict[str, tuple[Any, type[Exception], str, str, str]] = {
         lambda: Scan(checkpoint_every=2.5),
         ValueError,
         "checkpoint_every=2.5",
-        "or None",
+        "'log', None",
         "leave it out",
     ),
     "truncate_every": (lambda: Scan(truncate_every=-1), ValueError, "truncate_every=-1", "or None", "leave it out"),

@@ -162,10 +162,13 @@ def test_the_main_experiment_small_interrupted_and_gone_on_with(tmp_path, monkey
 
 
 def test_speed_small(tmp_path):
-    done = run("speed", "--preset", "smoke", "--cells", "GRU", "--out", str(tmp_path))
+    parts = ("peers", "scaling", "memory", "parallel")  # import and first call: in test_speed.py
+    done = run("speed", "--preset", "smoke", "--cells", "GRU", "--parts", *parts, "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (record,) = (json.loads(path.read_text()) for path in tmp_path.glob("*.json"))
-    assert record["complete"] and {"training GRU 2,5,2,4 float32", "import", "first call"} <= set(record["results"])
+    assert record["complete"] and {"training GRU 2,5,2,4 float32", "parallel newton", "memory"} <= set(
+        record["results"]
+    )
     assert done.stdout.strip() == speed_tables.document(record).strip()
 
 

@@ -60,7 +60,8 @@ def build(cell: str, start: Start, key: jax.Array, in_features: int, hidden: int
     """The cell, started so."""
     one: Any = CELLS[cell](in_features, hidden, rngs=nnx.Rngs(key), **start.options)
     if start.fused:
-        one.recurrent_kernel = nnx.Param(fused_orthogonal(jax.random.fold_in(key, 1), *one.recurrent_kernel.shape[:2]))
+        U = fused_orthogonal(jax.random.fold_in(key, 1), *one.recurrent_kernel.shape[:2])
+        one.recurrent_kernel = one.recurrent_kernel.replace(U)
     return one
 
 
