@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -131,14 +132,21 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
     if tuning.chunk is None:
         return (carry, carries), run(cell, initial, steps, (d_cell, d_initial, d_initial, d_xs))
 
-    def body(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
-        start, steps, d_xs = inputs
-        return run(cell, start, steps, (d_cell, d_initial, d_carry, d_xs))
-
     size = tuning.chunk
     starts = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[size - 1 : -1 : size]]), initial, carries)
-    d_carry, chunks = jax.lax.scan(body, d_initial, (starts, *separate((steps, d_xs), size)))
-    return (carry, carries), (d_carry, join(chunks))
+    chunks = starts, separate(steps, size)
+
+    def loop(tangents: Any) -> tuple[Carry, Carry]:
+        d_cell, d_initial, d_xs = tangents
+
+        def body(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
+            (start, steps), d_xs = inputs
+            return run(cell, start, steps, (d_cell, d_initial, d_carry, d_xs))
+
+        return jax.lax.scan(body, d_initial, (chunks, d_xs))
+
+    d_carry, d_carries = _linear(loop, (d_cell, d_initial, separate(d_xs, size)))
+    return (carry, carries), (d_carry, join(d_carries))
 
 
 def _tangents(
@@ -171,9 +179,12 @@ def _tangents(
         step = jax.checkpoint(step, prevent_cse=False)  # derivatives of update are recomputed in the loop, not stacked
         return jax.lax.scan(step, d_carry, (before, us, vs, d_us, d_vs, steps.mask, steps.resets))
 
-    # The loop is linear: its JVP at zero is the loop itself. jax 0.7 transposes a scan only where it came out of a JVP.
-    linear = (d_initial, d_carry, *fold(d_us, d_vs))
-    return jax.jvp(loop, (jax.tree.map(jnp.zeros_like, linear),), (linear,))[1]
+    return _linear(loop, (d_initial, d_carry, *fold(d_us, d_vs)))
+
+
+def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:
+    """A linear loop as its JVP at zero, which it is: jax 0.7 transposes a scan only where it came out of a JVP."""
+    return jax.jvp(loop, (jax.tree.map(jnp.zeros_like, tangents),), (tangents,))[1]
 
 
 def _broadcast(initial: Carry, carries: Carry) -> Carry:
