@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-# Compiled programs are kept between runs, apart for each JAX and Python: a warm run compiles nothing.
+# Compiled programs are kept between runs, apart for each JAX and Python, and for each process that tests share the
+# cores in: JAX does not write its cache in one piece, and half a program crashes the one who reads it.
 CACHE = Path(__file__).parent.parent / ".jax_cache" / f"jax-{version('jax')}-python-{platform.python_version()}"
+CACHE = CACHE / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 SETTINGS = {
     "JAX_COMPILATION_CACHE_DIR": str(CACHE),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
