@@ -87,6 +87,15 @@ def test_a_long_sequence_in_single_precision_is_that_of_scan(kind, chunk):
     close(run(cell, xs, Associative(chunk=chunk)), run(cell, xs, Scan()), "long")
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nothing_outlives_a_reset(bad):
+    cell, xs = MinGRU(2, 3, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (9, 2)).at[2].set(bad)
+    resets = jnp.arange(9) == 5
+    (last, ys), (expected, _) = (unroll(cell, xs, resets=resets, backend=b) for b in ("associative", "scan"))
+    assert not np.isfinite(ys[4]).all() and np.isfinite(ys[5:]).all()
+    close(last, expected, "float32")
+
+
 def test_matrices_compose_as_maps(x64):
     A, b = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in ((0, (7, 2, 3, 3)), (1, (7, 2, 3))))
     initial, states = jnp.ones((2, 3)), []

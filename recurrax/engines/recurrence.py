@@ -56,5 +56,8 @@ def _scan(a: jax.Array, b: jax.Array) -> jax.Array:
 def _compose(first: tuple[jax.Array, jax.Array], then: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
     """The map that applies ``first``, then ``then``: ``s -> a2 (a1 s + b1) + b2``."""
     (a1, b1), (a2, b2) = first, then
-    product = a2 * a1 if a1.ndim == b1.ndim else a2 @ a1
-    return product, _apply(a2, b1) + b2
+    if a1.ndim > b1.ndim:
+        return a2 @ a1, _apply(a2, b1) + b2
+    # A factor of 0 forgets whatever was before: NaN and infinity do not outlive a reset.
+    forgets = a2 == 0
+    return jnp.where(forgets, 0, a2 * a1), jnp.where(forgets, 0, a2 * b1) + b2

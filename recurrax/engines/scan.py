@@ -55,17 +55,12 @@ class Scan(Engine):
                 f"Scan got clip_cotangents={clip!r}; allowed: a finite number > 0 or None. Try clip_cotangents=1.0."
             )
         check_sizes(self.checkpoint_every)
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.name not in ("unroll", "truncate_every"):
-                continue
-            if value is None and field.default is None:
+        for name, allowed in (("unroll", "an int >= 1"), ("truncate_every", "an int >= 1 or None")):
+            value = getattr(self, name)
+            if value is None and allowed.endswith("None"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                allowed = "an int >= 1" + (" or None" if field.default is None else "")
-                raise ValueError(
-                    f"Scan got {field.name}={value!r}; allowed: {allowed}. Try {field.name}=1 or leave it out."
-                )
+                raise ValueError(f"Scan got {name}={value!r}; allowed: {allowed}. Try {name}=1 or leave it out.")
 
     def __call__(
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None

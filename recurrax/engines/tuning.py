@@ -2,7 +2,7 @@
 
 They were measured on a CPU (2 cores, float32; ``python -m experiments.speed``, ``--tune`` for single options). There,
 time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not fit
-into some 30 MB gets all of them fresh from the operating system at every call, which costs as much as a product.
+into 32 MiB gets all of them fresh from the operating system at every call, which costs as much as a product.
 
 - Gates side by side: one wide product is faster than several narrow ones.
 - Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations.
@@ -29,6 +29,7 @@ CHOICES = {
 }
 WHOLE = 4 * 2**20  # bytes of an array of all steps up to which they are run as one chunk
 CHUNK = 2 * 2**20  # bytes of an array of the steps of one chunk
+WIDE = 192  # H from which pre-activations are kept for long sequences too
 TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
 
 
@@ -50,7 +51,7 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     long = T * step > WHOLE and jax.default_backend() == "cpu"
     auto = {
         "gates": "fused",
-        "keep": "states" if long and H < 192 else "preactivations",
+        "keep": "states" if long and H < WIDE else "preactivations",
         "projection": "hoisted",
         "chunk": max(1, CHUNK // step) if long else None,
     }
