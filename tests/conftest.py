@@ -1,5 +1,6 @@
 """Settings that must stand before JAX is imported, and double precision."""
 
+import itertools
 import os
 import platform
 from importlib.metadata import version
@@ -21,6 +22,18 @@ SETTINGS = {
 }
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)
+
+MAPS = Path("/proc/self/maps")  # Linux; one line for each piece of memory that the process has mapped
+MOST_MAPS = 30_000  # of the 65,530 that Linux allows: every program takes some, and the first one too many crashes
+finished = itertools.count(1)
+
+
+def pytest_runtest_teardown():
+    """Lets the compiled programs go when they are many; those that are needed again come from the cache."""
+    if next(finished) % 50 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture
