@@ -57,13 +57,17 @@ def folder(config: Any) -> Path:
 
 def train(config: Any, title: str, build: Any, task: Task, optimizer: Any, plan: Plan) -> History:
     """`fit` under a title, which goes on where an interrupted one stopped."""
-    output = Output(
+    return fit(build, task, optimizer, plan, output(config, title, plan))
+
+
+def output(config: Any, title: str, plan: Plan) -> Output:
+    """Where a `fit` under a title keeps its checkpoints."""
+    return Output(
         folder(config) / re.sub(r"[^\w=.]+", "-", title),
         title,
         checkpoint_every=5 * plan.chunk,
         config=report.settings(config),
     )
-    return fit(build, task, optimizer, plan, output)
 
 
 def outcome(history: History) -> dict[str, Any]:

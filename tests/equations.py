@@ -27,6 +27,42 @@ def lstm_equations(p: Any, carry: Any, x: Any, gates: str = "f i c_tilde o", cou
     return (c, h), h, has
 
 
+def equations_of_1997(p: Any, carry: Any, x: Any, size: int = 1, out: bool = True, g: Any = None, h: Any = None) -> Any:
+    """Hochreiter & Schmidhuber (1997), equations 3 to 5 and 7 to 9 of the appendix, unit by unit for one example.
+
+    A block of `size` cells has one input gate and, if `out`, one output gate; units are numbered input gates first,
+    then output gates, then cells.
+    """
+    if x.ndim > 1:
+        rows = [equations_of_1997(p, [c[k] for c in carry], x[k], size, out, g, h) for k in range(len(x))]
+        stack = [np.stack(part) for part in zip(*(row[0] for row in rows), strict=True)]
+        return tuple(stack), stack[-1], {name: np.stack([row[2][name] for row in rows]) for name in rows[0][2]}
+    g, h = g or (lambda a: 4 * sigmoid(a) - 2), h or (lambda a: 2 * sigmoid(a) - 1)
+    c, *gates, y = carry
+    cells = len(c)
+    blocks = cells // size
+    seen = np.concatenate([*(gate[::size] for gate in gates), y])
+    units = len(gates) * blocks + cells
+
+    def net(unit: int) -> Any:
+        total = sum(x[d] * p.kernel[d, unit] for d in range(len(x)))
+        if hasattr(p, "recurrent_kernel"):
+            total += sum(seen[other] * p.recurrent_kernel[other, unit] for other in range(units))
+        return total + (p.bias[unit] if hasattr(p, "bias") and unit < len(p.bias) else 0)
+
+    new = np.zeros((4, cells))  # c, i, o, y
+    candidates = np.zeros(cells)
+    for v in range(cells):
+        block = v // size
+        candidates[v] = g(net(units - cells + v))
+        new[1, v] = sigmoid(net(block))
+        new[2, v] = sigmoid(net(blocks + block)) if out else 1
+        new[0, v] = c[v] + new[1, v] * candidates[v]
+        new[3, v] = new[2, v] * h(new[0, v])
+    state = tuple(new) if out else (new[0], new[1], new[3])
+    return state, new[3], {"i": new[1], "o": new[2], "c_tilde": candidates}
+
+
 def gru_equations(p: Any, h: Any, x: Any) -> Any:
     """PyTorch's documentation of nn.GRU, with one bias for r and z; gates r, z, n."""
     r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
@@ -83,6 +119,7 @@ EQUATIONS: dict[str, Any] = {
     "NoForgetGate": functools.partial(lstm_equations, gates="i c_tilde o"),
     "NoInputGate": functools.partial(lstm_equations, gates="f c_tilde o"),
     "NoOutputGate": functools.partial(lstm_equations, gates="f i c_tilde"),
+    "Hochreiter1997": equations_of_1997,
     "DiagonalRNN": diagonal_equations,
     "LRU": lru_equations,
     "MinGRU": min_gru_equations,

@@ -112,7 +112,7 @@ def test_a_kernel_is_fused_where_the_cell_is_wrapped_too_and_a_plain_parameter_n
 def test_recurrent_kernels_of_dense_cells_are_free_to_be_laid_out():
     for name in CELLS:
         cell = build(name, seed=0, dtype=jnp.float32)
-        if hasattr(cell, "recurrent_kernel"):
+        if getattr(cell, "recurrent_kernel", jnp.zeros(())).ndim == 3:  # [G, H, H]; of 1997 it is no stack of gates
             assert isinstance(cell.recurrent_kernel, Kernels), name
 
 

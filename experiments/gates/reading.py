@@ -12,7 +12,6 @@ from recurrax import gradflow
 from recurrax.layers import SequenceModel
 from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task
-from recurrax.tasks.copy import MEMORIZED
 from recurrax.training.run import batch
 
 CANDIDATES = ("c_tilde", "n")  # no gates: what may be written
@@ -25,10 +24,11 @@ def phases(task: Task, inputs: np.ndarray) -> dict[str, np.ndarray]:
         marked = inputs[..., task.marker_channel] > 0
         return {"marked": marked, "unmarked": ~marked}
     steps = np.broadcast_to(np.arange(inputs.shape[1]), inputs.shape[:2])
-    recall = inputs.shape[1] - MEMORIZED
+    memorized = (inputs.shape[1] - task.delay) // 2  # type: ignore[attr-defined]
+    recall = inputs.shape[1] - memorized
     return {
-        "reading": steps < MEMORIZED,
-        "waiting": (steps >= MEMORIZED) & (steps < recall),
+        "reading": steps < memorized,
+        "waiting": (steps >= memorized) & (steps < recall),
         "recalling": steps >= recall,
     }
 

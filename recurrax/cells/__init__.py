@@ -10,10 +10,11 @@ from recurrax.cells.ablated import NoOutputGate as NoOutputGate
 from recurrax.cells.elman import RNN as RNN
 from recurrax.cells.gated import GRU as GRU
 from recurrax.cells.gated import LSTM as LSTM
+from recurrax.cells.hochreiter1997 import Hochreiter1997 as Hochreiter1997
 from recurrax.cells.linear import LRU as LRU
 from recurrax.cells.linear import DiagonalRNN as DiagonalRNN
 from recurrax.cells.linear import MinGRU as MinGRU
 from recurrax.cells.linear import MinLSTM as MinLSTM
 from recurrax.cells.truncated import TruncatedGradient as TruncatedGradient
 
-ALL = (RNN, LSTM, GRU, NoForgetGate, NoInputGate, NoOutputGate, CIFG, DiagonalRNN, LRU, MinGRU, MinLSTM)
+ALL = (RNN, LSTM, GRU, NoForgetGate, NoInputGate, NoOutputGate, CIFG, Hochreiter1997, DiagonalRNN, LRU, MinGRU, MinLSTM)

@@ -1,13 +1,36 @@
 """Tasks of memory: what must be remembered, for how long, and what counts as having remembered it."""
 
 from .adding import Adding as Adding
+from .associative_recall import AssociativeRecall as AssociativeRecall
+from .continual import Continual as Continual
 from .copy import Copy as Copy
+from .finite import FiniteTask as FiniteTask
+from .induction import InductionHeads as InductionHeads
+from .latch import Latch as Latch
+from .modular_counting import ModularCounting as ModularCounting
+from .multiplication import Multiplication as Multiplication
+from .parity import Parity as Parity
+from .permutation import Permutation as Permutation
+from .polyphonic_music import PolyphonicMusic as PolyphonicMusic
+from .reber import EmbeddedReber as EmbeddedReber
 from .recall import Recall as Recall
+from .sequential_images import SequentialImages as SequentialImages
+from .task import Classification as Classification
 from .task import Example as Example
 from .task import Task as Task
 from .task import check_choice as _check_choice
+from .temporal_order import TemporalOrder as TemporalOrder
+from .time_lag import TimeLag as TimeLag
+from .two_sequence import TwoSequence as TwoSequence
 
-TASKS = {task.name: task for task in (Recall, Copy, Adding)}
+# `TASKS` make their own examples; those on a data set, `FiniteTask`, are built from the data and have no oracle.
+TASKS = {
+    task.name: task
+    for task in (
+        Recall, Copy, Adding, EmbeddedReber, TimeLag, TwoSequence, Multiplication, TemporalOrder, Latch, Permutation,
+        Parity, ModularCounting, AssociativeRecall, InductionHeads, Continual,
+    )
+}  # fmt: skip
 
 
 def make_task(name: str, length: int, variant: str | None = None) -> Task:
@@ -15,7 +38,7 @@ def make_task(name: str, length: int, variant: str | None = None) -> Task:
 
     Args:
         name: a key of `TASKS`.
-        length: the task's own measure of its length: `Copy.delay`, `Adding.length`, `Recall.delay`.
+        length: the task's own measure of its length, its first argument: `Copy.delay`, `Adding.length`, ...
         variant: one of the task's `VARIANTS`; None is the task's default.
 
     Raises:

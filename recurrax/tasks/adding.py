@@ -11,11 +11,12 @@ In every variant the values are independent and uniform, and the loss is the squ
 The rest differs; L is `length`, l the length drawn for one example, X1 and X2 are the marked values, and an
 answer counts as correct by the last column:
 
-    variant         values  length l        X1 at step    X2 at step               target         |error| <
-    hochreiter1997  [-1,1)  L .. L+L//10    0 .. 9        0 .. L//2-1, not X1's    1/2+(X1+X2)/4  0.04
-    arjovsky2016    [0,1)   L               0 .. L//2-1   L//2 .. 2(L//2)-1        X1+X2          0.04 (ours)
-    bai2018         [0,1)   L               0 .. L-1      0 .. L-1, not X1's       X1+X2          0.04 (ours)
-    pascanu2013     [0,1)   L .. L+L//10-1  0 .. l//10-1  l//10 .. l//10+4l//10-1  (X1+X2)/2      0.2
+    variant         values  length l        X1 at step       X2 at step               target         |error| <
+    hochreiter1997  [-1,1)  L .. L+L//10    0 .. 9           0 .. L//2-1, not X1's    1/2+(X1+X2)/4  0.04
+    arjovsky2016    [0,1)   L               0 .. L//2-1      L//2 .. 2(L//2)-1        X1+X2          0.04 (ours)
+    bai2018         [0,1)   L               0 .. L-1         0 .. L-1, not X1's       X1+X2          0.04 (ours)
+    helfrich2018    [0,1)   L               0 .. (L-1)//2-1  (L-1)//2 .. L-1          X1+X2          0.04 (ours)
+    pascanu2013     [0,1)   L .. L+L//10-1  0 .. l//10-1     l//10 .. l//10+4l//10-1  (X1+X2)/2      0.2
 
 Inputs are (value, marker), in pascanu2013 (marker, value). hochreiter1997 shows the marker -1 at the first
 and the last pair, whatever was drawn there: it hides a mark that falls on the first pair, whose value then
@@ -28,6 +29,8 @@ Sources:
                     for odd L only S4 can mark the last pair. The code trains on 100,000 fixed examples.
     bai2018         Bai, Kolter, Koltun 2018; locuslab/TCN TCN/adding_problem/utils.py. The code trains on
                     50,000 fixed examples.
+    helfrich2018    Helfrich, Willmott, Ye 2018; SpartinStuff/scoRNN scoRNN_adding.py, whose first part is one pair
+                    shorter than half for even L. The code trains on 100,000 fixed examples.
     pascanu2013     Pascanu, Mikolov, Bengio 2013; pascanur/trainingRNNs addition.py, and RNN.py, where a
                     squared error above 0.04 is wrong. There one length serves a minibatch; here each example
                     has its own.
@@ -70,6 +73,7 @@ _RULES = {
     "hochreiter1997": _Rules(-1.0, 0.5, 0.25, tolerance=0.04, shortest=20, sentinels=True, any_unmarked=True),
     "arjovsky2016": _Rules(0.0, 0.0, 1.0, tolerance=0.04, shortest=2),
     "bai2018": _Rules(0.0, 0.0, 1.0, tolerance=0.04, shortest=2, any_unmarked=True),
+    "helfrich2018": _Rules(0.0, 0.0, 1.0, tolerance=0.04, shortest=3),
     "pascanu2013": _Rules(0.0, 0.0, 0.5, tolerance=0.2, shortest=10, value_channel=1),
 }
 
@@ -80,7 +84,7 @@ class Adding(Task):
     """Sum of the two marked values; the module's docstring draws an example.
 
     Args:
-        length: L, the least number of steps; at least 2, hochreiter1997 20, pascanu2013 10.
+        length: L, the least number of steps; at least 2, hochreiter1997 20, helfrich2018 3, pascanu2013 10.
         variant: one of `VARIANTS`.
 
     Raises:
@@ -161,8 +165,8 @@ class Adding(Task):
         """Mean squared error of the best constant, which is the mean target.
 
         It is the target's variance, scale^2 n v; v = (1 - lowest)^2 / 12 is the variance of one value, and n
-        the expected number of values that count. With n = 2 the sum (arjovsky2016, bai2018) has 1/6, the mean
-        (pascanu2013) 1/24. The 0.1767 that Bai et al. print for the sum is above that of the best constant.
+        the expected number of values that count. With n = 2 the sum has 1/6, the mean (pascanu2013) 1/24. The 0.1767
+        that Bai et al. print for the sum is above that of the best constant.
 
         In hochreiter1997 a mark hidden on the first pair counts 0. X1 falls there with probability 1/10, else
         X2 with probability 1/(L//2 - 1), so n = 2 - 1/10 - (9/10)/(L//2 - 1): at L = 100 the level is 0.0392,
@@ -207,6 +211,7 @@ class Adding(Task):
             "hochreiter1997": ((0, 10), (0, half - 1)),
             "arjovsky2016": ((0, half), (half, 2 * half)),
             "bai2018": ((0, self.length), (0, self.length - 1)),
+            "helfrich2018": ((0, (self.length - 1) // 2), ((self.length - 1) // 2, self.length)),
             "pascanu2013": ((0, tenth), (tenth, tenth + 4 * length // 10)),
         }[self.variant]
         first, second = as_integers(bits, jnp.array([start1, start2]), jnp.array([stop1, stop2]))

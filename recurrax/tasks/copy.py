@@ -1,4 +1,4 @@
-"""The copy task: read ten symbols, wait, repeat them in order.
+"""The copy task: read some symbols, wait, repeat them in order.
 
 One example of `Copy(delay=5)`, variant arjovsky2016 (`.` is the blank, 9 the marker):
 
@@ -6,14 +6,21 @@ One example of `Copy(delay=5)`, variant arjovsky2016 (`.` is the blank, 9 the ma
     input    3  1  8  2  2  5  7  4  6  1  .  .  .  .  9  .  .  .  .  .  .  .  .  .  .
     target   .  .  .  .  .  .  .  .  .  .  .  .  .  .  .  3  1  8  2  2  5  7  4  6  1
 
-In every variant the sequence has T = delay + 20 steps, each symbol is due delay + 10 steps after it was read,
-and the data symbols are independent and uniform. The rest differs:
+M symbols are read; in every variant they are independent and uniform, the sequence has T = delay + 2M steps, and the
+first one is due at step delay + M, or earlier in henaff2016. The rest differs:
 
-    variant       data  blank  marker, at steps        input        classes  loss on        correct
-    arjovsky2016  1..8  0      9, delay+9              one-hot, 10  9        all steps      recalled symbols
-    bai2018       1..8  0      9, delay+9 to the end   scalar       10       all steps      recalled symbols
-    s4            1..8  0      9, delay+10 to the end  one-hot, 10  10       last 10 steps  recalled symbols
-    pascanu2013   0..4  5      6, delay+10             one-hot, 7   6        all steps      whole sequences
+    variant       M   data   blank  marker, at steps        input        classes  loss on        correct
+    arjovsky2016  10  1..8   0      9, delay+9              one-hot, 10  9        all steps      recalled symbols
+    bai2018       10  1..8   0      9, delay+9 to the end   scalar       10       all steps      recalled symbols
+    s4            10  1..8   0      9, delay+10 to the end  one-hot, 10  10       last 10 steps  recalled symbols
+    pascanu2013   10  0..4   5      6, delay+10             one-hot, 7   6        all steps      whole sequences
+    martens2011   5   0..1   2      3, delay+5              one-hot, 4   3        all steps      whole sequences
+    henaff2016    10  1..8   0      9, w+9, w = 1 .. delay  one-hot, 10  9        all steps      recalled symbols
+    gu2023        16  1..14  0      15, delay+16 to the end one-hot, 16  16       last 16 steps  recalled symbols
+
+henaff2016, "variable copy", draws the wait w anew for each example and ends in blanks: when to answer cannot be
+counted. gu2023, "selective copy", scatters the symbols: the first delay + M steps hold them in order, at random
+places, among `delay` blanks: what to keep must be told from what it is, not from when it comes.
 
 Sources:
     arjovsky2016  Arjovsky, Shah, Bengio 2016; amarshah/complex_RNN memory_problem.py. The code trains on
@@ -24,20 +31,36 @@ Sources:
                   defaults: A = 10 tokens, A - 2 of them data, M = 10 to memorise; `variable`, `lag` and
                   `reverse` off. The code embeds the tokens, as a linear map of one-hot inputs does.
     pascanu2013   Pascanu, Mikolov, Bengio 2013; pascanur/trainingRNNs memorization.py, "noiseless
-                  memorisation". As in s4, the first symbol is due at the first marker, not one step after it.
+                  memorisation", 5^10 messages. As in s4, the first symbol is due at the first marker, not after it.
+    martens2011   Martens, Sutskever 2011, 5-bit memorisation, 2^5 messages, as the same code has it with n_values = 2
+                  and n_pos = 5; their 20-bit problem is pascanu2013.
+    henaff2016    Henaff, Szlam, LeCun 2016, in the words of Tallec, Ollivier 2018: the wait "is drawn at random
+                  between 1 and T". No code was found; that the rest is blank, and counts, is ours.
+    gu2023        Gu, Dao 2023, section 4.1 and appendix E.1: 16 tokens, the blank one of them, and 16 to memorise; the
+                  code of s4 with `variable` on, A = M = 16. There the length, 4096 steps, is delay + 16; so it is with
+                  Feng et al. 2024 (minGRU).
 """
 
 import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, final
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .task import Example, Task, as_integers, check_choice, check_size, cross_entropy, draw_bits
-
-MEMORIZED = 10  # symbols to remember, in every variant
+from .task import (
+    CERTAIN,
+    Example,
+    Task,
+    as_distinct,
+    as_integers,
+    check_choice,
+    check_size,
+    cross_entropy,
+    draw_bits,
+    one_hot,
+    weighted_mean,
+)
 
 
 class _Layout(NamedTuple):
@@ -50,24 +73,32 @@ class _Layout(NamedTuple):
     marked: tuple[int, int]  # steps [start, stop) that show the marker, counted from the first recall step
     in_features: int  # 1: the symbol itself as a float; more: one-hot
     classes: int
-    recall_only: bool  # the loss counts the recall steps only
+    memorized: int = 10  # M
+    recall_only: bool = False  # the loss counts the recall steps only
+    whole: bool = False  # an answer is right only if all of its steps are
+    variable: bool = False  # the wait is drawn
+    scattered: bool = False  # the data stand at random places
 
 
 _LAYOUTS = {
-    "arjovsky2016": _Layout(1, 8, 0, 9, (-1, 0), in_features=10, classes=9, recall_only=False),
-    "bai2018": _Layout(1, 8, 0, 9, (-1, MEMORIZED), in_features=1, classes=10, recall_only=False),
-    "s4": _Layout(1, 8, 0, 9, (0, MEMORIZED), in_features=10, classes=10, recall_only=True),
-    "pascanu2013": _Layout(0, 5, 5, 6, (0, 1), in_features=7, classes=6, recall_only=False),
+    "arjovsky2016": _Layout(1, 8, 0, 9, (-1, 0), in_features=10, classes=9),
+    "bai2018": _Layout(1, 8, 0, 9, (-1, 10), in_features=1, classes=10),
+    "s4": _Layout(1, 8, 0, 9, (0, 10), in_features=10, classes=10, recall_only=True),
+    "pascanu2013": _Layout(0, 5, 5, 6, (0, 1), in_features=7, classes=6, whole=True),
+    "martens2011": _Layout(0, 2, 2, 3, (0, 1), in_features=4, classes=3, memorized=5, whole=True),
+    "henaff2016": _Layout(1, 8, 0, 9, (-1, 0), in_features=10, classes=9, variable=True),
+    "gu2023": _Layout(1, 14, 0, 15, (0, 16), 16, classes=16, memorized=16, recall_only=True, scattered=True),
 }
 
 
 @final
 @dataclass(frozen=True)
 class Copy(Task):
-    """Recall ten symbols after `delay` steps; the module's docstring draws an example.
+    """Recall M symbols after `delay` steps; the module's docstring draws an example.
 
     Args:
-        delay: steps between the last symbol read and the first one due, at least 1; T in the papers, L in S4.
+        delay: steps between the last symbol read and the first one due, at least 1; T in the papers, L in S4. The
+            longest such wait in henaff2016, the number of blanks among the symbols in gu2023.
         variant: one of `VARIANTS`.
 
     Raises:
@@ -98,70 +129,93 @@ class Copy(Task):
 
     @property
     def sequence_length(self) -> int:
-        """T = delay + 20: read, wait, recall."""
-        return self.delay + 2 * MEMORIZED
+        """T = delay + 2M: read, wait, recall."""
+        return self.delay + 2 * self._layout.memorized
 
     @property
     def criterion(self) -> str:
         """The success criterion in words."""
-        if self.variant == "pascanu2013":
+        if self._layout.whole:
             return "more than 99% of held-out sequences without a wrong step"
         return "held-out recall accuracy >= 0.99"
 
     def sample(self, key: Array) -> Example:
         """Draws one example: inputs [T, D], targets [T] int32, weights [T]. key: one PRNG key."""
-        layout = self._layout
-        from_recall = jnp.arange(self.sequence_length) - (self.sequence_length - MEMORIZED)
+        layout, M, T = self._layout, self._layout.memorized, self.sequence_length
+        bits = draw_bits(key, M + (T - M if layout.scattered else layout.variable))
+        data = as_integers(bits[:M], layout.first, layout.first + layout.symbols)
+        places = jnp.sort(as_distinct(bits[M:], M)) if layout.scattered else jnp.arange(M)
+        recall = M + (as_integers(bits[M], 1, self.delay + 1) if layout.variable else self.delay)
+        from_recall = jnp.arange(T) - recall
         start, stop = layout.marked
-        marked = (start <= from_recall) & (from_recall < stop)
-        data = as_integers(draw_bits(key, MEMORIZED), layout.first, layout.first + layout.symbols)
-        blanks = jnp.full(self.sequence_length, layout.blank, jnp.int32)
-        symbols = jnp.where(marked, layout.marker, blanks).at[:MEMORIZED].set(data)
-        targets = blanks.at[-MEMORIZED:].set(data)
-        weights = (from_recall >= 0) | (not layout.recall_only)
-        if self.in_features == 1:
-            return Example(symbols[:, None].astype(jnp.float32), targets, weights.astype(jnp.float32))
-        inputs = jax.nn.one_hot(symbols, self.in_features, dtype=jnp.float32)
-        return Example(inputs, targets, weights.astype(jnp.float32))
+        blanks = jnp.full(T, layout.blank, jnp.int32)
+        marked = jnp.where((start <= from_recall) & (from_recall < stop), layout.marker, blanks)
+        symbols, targets = marked.at[places].set(data), blanks.at[recall + jnp.arange(M)].set(data)
+        weights = ((from_recall >= 0) | (not layout.recall_only)).astype(jnp.float32)
+        inputs = symbols[:, None].astype(jnp.float32) if self.in_features == 1 else one_hot(symbols, self.in_features)
+        return Example(inputs, targets, weights)
 
     def loss(self, outputs: Array, example: Example) -> Array:
         """Cross entropy in nats, mean over the steps that count. outputs: [T, O] logits; returns a scalar."""
         return cross_entropy(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Share of the ten recalled symbols that are right; pascanu2013: 1 if all T steps are right, else 0.
+        """Share of the recalled symbols that are right; with "whole sequences" 1 if all T steps are right, else 0.
 
         The first is ours: blanks are easy and, at a long delay, nearly all of the steps.
         """
         right = jnp.argmax(outputs, axis=-1) == example.targets
-        if self.variant == "pascanu2013":
+        if self._layout.whole:
             return jnp.all(right).astype(jnp.float32)
-        return jnp.mean(right[-MEMORIZED:], dtype=jnp.float32)
+        return weighted_mean(right, (example.targets != self._layout.blank).astype(jnp.float32))
 
     def chance_level(self) -> float:
-        """Loss of knowing the step but not the data: K = 8 or 5 data symbols, T = delay + 20 steps.
+        """Loss of knowing the step but not the data: K data symbols, T = delay + 2M steps.
 
-        Blanks are then certain and cost 0; each of the 10 recalled symbols costs at best its entropy, ln K.
-        The mean over all steps is 10 ln K / T; over the recall steps, all that s4 counts, it is ln K.
+        Blanks are then certain and cost 0; each of the M recalled symbols costs at best its entropy, ln K. The mean
+        over all steps is M ln K / T; over the recall steps, if these alone count, it is ln K.
+
+        In henaff2016 the step does not tell whether a symbol is due: with p_t the probability that one is, the best
+        guess costs p_t ln K + H(p_t) at step t, H the entropy of that bit. One who sees the marker, but remembers
+        nothing, still has M ln K / T.
         """
-        counted = MEMORIZED if self._layout.recall_only else self.sequence_length
-        return MEMORIZED * math.log(self._layout.symbols) / counted
+        layout, T = self._layout, self.sequence_length
+        M, entropy = layout.memorized, math.log(layout.symbols)
+        if layout.recall_only:
+            return entropy
+        if not layout.variable:
+            return M * entropy / T
+        waits = [sum(0 <= step - M - wait < M for wait in range(1, self.delay + 1)) for step in range(T)]
+        return (M * entropy + sum(_bit(count / self.delay) for count in waits)) / T
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Mean accuracy > 0.99 for pascanu2013 (published: less than 1% of 10,000 wrong), else >= 0.99.
+        """Mean accuracy > 0.99 for whole sequences (published: less than 1% of 10,000 wrong), else >= 0.99.
 
         The second is ours: the other sources publish loss curves without a criterion, and a loss 20% below
         chance can be one symbol of ten. Guessing recalls 1/8 of the symbols.
         """
-        return accuracy > 0.99 if self.variant == "pascanu2013" else accuracy >= 0.99
+        return accuracy > 0.99 if self._layout.whole else accuracy >= 0.99
 
     def oracle(self, inputs: Array) -> Array:
-        """Logits that are certain and right: blanks, then the first ten inputs. [T, D] -> [T, O]."""
-        symbols = jnp.argmax(inputs, axis=-1) if self.in_features > 1 else jnp.round(inputs[:, 0])
-        answers = jnp.full(self.sequence_length, self._layout.blank, jnp.int32)
-        answers = answers.at[-MEMORIZED:].set(symbols[:MEMORIZED].astype(jnp.int32))
-        return 50.0 * jax.nn.one_hot(answers, self.out_features, dtype=jnp.float32)
+        """Logits that are certain and right: blanks, but the data in order from the first marker on. [T, D] -> [T, O].
+
+        The first answer is due at that marker or one step after it, by variant.
+        """
+        layout, T = self._layout, len(inputs)
+        symbols = (jnp.argmax(inputs, axis=-1) if self.in_features > 1 else jnp.round(inputs[:, 0])).astype(jnp.int32)
+        data = (symbols >= layout.first) & (symbols < layout.first + layout.symbols)
+        order = jnp.where(data, jnp.cumsum(data) - 1, layout.memorized)
+        memory = jnp.full(layout.memorized, layout.blank).at[order].set(symbols, mode="drop")
+        marks = symbols == layout.marker
+        since = jnp.arange(T) - jnp.where(jnp.any(marks), jnp.argmax(marks), T) + layout.marked[0]
+        due = (since >= 0) & (since < layout.memorized)
+        return CERTAIN * one_hot(jnp.where(due, memory[since], layout.blank), self.out_features)
 
     @property
     def _layout(self) -> _Layout:
         return _LAYOUTS[self.variant]
+
+
+def _bit(p: float) -> float:
+    """Entropy in nats of a bit that is 1 with probability p."""
+    return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)

@@ -10,6 +10,7 @@ One example of `Recall(delay=8)`, noise 0.1 (`.` is zero; only the last step cou
 The bit b = +-1 stands at the cue, one of the first five steps; independent noise of standard deviation sigma = `noise`
 is added to the value of EVERY step, the cue's too. The answer is due at step T-1 with T = delay + 5, that is at least
 `delay` steps later. The loss is the cross entropy of two classes at that step.
+With `distractors` other steps show +-1 too, without the marker: then the bit must be told from what looks like it.
 
     variant  cue             noise                inputs
     marked   at step 0 .. 4  N(0, noise^2), all   (value, marker)
@@ -19,26 +20,33 @@ Sources: the definition is ours. It is the latching of a bit against noise of Be
 0.2, but for the marker: there the bit is known by its place, at the start, so that nothing must be selected.
 """
 
-import functools
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, ClassVar, final
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from .task import Example, Task, as_integers, check_choice, check_size, cross_entropy, draw_bits
+from .task import (
+    CERTAIN,
+    Classification,
+    Example,
+    as_integers,
+    as_normal,
+    as_uniform,
+    at_step,
+    check_choice,
+    check_size,
+    draw_bits,
+)
 
 CUE_STEPS = 5  # the cue is one of the first
 SHARE = 0.9  # of the way from guessing to the ceiling that counts as solved
-CERTAIN = 50.0  # log odds of an oracle without noise
 
 
 @final
 @dataclass(frozen=True)
-class Recall(Task):
+class Recall(Classification):
     """The sign of the one marked value; the module's docstring draws an example.
 
     Args:
@@ -46,15 +54,17 @@ class Recall(Task):
         variant: one of `VARIANTS`.
         noise: sigma, standard deviation of the noise at every step, in units of the bit. At the default the bit can
             always be read.
+        distractors: probability of a +-1 without the marker at every step but the cue, independent of the bit.
 
     Raises:
-        TypeError: delay is not an int, or noise no number.
-        ValueError: delay is less than 1, noise is negative or not finite, or the variant is unknown.
+        TypeError: delay is not an int, or noise or distractors no number.
+        ValueError: delay is less than 1, noise or distractors is negative or too large, or the variant is unknown.
     """
 
     delay: int
     variant: str = "marked"
     noise: float = 0.1
+    distractors: float = 0.0
 
     name: ClassVar[str] = "recall"
     VARIANTS: ClassVar[tuple[str, ...]] = ("marked",)
@@ -65,11 +75,8 @@ class Recall(Task):
         """Refuses what is not defined."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("delay", self.delay, 1)
-        if isinstance(self.noise, bool) or not isinstance(self.noise, int | float):
-            kind = type(self.noise).__name__
-            raise TypeError(f"noise={self.noise!r} is a {kind}; allowed is a float >= 0; pass noise=float(...)")
-        if not 0 <= self.noise < math.inf:
-            raise ValueError(f"noise={self.noise} is out of range; allowed is a finite float >= 0; pass e.g. noise=0.5")
+        _check_number("noise", self.noise, math.inf)
+        _check_number("distractors", self.distractors, 1)
 
     @property
     def in_features(self) -> int:
@@ -95,10 +102,8 @@ class Recall(Task):
     def sample(self, key: Array) -> Example:
         """Draws one example: inputs [T, 2], targets [T] int32, weights [T] 1 at step T-1. key: one PRNG key."""
         signal, marker, noise, answer = self.draw(key, self.noise)
-        last = jnp.arange(self.sequence_length) == self.sequence_length - 1
-        return Example(
-            jnp.stack([signal + noise, marker], axis=-1), jnp.where(last, answer, 0), last.astype(jnp.float32)
-        )
+        last = at_step(self.sequence_length - 1, self.sequence_length)
+        return Example(jnp.stack([signal + noise, marker], axis=-1), jnp.where(last > 0, answer, 0), last)
 
     def draw(self, key: Array, noise: float) -> tuple[Array, Array, Array, Array]:
         """What `sample` adds up: signal, marker and noise apart, each [T] float32, and the answer, 0 or 1.
@@ -106,21 +111,14 @@ class Recall(Task):
         A key gives the same example at every level of noise. key: one PRNG key; noise: standard deviation.
         """
         T = self.sequence_length
-        bits = draw_bits(key, T + 2)
-        answer, cue = as_integers(bits[T:], 0, jnp.array([2, CUE_STEPS]))
-        marker = (jnp.arange(T) == cue).astype(jnp.float32)
+        bits = draw_bits(key, 3 * T + 2 if self.distractors else T + 2)
+        answer, cue = as_integers(bits[T : T + 2], 0, jnp.array([2, CUE_STEPS]))
+        marker = at_step(cue, T)
         signal = marker * (2 * answer - 1).astype(jnp.float32)
-        halves = jnp.stack([bits[:T] >> 20, (bits[:T] >> 4) & 4095])
-        return signal, marker, jnp.sum(jnp.asarray(_quantiles(noise))[halves], axis=0), answer
-
-    def loss(self, outputs: Array, example: Example) -> Array:
-        """Cross entropy in nats of the last step. outputs: [T, 2] logits; returns a scalar."""
-        return cross_entropy(outputs, example)
-
-    def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if the likelier class at the last step is right, else 0. outputs: [T, 2]."""
-        right = jnp.argmax(outputs[-1], axis=-1) == example.targets[-1]
-        return right.astype(jnp.float32)
+        if self.distractors:
+            shown, signs = as_uniform(bits[T + 2 : 2 * T + 2]) < self.distractors, as_integers(bits[2 * T + 2 :], 0, 2)
+            signal += jnp.where(shown, 1 - marker, 0) * (2 * signs - 1)
+        return signal, marker, as_normal(bits[:T], noise), answer
 
     def chance_level(self) -> float:
         """Loss of knowing nothing of the bit: its entropy, ln 2, for both values are equally likely."""
@@ -152,12 +150,11 @@ class Recall(Task):
         return jnp.stack([-log_odds, log_odds], axis=-1) / 2
 
 
-@functools.cache
-def _quantiles(noise: float) -> np.ndarray:
-    """4096 equally likely values whose sum of two has the distribution N(0, noise^2), float32.
-
-    From a table, as the inverse of the error function may be rounded otherwise in a batch than alone. The distribution
-    function of the sum is right to 1e-4, beyond what accuracies are measured to.
-    """
-    values = np.array([NormalDist().inv_cdf((i + 0.5) / 4096) for i in range(4096)])
-    return (noise / math.sqrt(2) * values / values.std()).astype(np.float32)
+def _check_number(what: str, value: float, most: float) -> None:
+    """Raises unless the value is a number (TypeError), finite and in [0, most] (ValueError)."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        kind = type(value).__name__
+        raise TypeError(f"{what}={value!r} is a {kind}; allowed is a float >= 0; pass {what}=float(...)")
+    if not (0 <= value <= most and math.isfinite(value)):
+        allowed = "a finite float >= 0" if most == math.inf else f"a float in [0, {most:g}]"
+        raise ValueError(f"{what}={value} is out of range; allowed is {allowed}; pass e.g. {what}=0.5")

@@ -12,13 +12,19 @@ so each is a `variant` named after its source. T: time, D: input features, O: ou
 """
 
 import abc
+import functools
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
+
+CERTAIN = 50.0  # log odds of an oracle that knows
 
 
 class Example(NamedTuple):
@@ -80,13 +86,41 @@ class Task(abc.ABC):
     def chance_level(self) -> float:
         """Expected loss, in closed form, of the best predictor that knows the step but has read no input."""
 
+    def least_loss(self) -> float:
+        """Expected loss of the best predictor that has read the inputs: 0 unless something cannot be known."""
+        return 0.0
+
     @abc.abstractmethod
     def success(self, loss: Any, accuracy: Any) -> Any:
         """Whether held-out means of `loss` and `accuracy` count as solved; elementwise on arrays."""
 
     @abc.abstractmethod
     def oracle(self, inputs: Array) -> Array:
-        """Right outputs from the inputs alone, causally: [T, D] -> [T, O]."""
+        """The best outputs from the inputs alone, causally: [T, D] -> [T, O]."""
+
+
+class Classification(Task):
+    """A task whose answers are classes: cross entropy, the share of right answers, and more than 99% of them right.
+
+    The criterion is that of Pascanu, Mikolov & Bengio (2013), less than 1% of 10,000 wrong, where one answer is due.
+    """
+
+    @property
+    def criterion(self) -> str:
+        """The success criterion in words."""
+        return "held-out accuracy > 0.99"
+
+    def loss(self, outputs: Array, example: Example) -> Array:
+        """Cross entropy in nats, mean over the steps that count. outputs: [T, O] logits; returns a scalar."""
+        return cross_entropy(outputs, example)
+
+    def accuracy(self, outputs: Array, example: Example) -> Array:
+        """Share of the counted steps at which the likeliest class is right. outputs: [T, O]; returns a scalar."""
+        return weighted_mean(jnp.argmax(outputs, axis=-1) == example.targets, example.weights)
+
+    def success(self, loss: Any, accuracy: Any) -> Any:
+        """Accuracy > 0.99; elementwise on arrays."""
+        return accuracy > 0.99
 
 
 def weighted_mean(values: Array, weights: Array) -> Array:
@@ -130,6 +164,38 @@ def as_integers(bits: Array, start: Array | int, stop: Array | int) -> Array:
     """Uniform in start, ..., stop - 1, int32; none is likelier by more than (stop - start) / 2^32."""
     span = (jnp.asarray(stop, jnp.int32) - jnp.asarray(start, jnp.int32)).astype(jnp.uint32)
     return (bits % span).astype(jnp.int32) + jnp.asarray(start, jnp.int32)
+
+
+def as_normal(bits: Array, deviation: float) -> Array:
+    """Normal of mean 0 and this standard deviation, float32, from the upper 28 bits: the sum of two table entries.
+
+    From a table, as the inverse of the error function may be rounded otherwise in a batch than alone. The distribution
+    function of the sum is right to 1e-4, beyond what accuracies are measured to.
+    """
+    halves = jnp.stack([bits >> 20, (bits >> 4) & 4095])
+    return jnp.sum(jnp.asarray(_quantiles(deviation))[halves], axis=0)
+
+
+@functools.cache
+def _quantiles(deviation: float) -> np.ndarray:
+    """4096 equally likely values whose sum of two has the distribution N(0, deviation^2), float32."""
+    values = np.array([NormalDist().inv_cdf((i + 0.5) / 4096) for i in range(4096)])
+    return (deviation / math.sqrt(2) * values / values.std()).astype(np.float32)
+
+
+def as_distinct(bits: Array, count: int) -> Array:
+    """`count` different ones of 0, ..., n - 1 in random order, all orders equally likely, int32. bits: [n]."""
+    return jnp.argsort(bits)[:count].astype(jnp.int32)
+
+
+def one_hot(symbols: Array, size: int) -> Array:
+    """Float32 one-hot vectors. symbols: [...] int; returns [..., size]."""
+    return jax.nn.one_hot(symbols, size, dtype=jnp.float32)
+
+
+def at_step(step: Array | int, length: int) -> Array:
+    """1 at one step and 0 at the others, float32 [length]: the weights where one answer is due."""
+    return (jnp.arange(length) == step).astype(jnp.float32)
 
 
 def check_size(what: str, size: int, least: int) -> None:

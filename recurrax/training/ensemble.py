@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from recurrax.tasks import Example
+from recurrax.tasks import Example, FiniteTask
 from recurrax.training.mesh import everywhere, make_mesh, over_runs, place, split_batch
 from recurrax.training.run import Model, Recipe, Run, batch, named_by
 
@@ -52,8 +52,8 @@ def check_sweep(recipe: Recipe, sweep: Sweep) -> None:
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
                 raise ValueError(f"sweep {name} holds {value!r}; allowed: finite numbers. Make it a fit of its own.")
-            settings = {name: value}
-            if not named_by(recipe.build, settings) and not named_by(recipe.optimizer, settings):  # type: ignore
+            takers = (recipe.build, recipe.optimizer, *([recipe.penalty] if recipe.penalty else []))
+            if not any(named_by(taker, {name: value}) for taker in takers):  # type: ignore
                 raise ValueError(
                     f"sweep names {name!r}, which neither build(key, ...) nor the optimizer takes; allowed: arguments "
                     f"of either. Write build(key, {name}), or give a function such as training.adam as optimizer."
@@ -64,10 +64,17 @@ def check_sweep(recipe: Recipe, sweep: Sweep) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-    """The programs of one recipe on one mesh: `start`, `train` and `judge`."""
+    """The programs of one recipe on one mesh: `start`, `train` and `judge`.
+
+    Args:
+        recipe: what is trained.
+        mesh: where.
+        held_out: examples of an evaluation; of a `FiniteTask` so many at once.
+    """
 
     recipe: Recipe
     mesh: Mesh
+    held_out: int = 512
 
     def start(self, seeds: np.ndarray, settings: dict[str, np.ndarray]) -> State:
         """All runs at step 0.
@@ -83,9 +90,12 @@ class Ensemble:
     @property
     def judge(self) -> Any:
         """``(state, examples) -> (loss [S], accuracy [S], best)``."""
+        evaluate = self.recipe.evaluate
+        if isinstance(self.recipe.task, FiniteTask):
+            evaluate = functools.partial(self.recipe.evaluate_split, size=self.held_out)
 
         def one(state: State, examples: Example) -> tuple[jax.Array, jax.Array, Best]:
-            loss, accuracy = self.recipe.evaluate(state.run.model, examples)
+            loss, accuracy = evaluate(state.run.model, examples)
             better = loss < state.best.loss  # never where it is NaN
             found = Best(state.run.model, loss)
             return loss, accuracy, jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
@@ -105,12 +115,14 @@ class Ensemble:
         ensemble = jax.vmap(one, spmd_axis_name="run")
         return jax.jit(ensemble, out_shardings=(over_runs(self.mesh), everywhere(self.mesh)))
 
-    def held_out(self, key: jax.Array, size: int) -> Example:
-        """Examples of an evaluation, whole on every device."""
-        return place(batch(self.recipe.task, key, size), everywhere(self.mesh))
+    def examples(self, split: str, key: jax.Array) -> Example:
+        """Examples of an evaluation, whole on every device: a split of a `FiniteTask`, or drawn from the key."""
+        task = self.recipe.task
+        drawn = task.examples(split) if isinstance(task, FiniteTask) else batch(task, key, self.held_out)
+        return place(drawn, everywhere(self.mesh))
 
 
-def make_ensemble(recipe: Recipe, runs: int, devices: Sequence[Any] | None) -> Ensemble:
-    """The ensemble on all devices, or those given."""
+def make_ensemble(recipe: Recipe, runs: int, devices: Sequence[Any] | None, held_out: int = 512) -> Ensemble:
+    """The ensemble on all devices, or those given; see `Ensemble` for ``held_out``."""
     mesh = make_mesh(runs, recipe.batch_size, devices)
-    return Ensemble(dataclasses.replace(recipe, constrain=functools.partial(split_batch, mesh)), mesh)
+    return Ensemble(dataclasses.replace(recipe, constrain=functools.partial(split_batch, mesh)), mesh, held_out)

@@ -30,21 +30,24 @@ def fit(
     optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation],
     plan: Plan = Plan(),
     output: Output = Output(),
+    penalty: Callable[..., jax.Array] | None = None,
 ) -> History:
     """Trains a model for every seed and swept setting, in one compiled program, until all meet the criterion.
 
     Args:
         build: ``(key, **settings) -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
-        task: makes the examples, on the device, and judges the outputs.
+        task: makes the examples, or draws them from a data set, on the device, and judges the outputs.
         optimizer: any Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
         plan: see `Plan`.
         output: see `Output`. Given the folder of a run that was stopped, by a crash or SIGTERM too, it goes on and ends
             bit for bit where it would have ended.
+        penalty: ``(model, examples, **settings) -> scalar``, added to the mean loss in training alone, such as a weight
+            times the mean of `recurrax.gradflow.omega`.
 
     Returns:
         `History`. A run whose loss is not finite is reported with a warning that names it; it counts as unsolved and
         the others go on. The model with the lowest held-out loss is kept for each run and tested once, at the end, on
-        examples that chose nothing.
+        examples that chose nothing. Of a `FiniteTask` these are its validation and its test split, each whole.
 
     Raises:
         ValueError: a swept name that nothing takes, or a value that cannot be used.
@@ -55,11 +58,11 @@ def fit(
         RuntimeWarning: a run diverged, or the sizes leave a device idle.
     """
     began = time.perf_counter()
-    recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision)
+    recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision, penalty=penalty)
     check_sweep(recipe, plan.sweep)
     seeds, settings = grid(plan.seeds, plan.sweep)
     devices = None if plan.devices is None else jax.devices()[: plan.devices]
-    ensemble = make_ensemble(recipe, len(seeds), devices)
+    ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
     with open_store(output, plan, task) as store, noticed() as asked:
         history = begin(seeds, settings, ensemble.start(seeds, settings))
         store.restore(history, plan.steps)
@@ -91,7 +94,7 @@ class Programs:
 
     def __init__(self, ensemble: Ensemble, plan: Plan, history: History):
         self.ensemble, self.plan = ensemble, plan
-        self.held_out = ensemble.held_out(jax.random.key(HELD_OUT_KEY), plan.held_out)
+        self.held_out = ensemble.examples("validation", jax.random.key(HELD_OUT_KEY))
         self.judge = ensemble.judge.lower(history.state, self.held_out).compile()
         self._run, self._all = history.run, np.ones(len(history), bool)
 
@@ -121,9 +124,10 @@ class Programs:
 
     def test(self, history: History) -> None:
         """Tests the best model of each run on examples that chose nothing."""
-        examples = self.ensemble.held_out(jax.random.key(TEST_KEY), self.plan.held_out)
+        examples = self.ensemble.examples("test", jax.random.key(TEST_KEY))
         best = State(history.run._replace(model=history.best_model), history.state.best)
-        loss, accuracy, _ = self.judge(best, examples)
+        judge = self.judge if len(examples.weights) == len(self.held_out.weights) else self.ensemble.judge
+        loss, accuracy, _ = judge(best, examples)
         history.test_loss, history.test_accuracy = np.asarray(loss), np.asarray(accuracy)
 
 

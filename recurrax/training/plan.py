@@ -19,9 +19,10 @@ class Plan:
 
     Args:
         steps: updates at most, for each run.
-        batch_size: examples of an update, all fresh.
+        batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split.
         chunk: updates between two evaluations; steps to criterion are known to this precision.
-        held_out: examples of an evaluation, the same ones every time and for every run.
+        held_out: examples of an evaluation, the same ones every time and for every run. Of a `FiniteTask` the whole
+            validation split is evaluated, and so many of its examples at once.
         seeds: one run each; all of them are reported.
         sweep: values of hyperparameters by name, e.g. ``{"learning_rate": (1e-3, 3e-3)}``; numbers only, for they
             become arrays. Each name is an argument of ``build`` or of ``optimizer``.

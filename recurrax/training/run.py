@@ -6,9 +6,9 @@ A `Recipe` is what all runs of an ensemble share; a `Run` is what its next step 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -41,9 +41,10 @@ class Recipe:
         build: ``(key, **settings) -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
         task: makes the examples, on the device, and judges the outputs.
         optimizer: an Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
-        batch_size: examples of an update, all fresh.
+        batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split.
         precision: "float32", or "bfloat16" for the model's computation; parameters, optimiser and loss stay float32.
         constrain: applied to every batch of examples; a mesh shards them with it.
+        penalty: ``(model, examples, **settings) -> scalar``, added to the loss in training and nowhere reported.
 
     Each function is given the settings that its signature names.
 
@@ -57,6 +58,7 @@ class Recipe:
     batch_size: int = 32
     precision: str = "float32"
     constrain: Callable[[Example], Example] = lambda examples: examples
+    penalty: Callable[..., jax.Array] | None = None
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
@@ -72,7 +74,7 @@ class Recipe:
     def step(self, run: Run) -> tuple[Run, jax.Array]:
         """One update on fresh examples; gives the new run and the loss before the update."""
         examples = self.constrain(batch(self.task, jax.random.fold_in(run.key, run.step), self.batch_size))
-        loss, gradient = jax.value_and_grad(self.loss)(run.model, examples)
+        (_, loss), gradient = jax.value_and_grad(self.objective, has_aux=True)(run.model, examples, run.settings)
         updates, state = self.transformation(run.settings).update(gradient, run.optimizer, run.model)
         return run._replace(model=optax.apply_updates(run.model, updates), optimizer=state, step=run.step + 1), loss
 
@@ -80,15 +82,41 @@ class Recipe:
         """``steps`` updates in one `jax.lax.scan`; gives the new run and the losses ``[steps]``."""
         return jax.lax.scan(lambda run, _: self.step(run), run, length=steps)
 
+    def objective(self, model: Model, examples: Example, settings: Settings) -> tuple[jax.Array, jax.Array]:
+        """What is minimised, the mean loss and the penalty; and the loss alone."""
+        loss = self.loss(model, examples)
+        if self.penalty is None:
+            return loss, loss
+        return loss + self.penalty(model, examples, **named_by(self.penalty, settings)), loss
+
     def loss(self, model: Model, examples: Example) -> jax.Array:
         """Mean loss of the model over a batch of examples, a float32 scalar."""
         return jnp.mean(jax.vmap(self.task.loss)(self.outputs(model, examples), examples))
 
-    def evaluate(self, model: Model, examples: Example) -> tuple[jax.Array, jax.Array]:
-        """Mean loss and mean accuracy over a batch of examples, two float32 scalars."""
+    def scores(self, model: Model, examples: Example) -> tuple[jax.Array, jax.Array]:
+        """Loss and accuracy of each example of a batch, float32 ``[B]``."""
         outputs = self.outputs(model, examples)
         losses, accuracies = (jax.vmap(f)(outputs, examples) for f in (self.task.loss, self.task.accuracy))
+        return losses, accuracies
+
+    def evaluate(self, model: Model, examples: Example) -> tuple[jax.Array, jax.Array]:
+        """Mean loss and mean accuracy over a batch of examples, two float32 scalars."""
+        losses, accuracies = self.scores(model, examples)
         return jnp.mean(losses), jnp.mean(accuracies)
+
+    def evaluate_split(self, model: Model, examples: Example, size: int) -> tuple[jax.Array, jax.Array]:
+        """Mean loss and accuracy over all steps that count of a whole split, in batches of at most ``size`` examples.
+
+        Batches are equal: the last one is filled with the first examples, whose scores are dropped.
+        """
+        count = len(examples.weights)
+        batches = -(-count // size)
+        filled = jnp.arange(batches * -(-count // batches)) % count
+        batched = jax.tree.map(lambda leaf: leaf[filled].reshape(batches, -1, *leaf.shape[1:]), examples)
+        scores = jax.lax.map(functools.partial(self.scores, model), batched)
+        steps = jnp.sum(examples.weights, axis=1)
+        loss, accuracy = (jnp.sum(steps * score.ravel()[:count]) / jnp.sum(steps) for score in scores)
+        return loss, accuracy
 
     def outputs(self, model: Model, examples: Example) -> jax.Array:
         """The model's outputs, computed in the recipe's precision: ``[B, T, O]``."""
@@ -156,7 +184,7 @@ def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]
     return {name: value for name, value in settings.items() if name in names}
 
 
-@partial(jax.jit, static_argnums=(0, 2))
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def batch(task: Task, key: jax.Array, size: int) -> Example:
     """``size`` examples: inputs ``[B, T, D]``."""
     return jax.vmap(task.sample)(jax.random.split(key, size))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from recurrax.report import check_folder, provenance
+from recurrax.report import check_folder, provenance, settings
 from recurrax.tasks import Task
 from recurrax.training.checkpoint import CheckpointError, Checkpoints, claim
 from recurrax.training.history import History, pack, unpack
@@ -107,7 +107,7 @@ def settings_of(plan: Plan, task: Task, output: Output) -> dict[str, Any]:
     """What decides a run's numbers: a longer budget or other devices go on with the same run."""
     free = ("steps", "devices", "stop_when_solved")
     planned = {name: value for name, value in dataclasses.asdict(plan).items() if name not in free}
-    described = dataclasses.asdict(task) if dataclasses.is_dataclass(task) else {}
+    described = settings(task) if dataclasses.is_dataclass(task) else {}
     return {"task": {"class": type(task).__name__, **described}, "plan": planned, "config": dict(output.config)}
 
 

@@ -1,0 +1,271 @@
+"""The baseline table: every experiment's rows of one form, beside what is published.
+
+An experiment joins the table by a function in its ``tables`` module,
+
+    def baseline_rows(record: dict[str, Any]) -> list[Row]: ...
+
+which makes rows of a record and of nothing else. `tuned_row` makes one from what `experiments.tuning` left in a record;
+an experiment with a protocol of its own fills in `Row` itself. `gather` finds the records and asks for their rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import math
+import shlex
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.stats import CensoredData, ecdf
+
+from experiments.protocol import STARTS
+from recurrax import report
+
+Record = dict[str, Any]
+CHECKED = {
+    "primary": "read in the source itself",
+    "secondary": "quoted from another work",
+    "recalled": "from memory, not verified",
+}
+RULE = """\
+Every row is one cell with one initialisation on one task. What a row was tuned by is in its column; within a task every
+cell had the same grid and the same budget, and the seeds that chose are not those that are reported. Solved: k/n of the
+reported runs with Clopper & Pearson's 95% interval. Updates to the criterion: the median by Kaplan & Meier, in brackets
+its 95% interval (Brookmeyer & Crowley, log-log); a run that did not meet the criterion, one that diverged included, is
+censored at the budget and never dropped. Five runs that all met it give the range, whose exact level is 94%. Other
+numbers: medians with ranges over all reported runs. Published numbers were obtained with other sizes, optimisers and
+budgets unless the row says so; in brackets how they were checked: """ + "; ".join(
+    f"*{name}*, {meaning}" for name, meaning in CHECKED.items()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A number of the literature: what was found, by whom, and how that was checked."""
+
+    result: str
+    source: str
+    checked: Literal["primary", "secondary", "recalled"]
+
+    def __str__(self) -> str:
+        return f"{self.result} ({self.source}; *{self.checked}*)"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A cell with an initialisation on a task.
+
+    Args:
+        task: the heading of the row's table, e.g. "adding problem, T = 100 (arjovsky2016)".
+        criterion: of success, in words.
+        chance: what ``measure`` is for the best guess without memory; None where there is no such number.
+        cell: its name.
+        initialization: how it started.
+        parameters: of the whole model.
+        tuned: what was chosen, and from what: "learning rate 0.01 of 0.003, 0.01".
+        measure: what ``values`` are, e.g. "test MSE".
+        values: one for each reported run; None where there is none.
+        solved_at: updates to the criterion of each reported run; -1 where it was not met.
+        budget: updates after which such a run was given up.
+        seconds: wall time of the row, its tuning and compilation included.
+        command: what runs this row again.
+        unit: of ``solved_at`` and ``budget``.
+        remark: what the numbers do not say.
+        published: beside it, if anything is.
+    """
+
+    task: str
+    criterion: str
+    chance: float | None
+    cell: str
+    initialization: str
+    parameters: int
+    tuned: str
+    measure: str
+    values: Sequence[float | None]
+    solved_at: Sequence[int]
+    budget: int
+    seconds: float
+    command: str
+    unit: str = "updates"
+    remark: str = ""
+    published: Published | None = None
+
+    @property
+    def table(self) -> tuple[Any, ...]:
+        """Rows that are equal in this stand in one table."""
+        return self.task, self.criterion, self.chance, self.measure, self.budget, self.unit
+
+
+def median_time(solved_at: Sequence[int], budget: int) -> tuple[float, float, float]:
+    r"""Median of the updates to the criterion and its 95% interval; infinite where the budget ends before it.
+
+    .. math:: S(t) = \prod_{t_i \le t} (1 - d_i / n_i), \qquad m = \min \{t : S(t) \le 1/2\}
+
+    d_i runs met the criterion at t_i, n_i had not before. The interval holds every t at which that of S, by Greenwood's
+    formula for ln(-ln S), does not lie wholly on one side of 1/2; where no run is left, S = 0 has no width.
+
+    Args:
+        solved_at: updates of each run, -1 where it did not meet the criterion: it is censored at the budget.
+        budget: updates of a run at most.
+
+    Source: Kaplan & Meier (1958); Brookmeyer & Crowley (1982).
+    """
+    at = np.asarray(solved_at)
+    survival = ecdf(CensoredData(uncensored=at[at >= 0], right=np.full(int(np.sum(at < 0)), budget))).sf
+    with warnings.catch_warnings():  # where S is 0 or 1 the formula has no value
+        warnings.simplefilter("ignore", RuntimeWarning)
+        band = survival.confidence_interval(method="log-log")
+    S, t = survival.probabilities, survival.quantiles
+    low, high = (np.where((S == 0) | (S == 1), S, side.probabilities) for side in (band.low, band.high))
+    median, first, last = (float(t[np.argmax(p <= 0.5)]) if (p <= 0.5).any() else math.inf for p in (S, low, high))
+    return median, first, last
+
+
+def shown_time(solved_at: Sequence[int], budget: int) -> str:
+    """`median_time` in words: ``500 [400, > 10000]``."""
+    median, low, high = (
+        f"{step:.0f}" if math.isfinite(step) else f"> {budget}" for step in median_time(solved_at, budget)
+    )
+    return median if low == high else f"{median} [{low}, {high}]"
+
+
+def shown_values(values: Sequence[float | None]) -> str:
+    """Median and range; a run without a value is counted."""
+    known = np.asarray([value for value in values if value is not None], float)
+    missing = f", {len(values) - len(known)} without" if len(known) < len(values) else ""
+    if not len(known):
+        return "-"
+    return f"{np.median(known):.4g} ({known.min():.4g} to {known.max():.4g}{missing})"
+
+
+def tuned_row(entry: Any, command: str, measure: str, published: Published | None = None, remark: str = "") -> Row:
+    """The row of what `experiments.tuning.tune_and_train` left in a record, with the test loss of every run."""
+    rates = list(dict.fromkeys(entry["grid"]["settings"]["learning_rate"]))
+    return Row(
+        task=entry["task"],
+        criterion=entry["criterion"],
+        chance=entry["chance_level"],
+        cell=entry["cell"],
+        initialization=STARTS[entry["cell"]],
+        parameters=entry["parameters"],
+        tuned=f"learning rate {entry['learning_rate']:g} of {', '.join(f'{rate:g}' for rate in rates)}",
+        measure=measure,
+        values=entry["test_loss"],
+        solved_at=entry["solved_at"],
+        budget=entry["budget"],
+        seconds=entry["seconds"] + entry["compile_seconds"] + entry["grid"]["seconds"],
+        command=command,
+        remark=remark,
+        published=published,
+    )
+
+
+def command(record: Record, presets: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
+    """What makes a part of a record again: its nearest preset, what differs from it, and what is chosen of it.
+
+    Args:
+        record: of any settings.
+        presets: of its experiment, the default first.
+        chosen: settings in place of the record's, e.g. ``{"cells": ["GRU"]}``.
+    """
+
+    def others(preset: Any) -> dict[str, Any]:
+        known = report.settings(preset)
+        return {key: value for key, value in record["config"].items() if value != known.get(key) and key not in chosen}
+
+    name = min(presets, key=lambda name: len(others(presets[name])))
+    words = ["python", "-m", f"experiments.{record['name']}"]
+    words += [] if name == next(iter(presets)) else ["--preset", name]
+    for key, value in (others(presets[name]) | dict(chosen)).items():
+        values = value if isinstance(value, list | tuple) else [value]
+        words += [f"--{key.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)
+
+
+def gather(results: Path) -> list[tuple[Record, list[Row]]]:
+    """Every complete record below a folder whose experiment has rows; the one of the default settings first."""
+    found = []
+    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
+        module = f"experiments.{folder.name}"
+        if not importlib.util.find_spec(module) or not importlib.util.find_spec(f"{module}.tables"):
+            continue
+        rows_of = getattr(importlib.import_module(f"{module}.tables"), "baseline_rows", None)
+        if rows_of is None:
+            continue
+        default = report.config_hash(importlib.import_module(f"{module}.config").Config())
+        records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        for record in sorted(records, key=lambda record: record["hash"] != default):
+            if record.get("complete", True):
+                found.append((record, rows_of(record)))
+    return found
+
+
+def document(gathered: Sequence[tuple[Record, list[Row]]]) -> str:
+    """The whole table in Markdown."""
+    sections = ["# Baselines", f"Rendered from the records by `python -m experiments`.\n\n{RULE}."]
+    for record, rows in gathered:
+        for group in groups(rows):
+            sections += [f"## {group[0].task}", heading(group[0]), table(group), report.footer(record)]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows by the table they stand in."""
+    return [[row for row in rows if row.table == key] for key in dict.fromkeys(row.table for row in rows)]
+
+
+def heading(row: Row) -> str:
+    """What all rows of a table share."""
+    chance = "" if row.chance is None else f" The best guess without memory has {row.chance:.4g}."
+    return f"Solved: {row.criterion}, within {row.budget} {row.unit}.{chance}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows that share a heading."""
+    lines = [
+        {
+            "cell": row.cell,
+            "initialisation": row.initialization,
+            "parameters": str(row.parameters),
+            "tuned": row.tuned,
+            "solved": report.solved(row.solved_at),
+            f"{row.unit} to criterion": shown_time(row.solved_at, row.budget),
+            row.measure: shown_values(row.values),
+            "remark": row.remark,
+            "published": str(row.published or "-"),
+            "seconds": f"{row.seconds:.0f}",
+            "command": f"`{row.command}`",
+        }
+        for row in rows
+    ]
+    if not any(row.remark for row in rows):
+        lines = [{key: text for key, text in line.items() if key != "remark"} for line in lines]
+    return report.markdown_table(lines)
+
+
+def head(gathered: Sequence[tuple[Record, list[Row]]]) -> str:
+    """One line for each table: of every cell the seeds solved and the median time."""
+    lines = [
+        {
+            "task": rows[0].task,
+            "solved at": rows[0].criterion,
+            "budget": f"{rows[0].budget} {rows[0].unit}",
+            "runs solved (median time)": ", ".join(map(brief, rows)),
+        }
+        for _, all_rows in gathered
+        for rows in groups(all_rows)
+    ]
+    return report.markdown_table(lines).strip()
+
+
+def brief(row: Row) -> str:
+    """A row in a few characters: ``GRU 5/5 (400)``."""
+    at, (median, *_) = np.asarray(row.solved_at), median_time(row.solved_at, row.budget)
+    return f"{row.cell} {np.sum(at >= 0)}/{len(at)}" + (f" ({median:.0f})" if math.isfinite(median) else "")

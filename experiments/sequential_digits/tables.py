@@ -1,0 +1,172 @@
+"""The tables and the findings in words: functions of the record and nothing else."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any
+
+import numpy as np
+
+from experiments.compare import LEVEL, larger, rate
+from experiments.protocol import STARTS
+from recurrax.report import footer, markdown_table
+
+Record = dict[str, Any]
+# Test accuracy in percent: cell of ours, number, source; read in the source itself unless it says otherwise.
+BAI = "Bai et al. (2018), Table 1, about 70,000 parameters, epoch chosen on the test split"
+LE = "Le et al. (2015), as quoted by Cooijmans et al. (2016), not verified"
+PUBLISHED = {
+    ("mnist", "pixels"): [("LSTM", 87.2, BAI), ("GRU", 96.2, BAI), ("RNN", 21.5, BAI), ("IRNN", 97.0, LE)],
+    ("mnist", "permuted"): [("LSTM", 85.7, BAI), ("GRU", 87.3, BAI), ("RNN", 25.3, BAI), ("IRNN", 82.0, LE)],
+}
+
+
+def document(record: Record) -> str:
+    """All tables and findings in Markdown."""
+    config, data = record["config"], record["results"]["data"]
+    train, validation, test = data["sizes"]
+    sections = [
+        "# Can a recurrent net read a digit pixel by pixel, and is it worth it?",
+        "\n".join(f"- {finding}" for finding in findings(record)),
+        f"![figure]({record['hash']}.png)",
+        f"## Test accuracy: {data['name']}, {train:,} / {validation:,} / {test:,} images",
+        setting(config, train, test),
+        accuracies(record),
+        baselines(record),
+        published(record),
+        f"Data: {data['source']}.\nSHA-256 of the arrays {data['sha256']}.",
+        footer(record),
+    ]
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+
+
+def setting(config: Record, train: int, test: int) -> str:
+    """How the rows were made, and how sure they are."""
+    epochs = config["steps"] * config["batch_size"] / train
+    text = (
+        f"Adam at learning rates {config['learning_rate']}, norm clipped at {config['clip_norm']:g}, batch "
+        f"{config['batch_size']}, {config['steps']:,} updates ({epochs:.0f} epochs' worth), seeds {config['seeds']} at "
+        "each rate. Of each run the model with the lowest validation loss is tested once; the rate of a row is the one "
+        "where these losses are lowest in the mean. All seeds at that rate are shown, in percent, with k/n above the "
+        f"linear classifier and its exact 95% interval. The {test:,} test images alone give one seed's accuracy a "
+        f"standard error of up to {50 / math.sqrt(test):.1f} points. Orders differ by Mann and Whitney's test at "
+        f"{LEVEL:g}. Cells have the same number of units, not of parameters."
+    )
+    return textwrap.fill(text, 118)
+
+
+def orders(record: Record) -> dict[str, dict[str, Any]]:
+    """The entries of every order by cell."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, entry in record["results"].items():
+        if name not in ("data", "linear"):
+            found.setdefault(entry["order"], {})[entry["cell"]] = entry
+    return found
+
+
+def lowest(entry: Any) -> np.ndarray:
+    """The lowest validation loss of every run, infinite where none was finite: ``[S]``."""
+    loss = np.asarray(entry["loss"], float)
+    return np.where(np.isfinite(loss), loss, np.inf).min(axis=1)
+
+
+def chosen(entry: Any) -> np.ndarray:
+    """The runs at the learning rate that the validation split chooses: bool ``[S]``."""
+    rates, losses = np.asarray(entry["settings"]["learning_rate"]), lowest(entry)
+    return rates == min(np.unique(rates), key=lambda rate: losses[rates == rate].mean())
+
+
+def tested(entry: Any) -> np.ndarray:
+    """Test accuracy of every chosen run; 0 for one that never had a finite validation loss."""
+    accuracy = np.asarray(entry["test_accuracy"], float)
+    return np.where(np.isfinite(lowest(entry)), accuracy, 0)[chosen(entry)]
+
+
+def linear(record: Record) -> float:
+    """Test accuracy of the linear classifier at the penalty that the validation split chose."""
+    entry = record["results"]["linear"]
+    return entry["test"][entry["chosen"]]
+
+
+def accuracies(record: Record) -> str:
+    """Every seed of every cell and order."""
+    rows = []
+    for order, cells in orders(record).items():
+        for cell, entry in cells.items():
+            test, runs = tested(entry), chosen(entry)
+            rows.append(
+                {
+                    "order": f"{order}, T = {entry['length']}",
+                    "cell": cell,
+                    "start": STARTS[cell],
+                    "parameters": f"{entry['parameters']:,}",
+                    "learning rate": f"{np.asarray(entry['settings']['learning_rate'])[runs][0]:g}",
+                    "mean": f"{100 * test.mean():.1f}",
+                    "seeds": ", ".join(f"{100 * value:.1f}" for value in test),
+                    "above linear": rate(int(np.sum(test > linear(record))), len(test)),
+                    "best at update": _range(np.asarray(entry["best_at"])[runs]),
+                }
+            )
+    return markdown_table(rows)
+
+
+def baselines(record: Record) -> str:
+    """The linear classifier and the majority class."""
+    entry, data = record["results"]["linear"], record["results"]["data"]
+    best = entry["chosen"]
+    text = (
+        f"Linear classifier of the same pixels, {100 * linear(record):.1f}: scikit-learn's LogisticRegression at L2 "
+        f"penalty {entry['penalty'][best]:g} of {entry['penalty']}, by validation; {entry['iterations'][best]} of at "
+        f"most 1,000 iterations. Majority class: {100 * data['majority']:.1f}. The best constant answer has a loss of "
+        f"{data['chance_level']:.3f}."
+    )
+    return textwrap.fill(text, 118)
+
+
+def published(record: Record) -> str:
+    """What papers report for the same data and order; other permutations, splits and sizes."""
+    rows = [
+        {"order": order, "published": cell, "test accuracy": f"{value:.1f}", "source": source}
+        for order in orders(record)
+        for cell, value, source in PUBLISHED.get((record["results"]["data"]["name"], order), [])
+    ]
+    return markdown_table(rows) if rows else ""
+
+
+def findings(record: Record) -> list[str]:
+    """What was found, in sentences made from the numbers."""
+    by_order, bar = orders(record), linear(record)
+    lines = []
+    for order, cells in by_order.items():
+        means = {cell: tested(entry).mean() for cell, entry in cells.items()}
+        ranked = sorted(means, key=lambda cell: -means[cell])
+        above = [cell for cell in ranked if min(tested(cells[cell])) > bar]
+        lines.append(
+            f"{order}, T = {cells[ranked[0]]['length']}: "
+            + ", ".join(f"{cell} {100 * means[cell]:.1f}" for cell in ranked)
+            + f"; the linear classifier of the same pixels has {100 * bar:.1f}, "
+            + (
+                f"and every seed of {', '.join(above)} is above it."
+                if above
+                else "and no cell is above it with every seed."
+            )
+        )
+    if {"pixels", "permuted"} <= set(by_order):
+        lines.append(_permuting(by_order["pixels"], by_order["permuted"]))
+    return lines
+
+
+def _permuting(pixels: dict[str, Any], permuted: dict[str, Any]) -> str:
+    """What the random order costs each cell."""
+    words = []
+    for cell in [cell for cell in pixels if cell in permuted]:
+        one, other = tested(pixels[cell]), tested(permuted[cell])
+        seen = "" if larger(one, other) or larger(other, one) else ", no difference seen"
+        words.append(f"{cell} {100 * (other.mean() - one.mean()):+.1f}{seen}")
+    return f"In the random order, in points of accuracy against pixels in order: {'; '.join(words)}."
+
+
+def _range(values: Any) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,27 @@
+"""Real data in memory: uint8 arrays, split once into training, validation and test, known by their SHA-256.
+
+    from recurrax import datasets
+    digits = datasets.load("digits")                 # scikit-learn's bundled ones, offline
+    mnist = datasets.load("mnist", "data")           # what `get` prepared there, or a folder of the IDX files
+
+    python -m recurrax.datasets get mnist --data-dir data       # the only command that uses the network
+
+    name          arrays                      train / validation / test  origin
+    digits        images 8 x 8, 17 levels     1,197 / 300 / 300          bundled with scikit-learn (Alpaydin, 1998)
+    mnist         images 28 x 28, 256 levels  55,000 / 5,000 / 10,000    TFDS's mnist, or IDX files (LeCun, 1998)
+    cifar10       images 32 x 32 x 3          45,000 / 5,000 / 10,000    TFDS's cifar10 (Krizhevsky, 2009)
+    jsb_chorales  piano rolls of 88 keys      229 / 76 / 77              the .mat of Bai et al. (2018), or TFDS
+
+The test split is the published one where there is one. What is held out beside it is chosen by content: the examples
+with the smallest SHA-256 of pixels and label, so that it is the same whatever file or order they came from.
+"""
+
+from recurrax.datasets.arrays import SPLITS as SPLITS
+from recurrax.datasets.arrays import Dataset as Dataset
+from recurrax.datasets.arrays import Images as Images
+from recurrax.datasets.arrays import Rolls as Rolls
+from recurrax.datasets.load import DATASETS as DATASETS
+from recurrax.datasets.load import load as load
+from recurrax.datasets.missing import MissingData as MissingData
+from recurrax.datasets.permutation import PERMUTATIONS as PERMUTATIONS
+from recurrax.datasets.permutation import permutation as permutation

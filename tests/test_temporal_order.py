@@ -1,0 +1,205 @@
+"""Pascanu's networks, Omega as a penalty in training, training on several lengths and the test at any other."""
+
+import dataclasses
+import importlib
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from samples import jit
+
+pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
+pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
+
+from test_experiments import run
+
+from experiments.length_generalization import lengths
+from experiments.length_generalization import tables as reach
+from experiments.length_generalization.lengths import MixedLengths, accuracies
+from experiments.temporal_order import networks, tables
+from recurrax.tasks import Adding, TemporalOrder, make_task
+from recurrax.training import Plan, Recipe, fit, sgd
+from recurrax.training.run import batch
+
+RUNS = ("temporal_order", "length_generalization")
+H = 15
+TASK = TemporalOrder(10, "pascanu2013")
+MIXED = MixedLengths((TASK, TemporalOrder(12, "pascanu2013")))
+
+
+def numpy_omega(model, examples, activation: str) -> float:
+    """The value of the authors' code, RNN.py, line by line in NumPy, over the real steps, without its bound."""
+    cell, total, steps = model.layer.cell, 0.0, 0
+    V, W, b = (np.asarray(p[...], np.float64)[0] for p in (cell.kernel, cell.recurrent_kernel, cell.bias))
+    out, bias = np.asarray(model.head.kernel[...], np.float64), np.asarray(model.head.bias[...], np.float64)
+    phi = {"tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a))}[activation]
+    slope = {"tanh": lambda h: 1 - h**2, "sigmoid": lambda h: h * (1 - h)}[activation]
+    for inputs, targets, weights in zip(*map(np.asarray, examples), strict=True):
+        length = int(weights.argmax()) + 1
+        hs = [np.zeros(len(W))]
+        for x in inputs[:length]:
+            hs.append(phi(hs[-1] @ W + x @ V + b))
+        logits = hs[-1] @ out + bias
+        p = np.exp(logits) / np.exp(logits).sum()
+        d = out @ (p - np.eye(len(p))[targets[length - 1]])
+        for h in hs[:0:-1]:
+            before = (d * slope(h)) @ W.T
+            total += ((before**2).sum() / (d**2).sum() - 1) ** 2
+            d = before
+        steps += length
+    return total / steps
+
+
+@pytest.mark.parametrize(("start", "activation"), [("basic tanh", "tanh"), ("sigmoid", "sigmoid")])
+def test_omega_is_that_of_the_authors_code(start, activation):
+    """On examples of two lengths; a derivative has the recurrent weights alone, and is that of the value in them."""
+    model = jax.tree.map(lambda leaf: 4 * leaf, networks.builder(start, MIXED, H)(jax.random.key(1)))
+    examples = batch(MIXED, jax.random.key(2), 4)
+    assert len(set(np.asarray(examples.weights).argmax(1))) == 2
+    value, gradient = jit(jax.value_and_grad(lambda m: networks.omega(MIXED, m, examples)))(model)
+    np.testing.assert_allclose(value, numpy_omega(model, examples, activation), rtol=1e-4)
+    assert np.asarray(gradient.layer.cell.recurrent_kernel[...]).any()
+    for leaf in (gradient.layer.cell.kernel, gradient.layer.cell.bias, gradient.head.kernel, gradient.head.bias):
+        assert not np.asarray(leaf[...]).any()
+
+
+def test_starts_are_the_papers():
+    """Deviations of all weights; smart tanh has 15 recurrent weights in each row and spectral radius 0.95."""
+    H = 50
+    for start, deviation in (("sigmoid", 0.01), ("basic tanh", 0.1), ("smart tanh", 0.01)):
+        model: Any = networks.builder(start, TASK, H)(jax.random.key(0))
+        cell = model.layer.cell
+        W = np.asarray(cell.recurrent_kernel[...])[0]
+        spread = [np.std(np.asarray(leaf[...])) / deviation for leaf in (cell.kernel, model.head.kernel)]
+        assert np.abs(np.array(spread) - 1).max() < 0.2
+        assert not np.asarray(cell.bias[...]).any() and not np.asarray(model.head.bias[...]).any()
+        assert cell.activation is (jax.nn.sigmoid if start == "sigmoid" else jnp.tanh)
+        if start == "smart tanh":
+            assert ((W != 0).sum(1) == 15).all() and len({tuple(row != 0) for row in W}) > 40
+            np.testing.assert_allclose(np.abs(np.linalg.eigvals(W)).max(), 0.95, rtol=1e-4)
+        else:
+            assert abs(W.std() / deviation - 1) < 0.1
+
+
+def test_a_penalty_is_added_to_the_loss_and_not_reported():
+    """One update is the descent of loss + weight penalty, at every swept weight; the loss is that without it."""
+    build = networks.builder("basic tanh", TASK, H)
+
+    def penalty(model, examples, weight=1.0):
+        return weight * networks.omega(TASK, model, examples)
+
+    recipe = Recipe(build, TASK, sgd(0.1), batch_size=3, penalty=penalty)
+    run = recipe.start(7, {"weight": jnp.float32(3)})
+    after, loss = jit(recipe.step)(run)
+    examples = batch(TASK, jax.random.fold_in(run.key, 0), 3)
+    plain, slope = jit(jax.value_and_grad(recipe.loss))(run.model, examples)
+    extra = jit(jax.grad(lambda m: networks.omega(TASK, m, examples, 3.0)))(run.model)
+    expected = jax.tree.map(lambda p, g, e: p - 0.1 * (g + e), run.model, slope, extra)
+    np.testing.assert_allclose(loss, plain, rtol=1e-6)
+    for got, wanted in zip(jax.tree.leaves(after.model), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-7)
+    history = fit(build, TASK, sgd, Plan(2, 2, 1, 8, (0,), {"weight": (0.0, 5.0)}, devices=1), penalty=penalty)
+    assert history.train_loss[0, 0] == history.train_loss[1, 0] and history.train_loss[0, 1] != history.train_loss[1, 1]
+    with pytest.raises(ValueError, match="'weigth'"):
+        fit(build, TASK, sgd, Plan(sweep={"weigth": (0.0,)}), penalty=penalty)
+
+
+def test_mixed_lengths_are_examples_of_one_length_or_the_other():
+    examples, outputs = jit(jax.vmap(lambda key: ((e := MIXED.sample(key)), MIXED.oracle(e.inputs))))(
+        jax.random.split(jax.random.key(0), 4000)
+    )
+    inputs, _, weights = map(np.asarray, examples)
+    ends = weights.argmax(1)
+    assert inputs.shape[1:] == (12, 6) and set(ends) == {9, 11}
+    assert abs((ends == 9).sum() - 2000) < 5 * np.sqrt(1000)
+    assert (inputs.sum(-1) == (np.arange(12) <= ends[:, None])).all()
+    scores = jit(jax.vmap(lambda y, e: (MIXED.loss(y, e), MIXED.accuracy(y, e))))(outputs, examples)
+    assert scores[0].max() < 1e-6 and scores[1].min() == 1 and MIXED.success(0.0, 1.0)
+    assert not MIXED.success(0.0, 1999 / 2000) and MIXED.chance_level() == pytest.approx(np.log(4))
+    with pytest.raises(ValueError, match="the same but for the length"):
+        MixedLengths((TASK, Adding(20)))
+    with pytest.raises(ValueError, match="one or more"):
+        MixedLengths(())
+
+
+@pytest.mark.parametrize(("name", "network"), [("temporal_order", "LSTM"), ("adding", "basic tanh")])
+def test_the_test_at_any_length_is_that_of_all_outputs(monkeypatch, name, network):
+    """In batches, of which the last is not full, for two models; adding has lengths that vary."""
+    monkeypatch.setattr(lengths, "BATCH", 4)
+    task, key = make_task(name, 20, "pascanu2013"), jax.random.key(5)
+    models = jax.vmap(networks.builder(network, task, H))(jax.random.split(jax.random.key(0)))
+    found = accuracies(task, models, key, 6)
+    examples = jit(jax.vmap(task.sample))(jax.random.split(key, 8)[:6])
+
+    @jit
+    @jax.vmap
+    def whole(model):
+        return jnp.mean(jax.vmap(task.accuracy)(model(examples.inputs), examples))
+
+    np.testing.assert_allclose(found, whole(models), rtol=1e-6)
+    assert 0 < float(found.max()) < 1  # the examples are not all alike
+
+
+def test_acceptance_looks_at_the_longest_length_that_plain_sgd_does_not_solve():
+    def record(**solved: tuple[int, ...]) -> dict:
+        results = {
+            f"basic tanh, {method.replace('_', '-')}, T={10 * (i + 1)}": {"solved_at": [500] * k + [-1] * (5 - k)}
+            for method, counts in solved.items()
+            for i, k in enumerate(counts)
+        }
+        return {"config": {"networks": ["basic tanh"]}, "results": results}
+
+    said = tables.acceptance(record(SGD=(5, 1, 0), SGD_CR=(5, 5, 4)), "basic tanh")
+    assert "T = 30" in said and "SGD 0/5" in said and "Omega 4/5" in said and said.endswith("as published.")
+    said = tables.acceptance(record(SGD=(1, 1, 2), SGD_CR=(5, 3, 5)), "basic tanh")
+    assert "T = 20" in said and said.endswith("not reproduced in this budget.")
+    assert "nothing is to be shown" in tables.acceptance(record(SGD=(5, 4, 2), SGD_CR=(5, 5, 5)), "basic tanh")
+    assert tables.acceptance(record(SGD=(0,)), "basic tanh") == ""
+
+
+def test_findings_on_length_tell_the_seeds_that_learned_from_the_others():
+    entry = {"solved_at": [500, -1, 700], "wrong": [[0.0, 0.5, 0.0], [0.005, 0.5, 0.0], [0.02, 0.009, 0.0]]}
+    record = {"config": {"test_lengths": [50, 1000, 5000]}, "results": {"temporal_order, LSTM": entry}}
+    (said,) = reach.findings(record)
+    assert (
+        "2/3 [0.09, 0.99] solve the training lengths; at T = 1000 2/3" in said and "2/2 [0.16, 1.00] of those" in said
+    )
+    assert said.endswith("1% wrong is 5000 for the best seed; 1 make no error at any length.")
+    for worst, verdict in ((0.5, "as published."), (0.009, "as published."), (None, "not reproduced in this budget.")):
+        wrong = [[0.0], [0.5], [0.5]] if worst is None else [[0.0] * 2, [0.009, worst], [0.5] * 2]
+        entry = {"solved_at": [-1] * len(wrong[0]), "wrong": wrong}
+        (said,) = reach.findings(record | {"results": {"temporal_order, basic tanh": entry}})
+        assert said.endswith(verdict)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_small_run_leaves_record_table_and_figure(name, tmp_path):
+    done = run(name, "--preset", "smoke", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    record = json.loads(path.read_text())
+    assert record["complete"] and path.with_suffix(".png").stat().st_size > 15_000
+    text = importlib.import_module(f"experiments.{name}.tables").document(record)
+    assert done.stdout.strip() == text.strip() == path.with_suffix(".md").read_text().strip()
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "flag", "value", "message"),
+    [
+        *((name, "networks", ("X",), "networks=.* allowed: one or more of") for name in RUNS),
+        *((name, "hidden", 14, "hidden=14; allowed: at least 15") for name in RUNS),
+        *((name, "omega_weight", 0.0, "omega_weight=0.0; allowed: a number > 0") for name in RUNS),
+        ("temporal_order", "lengths", (20, 10), "lengths=.* rising"),
+        ("temporal_order", "methods", (), "methods=.* one or more"),
+        ("length_generalization", "test_lengths", (), "test_lengths=.* rising"),
+        ("length_generalization", "tested", 0, "tested=0"),
+    ],
+)
+def test_bad_settings_are_refused(name, flag, value, message):
+    config = importlib.import_module(f"experiments.{name}.config")
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(config.SMOKE, **{flag: value})
