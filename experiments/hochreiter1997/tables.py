@@ -158,7 +158,7 @@ def rules(results: Any) -> list[tuple[str, int, np.ndarray, Any]]:
 
 
 def shares_by_target(entry: Any) -> np.ndarray:
-    """Share of wrong answers in each tenth of the targets' range, mean over trials: ``[10]``; NaN where there is none."""
+    """Share of wrong ones in each tenth of the targets' range, mean over trials, ``[10]``; NaN where there is none."""
     shares = np.ma.masked_invalid(np.asarray(entry["by_target"], float))
     return shares.mean(axis=0).filled(np.nan)
 
