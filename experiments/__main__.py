@@ -87,7 +87,8 @@ def state(name: str, preset: str, results: Path) -> str:
 
 def rebuild(results: Path) -> None:
     """Every table and figure from its record alone, and the README's numbers."""
-    from experiments import readme
+    from experiments import baseline, readme
+    from recurrax import report
 
     for name in EXPERIMENTS:
         experiment: Any = importlib.import_module(f"experiments.{name}.experiment")
@@ -95,6 +96,7 @@ def rebuild(results: Path) -> None:
             record = json.loads(path.read_text())
             if record.get("complete", True):
                 experiment.render(record, path.parent)
+    report.write(results / "README.md", baseline.document(baseline.gather(results)))
     if results == RESULTS:
         readme.update()
 

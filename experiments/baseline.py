@@ -250,6 +250,24 @@ def table(rows: Sequence[Row]) -> str:
     return report.markdown_table(lines)
 
 
+def grid_lines(entry: Any) -> list[dict[str, str]]:
+    """A line for each learning rate of what `tuned_row` takes, with the seeds that chose among them."""
+    found, lines = entry["grid"], []
+    rates = np.asarray(found["settings"]["learning_rate"])
+    for rate in dict.fromkeys(rates.tolist()):
+        at, losses = (np.asarray(found[name], float)[rates == rate] for name in ("solved_at", "lowest_loss"))
+        lines.append(
+            {
+                "task": entry["task"],
+                "cell": entry["cell"],
+                "learning rate": f"{rate:g}" + (" (chosen)" if rate == entry["learning_rate"] else ""),
+                "solved": f"{np.sum(at >= 0)}/{len(at)}",
+                "lowest held-out loss": shown_values(losses.tolist()),
+            }
+        )
+    return lines
+
+
 def head(gathered: Sequence[tuple[Record, list[Row]]]) -> str:
     """One line for each table: of every cell the seeds solved and the median time."""
     lines = [

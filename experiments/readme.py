@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from experiments import baseline
 from experiments.claims import config as claims
 from experiments.claims import tables as claims_tables
 from experiments.ensembles import experiment as ensembles
@@ -49,6 +50,7 @@ def blocks() -> dict[str, str]:
     claimed = load("claims", config_hash(claims.Config()))
     speed = load("speed", config_hash(SpeedConfig()))
     return {
+        "baseline": baseline.head(baseline.gather(RESULTS)),
         "claims": "\n\n".join(
             [
                 claims_tables.summary(claimed),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from experiments import baseline
 from experiments.adding_problem.config import PRESETS
 from experiments.baseline import Published, Row
@@ -88,22 +86,7 @@ def document(record: Record) -> str:
 
 def grid(record: Record) -> str:
     """Every learning rate of every cell, with the seeds that chose among them."""
-    lines = []
-    for entry in record["results"].values():
-        found = entry["grid"]
-        rates = np.asarray(found["settings"]["learning_rate"])
-        for rate in dict.fromkeys(rates.tolist()):
-            at, losses = (np.asarray(found[name], float)[rates == rate] for name in ("solved_at", "lowest_loss"))
-            lines.append(
-                {
-                    "task": entry["task"],
-                    "cell": entry["cell"],
-                    "learning rate": f"{rate:g}" + (" (chosen)" if rate == entry["learning_rate"] else ""),
-                    "solved": f"{np.sum(at >= 0)}/{len(at)}",
-                    "lowest held-out loss": baseline.shown_values(losses.tolist()),
-                }
-            )
-    return markdown_table(lines)
+    return markdown_table([line for entry in record["results"].values() for line in baseline.grid_lines(entry)])
 
 
 def findings(record: Record) -> list[str]:

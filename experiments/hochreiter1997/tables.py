@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from experiments import baseline
+from experiments.hochreiter1997.config import PRESETS
 from experiments.hochreiter1997.published import GUESSING, PUBLISHED
 from recurrax.report import censored, footer, markdown_table, solved
 
@@ -155,6 +157,37 @@ def rules(results: Any) -> list[tuple[str, int, np.ndarray, Any]]:
         if row not in GUESSING
         for rule, met in enumerate(entry["met"])
     ]
+
+
+def baseline_rows(record: Record) -> list[baseline.Row]:
+    """The rows of the baseline table, one for each stop rule that the paper has a number for."""
+    rows = []
+    for row, rule, met, entry in rules(record["results"]):
+        paper = PUBLISHED[row]
+        published, source = paper.sequences[rule], "Hochreiter & Schmidhuber (1997)"
+        if published is None:
+            continue
+        rows.append(
+            baseline.Row(
+                task=paper.task,
+                criterion=paper.rules[rule],
+                chance=None,
+                cell="Hochreiter1997",
+                initialization="as published",
+                parameters=entry["weights"],
+                tuned="as published",
+                measure=f"wrong of {record['config']['test']:,} fresh sequences",
+                values=[float(wrong) for wrong in entry["wrong"][rule]],
+                solved_at=met.tolist(),
+                budget=entry["cap"],
+                seconds=entry["seconds"],
+                command=baseline.command(record, PRESETS, {"rows": [row]}),
+                unit="sequences",
+                remark=paper.note,
+                published=baseline.Published(f"{published:,} in the mean", source, "primary"),
+            )
+        )
+    return rows
 
 
 def shares_by_target(entry: Any) -> np.ndarray:
