@@ -17,7 +17,7 @@ import json
 import math
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,7 +147,6 @@ def shown_values(values: Sequence[float | None]) -> str:
 
 def tuned_row(entry: Any, command: str, measure: str, published: Published | None = None, remark: str = "") -> Row:
     """The row of what `experiments.tuning.tune_and_train` left in a record, with the test loss of every run."""
-    rates = list(dict.fromkeys(entry["grid"]["settings"]["learning_rate"]))
     return Row(
         task=entry["task"],
         criterion=entry["criterion"],
@@ -155,7 +154,7 @@ def tuned_row(entry: Any, command: str, measure: str, published: Published | Non
         cell=entry["cell"],
         initialization=STARTS[entry["cell"]],
         parameters=entry["parameters"],
-        tuned=f"learning rate {entry['learning_rate']:g} of {', '.join(f'{rate:g}' for rate in rates)}",
+        tuned=rate_of(entry["learning_rate"], entry["grid"]["settings"]["learning_rate"]),
         measure=measure,
         values=entry["test_loss"],
         solved_at=entry["solved_at"],
@@ -165,6 +164,11 @@ def tuned_row(entry: Any, command: str, measure: str, published: Published | Non
         remark=remark,
         published=published,
     )
+
+
+def rate_of(chosen: float, tried: Iterable[float]) -> str:
+    """The learning rate and those it was chosen from."""
+    return f"learning rate {chosen:g} of {', '.join(f'{rate:g}' for rate in dict.fromkeys(tried))}"
 
 
 def command(record: Record, presets: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from experiments.sequential_digits.config import PRESETS, SMOKE, Config
 from experiments.sequential_digits.linear import linear, majority
 from recurrax import datasets
 from recurrax.datasets import Images
-from recurrax.report import load
+from recurrax.report import load, settings
 
 
 def here(monkeypatch, *flags: str) -> None:
@@ -68,11 +68,12 @@ def record() -> dict:
             "settings": {"learning_rate": [0.01] * 3 + [0.1] * 3}, "steps": list(range(0, 500, 100)),
             "loss": [[None, low, 2.0, 2.0, 2.0] if low else [None] * 5 for low in loss],
             "accuracy": accuracy.tolist(), "test_accuracy": test, "best_at": [100, 300, 400, 0, 0, 200],
+            "seconds": 3.0, "compile_seconds": 2.0,
         }  # fmt: skip
 
     return {
-        "hash": "0" * 8, "seconds": 1.0,
-        "config": json.loads(json.dumps(dataclasses.asdict(Config()), default=str)),
+        "name": "sequential_digits", "hash": "0" * 8, "seconds": 1.0,
+        "config": json.loads(json.dumps(settings(Config()))),
         "provenance": {
             "device": {"kind": "cpu", "count": 1, "cpus": 2}, "float": "float32", "commit": "abc", "command": "python",
             "versions": {"python": "3", "jax": "0", "flax": "0"},
@@ -115,6 +116,21 @@ def test_tables_and_findings(record):
     assert "87.2" not in tables.document(other)
     drawn = figure.draw(record)
     assert len(drawn.axes) == 6 and all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
+
+
+def test_rows_of_the_baseline_table_pass_the_linear_classifier_on_validation(record):
+    record["results"]["linear"]["validation"][0] = 0.7
+    record["results"]["pixels GRU"]["accuracy"][1] = [0.9] * 5
+    record["results"]["pixels GRU"]["accuracy"][2] = [0.1, 0.2, 0.3, 0.4, 0.7]  # equal is not above
+    row, *_ = tables.baseline_rows(record)
+    assert (row.task, row.cell, row.chance, row.seconds) == ("mnist, pixels, 64 steps", "GRU", 10, 5)
+    assert row.solved_at == [400, 0, -1] and row.values == pytest.approx([80, 90, 76])
+    assert row.tuned == "learning rate 0.01 of 0.01, 0.1"
+    assert row.command == "python -m experiments.sequential_digits --orders pixels --cells GRU"
+    assert row.published is not None and row.published.result == "96.2" and row.published.checked == "primary"
+    assert tables.reported("mnist", "pixels", "IRNN").checked == "secondary"
+    assert tables.reported("mnist", "pixels", "LSTM-fb1").result == "87.2"
+    assert tables.reported("digits", "pixels", "GRU") is tables.reported("mnist", "pixels", "LSTM-chrono") is None
 
 
 @pytest.mark.parametrize(

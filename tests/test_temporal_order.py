@@ -20,6 +20,7 @@ from experiments.length_generalization import lengths
 from experiments.length_generalization import tables as reach
 from experiments.length_generalization.lengths import MixedLengths, accuracies
 from experiments.temporal_order import networks, tables
+from recurrax.report import settings
 from recurrax.tasks import Adding, TemporalOrder, make_task
 from recurrax.training import Plan, Recipe, fit, sgd
 from recurrax.training.run import batch
@@ -185,6 +186,35 @@ def test_a_small_run_leaves_record_table_and_figure(name, tmp_path):
     text = importlib.import_module(f"experiments.{name}.tables").document(record)
     assert done.stdout.strip() == text.strip() == path.with_suffix(".md").read_text().strip()
     assert not list((tmp_path / "runs").glob("*"))
+    rows = importlib.import_module(f"experiments.{name}.tables").baseline_rows(record)
+    if name == "length_generalization":
+        assert rows == []  # nothing was tested at 1,000 steps
+        return
+    assert [(row.cell, row.initialization, row.parameters) for row in rows] == 2 * [("RNN", "smart tanh", 394)]
+    assert [row.published is None for row in rows] == [True, False]
+    assert rows[1].command == (
+        "python -m experiments.temporal_order --preset smoke --networks 'smart tanh' --methods SGD-CR --lengths 10"
+    )
+    assert all(
+        value == pytest.approx(100 - 100 * right)
+        for value, right in zip(
+            rows[0].values, record["results"]["smart tanh, SGD, T=10"]["test_accuracy"], strict=True
+        )
+    )
+
+
+def test_the_row_of_length_generalization_is_what_is_wrong_at_1000_steps():
+    config = importlib.import_module("experiments.length_generalization.config").Config()
+    entry = {
+        "wrong": [[0.5, 0.5]] * 6 + [[0.25, 0.0]] + [[0.5, 0.5]] * 3, "criterion": "well", "parameters": 7,
+        "solved_at": [500, -1], "seconds": 1.0, "compile_seconds": 2.0,
+    }  # fmt: skip
+    results = {"temporal_order, basic tanh": entry, "temporal_order, GRU": entry}
+    record = {"name": "length_generalization", "config": settings(config), "results": results}
+    plain, gru = reach.baseline_rows(record)
+    assert (plain.cell, plain.initialization, plain.values, plain.budget) == ("RNN", "basic tanh", [25, 0], 20_000)
+    assert plain.published is not None and gru.published is None and gru.tuned == "not tuned: Adam at 0.001"
+    assert gru.command == "python -m experiments.length_generalization --tasks temporal_order --networks GRU"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from experiments.length_generalization import figure, tables
 from experiments.length_generalization.config import NETWORKS, VARIANTS, Config
 from experiments.length_generalization.lengths import MixedLengths, accuracies
 from experiments.temporal_order.networks import builder, penalty
+from experiments.tuning import count
 from recurrax import report
 from recurrax.tasks import make_task
 from recurrax.training import Plan, adam, fit, sgd
@@ -58,15 +59,21 @@ def train_and_test(config: Config, name: str, network: str) -> dict[str, Any]:
     task, budget = task_of(config, name), plan_of(config)
     regulariser = penalty(task, config.omega_weight) if NETWORKS[network] == "SGD-CR" else None
     output = parts.output(config, f"{name} {network}", budget)
-    history = fit(builder(network, task, config.hidden), task, optimizer(config, network), budget, output, regulariser)
+    build = builder(network, task, config.hidden)
+    history = fit(build, task, optimizer(config, network), budget, output, regulariser)
     wrong = []
     for length in config.test_lengths:
         parts.say(f"    test at T = {length}")
         key = jax.random.fold_in(jax.random.key(TEST_KEY), length)
         tested = make_task(name, length, VARIANTS[name])
         wrong.append(1 - np.asarray(accuracies(tested, history.best_model, key, config.tested), float))
-    chance = task.chance_level()
-    return {**parts.outcome(history), "wrong": wrong, "chance_level": chance, "criterion": task.criterion}
+    return {
+        **parts.outcome(history),
+        "wrong": wrong,
+        "chance_level": task.chance_level(),
+        "criterion": task.criterion,
+        "parameters": count(build),
+    }
 
 
 def task_of(config: Config, name: str) -> MixedLengths:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments import baseline
 from experiments.compare import rate
-from experiments.length_generalization.config import NETWORKS
+from experiments.length_generalization.config import NETWORKS, PRESETS
+from experiments.temporal_order.config import STARTS
 from recurrax.report import censored, footer, markdown_table, solved
 
 Record = dict[str, Any]
@@ -44,6 +46,41 @@ def document(record: Record) -> str:
         footer(record),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def baseline_rows(record: Record) -> list[baseline.Row]:
+    """The rows of the baseline table: training on short sequences, and what is wrong at ten times their length."""
+    config, rows = record["config"], []
+    if FAR not in config["test_lengths"]:
+        return []
+    published = baseline.Published(
+        "5/5 solved, no error", "Pascanu, Mikolov & Bengio (2013), lengths 50 to 200", "primary"
+    )
+    first, last = config["train_lengths"][0], config["train_lengths"][-1]
+    for part, entry in record["results"].items():
+        task, network = part.split(", ")
+        method = NETWORKS[network]
+        wrong = np.asarray(entry["wrong"], float)[config["test_lengths"].index(FAR)]
+        learning_rate = config["adam_rate" if method == "Adam" else "learning_rate"]
+        rows.append(
+            baseline.Row(
+                task=f"{task}, trained at T = {first} to {last}, tested at {FAR} (pascanu2013)",
+                criterion=f"{entry['criterion']} (training lengths)",
+                chance=None,
+                cell="RNN" if network in STARTS else network,
+                initialization=network if network in STARTS else "default",
+                parameters=entry["parameters"],
+                tuned=f"not tuned: {method} at {learning_rate:g}",
+                measure=f"wrong at T = {FAR}, %",
+                values=(100 * wrong).tolist(),
+                solved_at=entry["solved_at"],
+                budget=config["steps"],
+                seconds=entry["seconds"] + entry["compile_seconds"],
+                command=baseline.command(record, PRESETS, {"tasks": [task], "networks": [network]}),
+                published=published if method == "SGD-CR" and task == "temporal_order" else None,
+            )
+        )
+    return rows
 
 
 def training(record: Record) -> str:

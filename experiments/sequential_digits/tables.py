@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments import baseline
 from experiments.compare import LEVEL, larger, rate
 from experiments.protocol import STARTS
+from experiments.sequential_digits.config import PRESETS
 from recurrax.report import footer, markdown_table
 
 Record = dict[str, Any]
@@ -87,6 +89,47 @@ def linear(record: Record) -> float:
     """Test accuracy of the linear classifier at the penalty that the validation split chose."""
     entry = record["results"]["linear"]
     return entry["test"][entry["chosen"]]
+
+
+def baseline_rows(record: Record) -> list[baseline.Row]:
+    """The rows of the baseline table: a run succeeds where its validation accuracy passes the linear classifier's."""
+    data, classifier = record["results"]["data"], record["results"]["linear"]
+    bar = classifier["validation"][classifier["chosen"]]
+    rows = []
+    for order, cells in orders(record).items():
+        for cell, entry in cells.items():
+            runs = chosen(entry)
+            above = np.asarray(entry["accuracy"], float)[runs] > bar
+            first = np.asarray(entry["steps"])[above.argmax(axis=1)]
+            rates = np.asarray(entry["settings"]["learning_rate"])
+            rows.append(
+                baseline.Row(
+                    task=f"{data['name']}, {order}, {entry['length']} steps",
+                    criterion=f"validation accuracy above the linear classifier's {bar:.1%} (its test accuracy: "
+                    f"{linear(record):.1%})",
+                    chance=100 * data["majority"],
+                    cell=cell,
+                    initialization=STARTS[cell],
+                    parameters=entry["parameters"],
+                    tuned=baseline.rate_of(rates[runs][0], rates),
+                    measure="test accuracy, %",
+                    values=(100 * tested(entry)).tolist(),
+                    solved_at=np.where(above.any(axis=1), first, -1).tolist(),
+                    budget=record["config"]["steps"],
+                    seconds=entry["seconds"] + entry["compile_seconds"],
+                    command=baseline.command(record, PRESETS, {"orders": [order], "cells": [cell]}),
+                    published=reported(data["name"], order, cell),
+                )
+            )
+    return rows
+
+
+def reported(data: str, order: str, cell: str) -> baseline.Published | None:
+    """The published accuracy of a cell, whatever its initialisation was; that of an LSTM beside forget bias 1."""
+    for name, value, source in PUBLISHED.get((data, order), []):
+        if cell in (name, f"{name}-fb1"):
+            return baseline.Published(f"{value:.1f}", source, "secondary" if source == LE else "primary")
+    return None
 
 
 def accuracies(record: Record) -> str:

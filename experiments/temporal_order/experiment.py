@@ -8,12 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from experiments import parts
 from experiments.temporal_order import figure, tables
 from experiments.temporal_order.config import METHODS, STARTS, Config
 from experiments.temporal_order.networks import builder, penalty
+from experiments.tuning import count
 from recurrax import report
 from recurrax.tasks import TemporalOrder
 from recurrax.training import Plan, adam, fit, sgd
@@ -58,8 +57,7 @@ def train(config: Config, network: str, method: str, length: int) -> dict[str, A
     regulariser = penalty(task, config.omega_weight) if method == "SGD-CR" else None
     output = parts.output(config, f"{network} {method} T={length}", budget)
     history = fit(build, task, optimizer(config, method), budget, output, regulariser)
-    sizes = [leaf.size // len(config.seeds) for leaf in jax.tree.leaves(history.best_model)]
-    return {**parts.outcome(history), "parameters": sum(sizes)}
+    return {**parts.outcome(history), "parameters": count(build)}
 
 
 def task_of(config: Config, length: int) -> TemporalOrder:

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from experiments import baseline
 from experiments.compare import rate
-from experiments.temporal_order.config import STARTS
+from experiments.temporal_order.config import PRESETS, STARTS
 from recurrax.report import censored, footer, markdown_table
 
 Record = dict[str, Any]
+SOURCE = "Pascanu, Mikolov & Bengio (2013), figure 7"
 PUBLISHED = (
     "Published (Pascanu, Mikolov & Bengio, 2013, verified in the paper and its code): success rates as curves, figure\n"
     "7, of 5 runs for each length with at most 5 million updates; with clipping and Omega 100%."
@@ -51,6 +53,35 @@ def entries(record: Record) -> dict[tuple[str, str, int], Any]:
         network, method, length = part.split(", ")
         found[network, method, int(length.removeprefix("T="))] = entry
     return found
+
+
+def baseline_rows(record: Record) -> list[baseline.Row]:
+    """The rows of the baseline table."""
+    config, rows = record["config"], []
+    published = baseline.Published("all runs solved, by up to 5 million updates", SOURCE, "primary")
+    for (network, method, length), entry in entries(record).items():
+        learning_rate = config["adam_rate" if method == "Adam" else "learning_rate"]
+        rows.append(
+            baseline.Row(
+                task=f"temporal order, {config['symbols']} symbols, T = {length} (pascanu2013)",
+                criterion=f"less than 1% of {config['held_out']:,} held-out sequences wrong",
+                chance=100 * (1 - 0.5 ** config["symbols"]),
+                cell=network if network not in STARTS else "RNN",
+                initialization=network if network in STARTS else "default",
+                parameters=entry["parameters"],
+                tuned=f"not tuned: {method} at {learning_rate:g}",
+                measure="test sequences wrong, %",
+                values=[None if right is None else 100 * (1 - right) for right in entry["test_accuracy"]],
+                solved_at=entry["solved_at"],
+                budget=config["steps"],
+                seconds=entry["seconds"] + entry["compile_seconds"],
+                command=baseline.command(
+                    record, PRESETS, {"networks": [network], "methods": [method], "lengths": [length]}
+                ),
+                published=published if method == "SGD-CR" else None,
+            )
+        )
+    return rows
 
 
 def successes(entry: Any) -> tuple[int, int]:
