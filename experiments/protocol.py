@@ -3,8 +3,8 @@
 For each task and cell:
 
 1. Grid: every learning rate, for ``grid_steps`` updates, with seeds that are used for nothing else. The rate at which
-   most of them meet the criterion is taken; among equals that with the fewest updates (median), then that with the
-   lowest held-out loss (median).
+   most of them meet the criterion is taken; among equals that with the fewest updates, then that with the lowest
+   held-out loss (both the lower median: of two seeds, the better one).
 2. Report: the other seeds at that rate, for at most ``steps`` updates. All are reported, tested once on examples
    that chose nothing.
 """

@@ -25,7 +25,11 @@ from recurrax.report import config_hash
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")  # shown by their findings alone
+# Shown by their findings alone.
+LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")
+BENCHMARK = (
+    "hochreiter1997", "temporal_order", "length_generalization", "adding_problem", "copy_memory", "sequential_digits",
+)  # fmt: skip
 
 
 def blocks() -> dict[str, str]:
@@ -51,6 +55,7 @@ def blocks() -> dict[str, str]:
     speed = load("speed", config_hash(SpeedConfig()))
     return {
         "baseline": baseline.head(baseline.gather(RESULTS)),
+        "benchmark": "\n\n".join(text for name in BENCHMARK for text in highlights(name)),
         "claims": "\n\n".join(
             [
                 claims_tables.summary(claimed),
@@ -59,7 +64,7 @@ def blocks() -> dict[str, str]:
                 report.footer(claimed),
             ]
         ),
-        "laboratory": "\n\n".join(highlights(name) for name in LABORATORY),
+        "laboratory": "\n\n".join(text for name in LABORATORY for text in highlights(name)),
         "vanishing_gradients": "\n\n".join(parts),
         "train": train_tables.table(grid).strip() + "\n\n" + report.footer(grid),
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
@@ -68,17 +73,25 @@ def blocks() -> dict[str, str]:
     }
 
 
-def highlights(name: str) -> str:
-    """The question of an experiment, its findings and where the rest stands."""
-    record = load(name, config_hash(importlib.import_module(f"experiments.{name}.config").Config()))
-    document = importlib.import_module(f"experiments.{name}.tables").document(record)
+def highlights(name: str) -> list[str]:
+    """Of every record of an experiment, that of the default settings first: its findings and where the rest stands."""
+    default = config_hash(importlib.import_module(f"experiments.{name}.config").Config())
+    records = [json.loads(path.read_text()) for path in sorted((RESULTS / name).glob("*.json"))]
+    complete = [record for record in records if record.get("complete", True)]
+    ordered = sorted(complete, key=lambda record: record["hash"] != default)
+    return [highlight(record, first=number == 0) for number, record in enumerate(ordered)]
+
+
+def highlight(record: dict[str, Any], first: bool) -> str:
+    """Findings of a record, under the question of its experiment if it is the first one."""
+    document = importlib.import_module(f"experiments.{record['name']}.tables").document(record)
     findings = [line for line in document.partition("![figure]")[0].splitlines() if line.startswith("- ")]
-    question, place = document.partition("\n")[0].removeprefix("# "), f"experiments/results/{name}"
+    question, place = document.partition("\n")[0].removeprefix("# "), f"experiments/results/{record['name']}"
     found = "\n".join(findings)
     return (
-        f"**{question}** `{record['provenance']['command']}`, {record['seconds']:.0f} s: "
+        (f"**{question}** " if first else "") + f"`{record['provenance']['command']}`, {record['seconds']:.0f} s: "
         f"[tables]({place}/{record['hash']}.md), [figure]({place}/{record['hash']}.png)\n\n"
-        f"<details><summary>{len(findings)} findings</summary>\n\n{found}\n\n</details>"
+        f"<details><summary>{len(findings)} finding{'s' * (len(findings) > 1)}</summary>\n\n{found}\n\n</details>"
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from experiments import command
+from experiments import command, readme
 from experiments.__main__ import EXPERIMENTS
 from experiments.ensembles import experiment as ensembles
 from experiments.speed import tables as speed_tables
@@ -235,6 +235,29 @@ BAD_FLAGS = {
         "--cells X": "cells=('X',); allowed: one or more",
         "--delays 0": "delay",
     },
+    "temporal_order": {
+        "--lengths 20 10": "lengths=(20, 10); allowed: one or more, rising",
+        "--networks X": "networks=('X',); allowed: one or more of sigmoid",
+        "--clip-norm 0": "clip_norm=0.0; allowed: a finite number > 0",
+    },
+    "length_generalization": {
+        "--tasks copy": "tasks=('copy',); allowed: one or more of temporal_order",
+        "--tested 0": "tested=0; allowed: an int >= 1",
+    },
+    "adding_problem": {
+        "--cells LTSM": "cells=('LTSM',); allowed: one or more of RNN",
+        "--variant hochreiter97": "hochreiter1997",
+        "--seeds 0": "none of which is reported",
+    },
+    "copy_memory": {
+        "--delays 0": "delay=0",
+        "--share 1": "share=1.0; allowed: above 0 and below 1",
+    },
+    "hochreiter1997": {
+        "--rows 7": "rows=('7',); allowed: one or more, all different, of",
+        "--length 10": "length=10; allowed: an int >= 20",
+        "--trials 0": "trials=0; allowed: an int >= 1",
+    },
     "ensembles": {
         "--cell X": "cell='X'; allowed: RNN, GRU, LSTM",
         "--seeds 6": "seeds=6 with 4 learning_rates; allowed: a multiple",
@@ -285,7 +308,7 @@ WITH_FIGURES = ("claims", "exploding_gradients", "gates", "initialization", "noi
 
 @pytest.mark.parametrize(
     "path",
-    [path for name in WITH_FIGURES for path in committed(name)],
+    [path for name in (*WITH_FIGURES, *readme.BENCHMARK) for path in committed(name)],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
 def test_committed_tables_and_figures_are_functions_of_their_record(path):
@@ -304,6 +327,12 @@ def test_there_is_a_record_of_the_default_settings_within_five_minutes(name):
     assert record is not None and record["complete"] and record["seconds"] < 300
 
 
+@pytest.mark.parametrize("name", readme.BENCHMARK)
+def test_there_is_a_record_of_the_default_settings(name):
+    record = load_record(RESULTS / name, importlib.import_module(f"experiments.{name}.config").Config())
+    assert record is not None and record["complete"]
+
+
 @pytest.mark.parametrize("path", committed("speed"), ids=lambda path: path.stem)
 def test_committed_speed_tables_are_rendered_from_their_record(path):
     assert path.with_suffix(".md").read_text().strip() == speed_tables.document(json.loads(path.read_text())).strip()
@@ -320,8 +349,6 @@ def test_the_main_claims_hold_in_the_committed_record():
 
 
 def test_readme_numbers_are_rendered_from_the_records():
-    from experiments import readme
-
     changed = subprocess.run(["git", "status", "--porcelain", "experiments/results"], cwd=ROOT, capture_output=True)
     if changed.stdout.strip():
         pytest.skip("an experiment was run here: python -m experiments --rebuild brings README up to date")
