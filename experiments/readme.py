@@ -40,7 +40,6 @@ def blocks() -> dict[str, str]:
         load("vanishing_gradients", path.stem) for path in sorted((RESULTS / "vanishing_gradients").glob("*.json"))
     ]
     parts = [
-        f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
         bullets(tables.findings(main)),
         tables.training_table(main).strip(),
         "The plain RNN at lower learning rates and with six times the updates:",
@@ -54,6 +53,7 @@ def blocks() -> dict[str, str]:
     claimed = load("claims", config_hash(claims.Config()))
     speed = load("speed", config_hash(SpeedConfig()))
     return {
+        "figure": f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
         "baseline": baseline.head(baseline.gather(RESULTS)),
         "benchmark": "\n\n".join(text for name in BENCHMARK for text in highlights(name)),
         "claims": "\n\n".join(

@@ -54,7 +54,7 @@ def fixed_points(
         x: the constant input.
         key: a PRNG key, of the noise.
         noise: its standard deviation; it finds points that no trajectory passes.
-        tolerance: largest entry of |F(s) - s| that counts as zero.
+        tolerance: largest entry of ``|F(s) - s|`` that counts as zero.
 
     Returns:
         `FixedPoints`; none is a result too, F = 0.

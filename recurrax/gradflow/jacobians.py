@@ -15,7 +15,7 @@ def jacobian_norms(step: Step, carry: Any, xs: Any) -> Array:
         J_t = ds_t/ds_{t-1},  J_{t:T} = J_T ... J_{t+1}
         result_t = ln sigma_max(J_{t:T})
 
-    It bounds `state_gradients`: |g_t| <= sigma_max(J_{t:T}) |g_T| for every loss on s_T. One example; `vmap`
+    It bounds `state_gradients`: ``|g_t| <= sigma_max(J_{t:T}) |g_T|`` for every loss on s_T. One example; `vmap`
     over examples and seeds. With n numbers in the state, a step costs n backward passes through it (one
     batched vjp; J_t is never formed) and the singular values of an n x n matrix: time O(T n^3), memory T n
     plus a few n^2 numbers. The product is rescaled at every step, so nothing underflows at any T.

@@ -89,8 +89,8 @@ def lyapunov_spectrum(
         Q_t R_t = qr(J_t Q_{t-1}),  lambda_i = (1/T) sum_t ln |R_t,ii|
 
     With lambda_1 < 0 two nearby states meet, and gradients fall by about exp(lambda_1) per step of lag; the sum of all
-    n is the mean of ln |det J_t|. One input sequence; `vmap` over sequences, and `bootstrap` the windows for an error.
-    Time O(T n k^2 / every + T k) forward passes through the step, memory O(T n + n k).
+    n is the mean of ``ln |det J_t|``. One input sequence; `vmap` over sequences, and `bootstrap` the windows for an
+    error. Time O(T n k^2 / every + T k) forward passes through the step, memory O(T n + n k).
 
     Args:
         step: `(carry, x) -> (carry, y)`, pure.

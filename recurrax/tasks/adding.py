@@ -1,6 +1,6 @@
 """The adding problem: two of many numbers are marked; at the end, give their sum.
 
-One example of `Adding(length=8)`, variant arjovsky2016 (`.` is zero; only the last step counts):
+One example of `Adding(length=8)`, variant arjovsky2016 (``.`` is zero; only the last step counts):
 
     step       0     1     2     3     4     5     6     7
     value    0.31  0.72  0.05  0.88  0.46  0.93  0.17  0.64
@@ -157,7 +157,7 @@ class Adding(Task):
         return squared_error(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if |output - target| < tolerance at the last real step, else 0. outputs: [T, 1]."""
+        """1 if ``|output - target| < tolerance`` at the last real step, else 0. outputs: [T, 1]."""
         right = jnp.abs(outputs - example.targets)[:, 0] < self._rules.tolerance
         return weighted_mean(right, example.weights)
 

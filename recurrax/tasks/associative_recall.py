@@ -1,6 +1,6 @@
 """Multi-query associative recall: learn pairs of keys and values, then give the value of every key that comes again.
 
-One example of `AssociativeRecall(length=12, pairs=2, vocabulary=12)` (`.` is not asked for):
+One example of `AssociativeRecall(length=12, pairs=2, vocabulary=12)` (``.`` is not asked for):
 
     step      0  1  2  3  4  5  6  7  8  9 10 11
     input     2  8  4  7  4 11  3  0  2  9  6  1

@@ -1,6 +1,6 @@
 """Continual streams: one example after the other, and nothing tells where one ends.
 
-One example of `Continual(length=2, variant="recall", repeats=3)`, without its noise (`.` is zero, or not asked for):
+One example of `Continual(length=2, variant="recall", repeats=3)`, without its noise (``.`` is zero, or not asked for):
 
     step      0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20
     value    -1  .  1  . -1  .  .  .  1  .  1  . -1  .  .  .  .  1 -1  .  1

@@ -1,6 +1,6 @@
 """The copy task: read some symbols, wait, repeat them in order.
 
-One example of `Copy(delay=5)`, variant arjovsky2016 (`.` is the blank, 9 the marker):
+One example of `Copy(delay=5)`, variant arjovsky2016 (``.`` is the blank, 9 the marker):
 
     step     0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24
     input    3  1  8  2  2  5  7  4  6  1  .  .  .  .  9  .  .  .  .  .  .  .  .  .  .

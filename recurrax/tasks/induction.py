@@ -1,6 +1,6 @@
 """Induction heads: what followed the special token when it was there before?
 
-One example of `InductionHeads(length=10)`, variant gu2023, the special token is 15 (`.` is not asked for):
+One example of `InductionHeads(length=10)`, variant gu2023, the special token is 15 (``.`` is not asked for):
 
     step      0  1  2  3  4  5  6  7  8  9 10
     input     3  7 15  4 11  0  9  9  2  6 15

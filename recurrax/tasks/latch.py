@@ -1,6 +1,6 @@
 """Latching: keep one bit, shown at the start, against noise.
 
-One example of `Latch(length=10)`, variant schmidhuber2001, l = 8 (`.` is zero; only step l-1 counts):
+One example of `Latch(length=10)`, variant schmidhuber2001, l = 8 (``.`` is zero; only step l-1 counts):
 
     step       0     1     2     3     4     5     6     7     8     9
     value   1.00 -0.53  0.31  0.12  0.77 -0.20 -0.09  0.41     .     .

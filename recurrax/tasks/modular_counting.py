@@ -1,6 +1,6 @@
 """Modular counting: walk on a circle, and tell where you are.
 
-One example of `ModularCounting(length=10)`, modulus 5 (`.` is not asked for; only the last step counts):
+One example of `ModularCounting(length=10)`, modulus 5 (``.`` is not asked for; only the last step counts):
 
     step      0  1  2  3  4  5  6  7  8  9
     input     1 -1  0 -1 -1  1  0  0 -1 -1

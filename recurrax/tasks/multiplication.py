@@ -100,7 +100,7 @@ class Multiplication(Task):
         return squared_error(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if |output - target| < tolerance at the last real step, else 0. outputs: [T, 1]."""
+        """1 if ``|output - target| < tolerance`` at the last real step, else 0. outputs: [T, 1]."""
         right = jnp.abs(outputs - example.targets)[:, 0] < _TOLERANCE[self.variant]
         return weighted_mean(right, example.weights)
 

@@ -1,6 +1,6 @@
 """Parity: is the number of ones odd?
 
-One example of `Parity(length=10)` (`.` is not asked for; only the last step counts):
+One example of `Parity(length=10)` (``.`` is not asked for; only the last step counts):
 
     step      0  1  2  3  4  5  6  7  8  9
     input     1  0  1  1  0  0  1  1  0  0

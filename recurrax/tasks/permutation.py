@@ -1,6 +1,6 @@
 """Random permutation: the first symbol says which one comes last.
 
-One example of `Permutation(length=10)` (`.` is not asked for; only the last step counts):
+One example of `Permutation(length=10)` (``.`` is not asked for; only the last step counts):
 
     step      0  1  2  3  4  5  6  7  8  9
     input     1 57  8 99 23  8  2 71 40 64

@@ -1,6 +1,6 @@
 """Recall under noise: one bit is marked among noise; at the end, give it.
 
-One example of `Recall(delay=8)`, noise 0.1 (`.` is zero; only the last step counts, class 1 stands for +1):
+One example of `Recall(delay=8)`, noise 0.1 (``.`` is zero; only the last step counts, class 1 stands for +1):
 
     step       0     1     2     3     4     5     6     7     8     9    10    11    12
     value    0.07 -0.02  1.11  0.04 -0.13  0.00  0.09 -0.08  0.15 -0.05  0.02 -0.11  0.06

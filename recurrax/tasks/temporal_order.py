@@ -1,6 +1,6 @@
 """Temporal order: two or three of many symbols count; at the end, say in which order they came.
 
-One example of `TemporalOrder(length=20)`, variant pascanu2013 (`.` is a distractor, X and Y count; only the last step
+One example of `TemporalOrder(length=20)`, variant pascanu2013 (``.`` is a distractor, X and Y count; only the last step
 counts, and its class 2 is the number whose binary digits, first symbol first, are Y = 1 and X = 0):
 
     step      0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19

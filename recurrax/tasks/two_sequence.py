@@ -1,6 +1,6 @@
 """The 2-sequence problem: the first few values tell the class, all later ones are noise; at the end, give the class.
 
-One example of `TwoSequence(length=10)`, variant hochreiter1997-3a (`.` is zero; only the last step counts):
+One example of `TwoSequence(length=10)`, variant hochreiter1997-3a (``.`` is zero; only the last step counts):
 
     step       0     1     2     3     4     5     6     7     8     9
     value      1     1     1   0.31 -0.72  0.05 -0.33  0.46 -0.19  0.64

@@ -1,0 +1,102 @@
+"""The site builds without a warning, holds every public name, and its links and programs hold."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import recurrax as rx
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path for path in (ROOT / "docs").rglob("*.md") if path.name != "results.md" and "_build" not in path.parts
+)
+MODULES = ("cells", "engines", "layers", "gradflow", "tasks", "training", "datasets", "initializers", "report")
+PROGRAMS = ("index", "howto/engine", "howto/gradients")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    for module in ("sphinx", "myst_nb", "furo"):
+        pytest.importorskip(module, reason="the site needs recurrax[docs]")
+    out = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", out / "trees", "docs", out / "html"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return out / "html"
+
+
+def public(module: str) -> list[str]:
+    """What a module offers: its own names, and those that its __init__ passes on as themselves."""
+    where = importlib.import_module(f"recurrax.{module}")
+    assert where.__file__ is not None
+    if Path(where.__file__).name == "__init__.py":
+        source = Path(where.__file__).read_text()
+        names = set(re.findall(r"^from .* import (\w+) as \1$", source, re.MULTILINE))
+        names |= {name for name in re.findall(r"^(?:def |)(\w+)(?: = |\()", source, re.MULTILINE)}
+    else:
+        names = {name for name, value in vars(where).items() if inspect.getmodule(value) is where}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def test_every_public_name_is_documented(site):
+    from sphinx.util.inventory import InventoryFile
+
+    with open(site / "objects.inv", "rb") as file:
+        found = InventoryFile.load(file, "", lambda base, target: base + target)
+    documented = {name for kind, names in found.items() if kind.startswith("py:") for name in names}
+    names = {f"recurrax.{module}.{name}" for module in MODULES for name in public(module)}
+    names |= {"recurrax.Cell", "recurrax.Foreign", "recurrax.Structure"}
+    assert len(names) > 100
+    assert not names - documented
+
+
+def test_what_the_package_offers_is_what_its_parts_offer():
+    elsewhere = {id(getattr(importlib.import_module(f"recurrax.{m}"), n)) for m in MODULES for n in public(m)}
+    offered = [name for name, value in vars(rx).items() if not name.startswith("_") and not inspect.ismodule(value)]
+    assert {name for name in offered if id(getattr(rx, name)) not in elsewhere} == {"Cell", "Foreign", "Structure"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_says_what_it_is(module):
+    where = importlib.import_module(f"recurrax.{module}")
+    for name in public(module):
+        value = getattr(where, name)
+        if callable(value):
+            text = inspect.getdoc(value) or ""
+            assert len(text.split()) >= 5 and text.partition("\n")[0].endswith((".", ":")), f"{module}.{name}: {text!r}"
+
+
+def test_every_cell_and_task_names_its_source():
+    for cell in rx.cells.ALL:
+        assert re.search(r"Source|\(\d{4}\)", inspect.getdoc(cell) or ""), cell
+    for task in rx.tasks.TASKS.values():
+        text = (inspect.getdoc(task) or "") + (inspect.getmodule(task).__doc__ or "")
+        assert "Source" in text, task
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda path: path.stem)
+def test_links_to_files_lead_somewhere(page):
+    made = {ROOT / "docs" / "results.md"}
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not target.startswith(("http", "#", "mailto")):
+            path = (page.parent / target.partition("#")[0]).resolve()
+            assert path.exists() or path in made, f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs_of_the_site_run(name, monkeypatch):
+    pytest.importorskip("matplotlib", reason="plots need recurrax[experiments]").use("Agg")
+    text = (ROOT / "docs" / f"{name}.md").read_text()
+    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), {})
+
+
+def test_the_citation_is_of_this_version():
+    import importlib.metadata
+
+    text = (ROOT / "CITATION.cff").read_text()
+    assert f"version: {importlib.metadata.version('recurrax')}\n" in text
