@@ -147,16 +147,16 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[jax
     The kernel is a parameter of the cell, one product a gate, or the form that an engine gave it, `SideBySide`.
     """
     flat = x.reshape(-1, x.shape[-1])  # products over two axes at once are slow on a CPU
-    if bias is not None and x.ndim > 2 and x.shape[-1] <= 128:
+    if isinstance(kernel, SideBySide):
+        products = kernel.products(flat)
+    elif bias is not None and x.ndim > 2 and x.shape[-1] <= 128:
         # The bias as weights of an input that is 1: its gradient is a row of the product then, not one more sum.
         flat = jnp.concatenate([flat, jnp.ones_like(flat[:, :1])], axis=1)
-        biased = isinstance(kernel, SideBySide)
-        kernel = kernel.with_row(bias[...]) if biased else jnp.concatenate([kernel[...], bias[...][:, None]], axis=1)
+        products = [flat @ gate for gate in jnp.concatenate([kernel[...], bias[...][:, None]], axis=1)]
         bias = None
-    if isinstance(kernel, SideBySide):
-        products = kernel.apart(kernel.product(flat).reshape(*x.shape[:-1], -1))
     else:
-        products = [(flat @ gate).reshape(*x.shape[:-1], -1) for gate in kernel[...]]
+        products = [flat @ gate for gate in kernel[...]]
+    products = [product.reshape(*x.shape[:-1], product.shape[-1]) for product in products]
     return products if bias is None else [product + b for product, b in zip(products, bias[...], strict=True)]
 
 
@@ -184,19 +184,11 @@ class SideBySide:
         """The same product from the matrix transposed: the derivative of ``x W`` then multiplies by it as it lies."""
         return SideBySide(self.weights.T, self.gates, not self.transposed)
 
-    def with_row(self, row: jax.Array) -> SideBySide:
-        """With one more input, of weights ``[G, H]``."""
-        row = row.reshape((-1, 1) if self.transposed else (1, -1))
-        return SideBySide(jnp.concatenate([self.weights, row], self.transposed), self.gates, self.transposed)
-
-    def product(self, x: jax.Array) -> jax.Array:
-        """``x W_g`` of all gates side by side, ``x: [B, D]`` to ``[B, G H]``."""
+    def products(self, x: jax.Array) -> list[jax.Array]:
+        """``x W_g`` for each gate, ``x: [B, D]`` to G arrays ``[B, H]``."""
         axis = 1 if self.transposed else 0
-        return jax.lax.dot_general(x, self.weights, (((1,), (axis,)), ((), ())))
-
-    def apart(self, product: jax.Array) -> list[jax.Array]:
-        """``[..., G H]`` as G arrays ``[..., H]``."""
-        return list(jax.lax.split(product, [product.shape[-1] // self.gates] * self.gates, axis=product.ndim - 1))
+        product = jax.lax.dot_general(x, self.weights, (((1,), (axis,)), ((), ())))
+        return list(jax.lax.split(product, [product.shape[1] // self.gates] * self.gates, axis=1))
 
 
 def check_size(cell: str, **sizes: int) -> None:

@@ -69,7 +69,7 @@ class AblatedLSTM(Cell):
         self.in_features, self.hidden_features = D, H
         self.activation, self.gate = activation, gate
         keys = jax.random.split(rngs.params(), 4)
-        self.kernel = Kernels(per_gate(kernel_init, keys[0], G, (D, H), dtype))
+        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], G, (D, H), dtype))
         self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], G, (H, H), dtype))
         b = self.Gates(*per_gate(bias_init, keys[2], G, (H,), dtype))
         if hasattr(b, "f"):

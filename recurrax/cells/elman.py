@@ -53,7 +53,7 @@ class RNN(Cell):
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
         self.activation = activation
         keys = jax.random.split(rngs.params(), 3)
-        self.kernel = Kernels(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
+        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
         self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 1, (H, H), dtype))
         self.bias = nnx.Param(per_gate(bias_init, keys[2], 1, (H,), dtype))
 

@@ -97,18 +97,19 @@ def _states(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, rese
 
 def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
     """The last carry, and of every step the carry after it and its pre-activations, folded."""
-    inside, sums = tuning.projection == "inside", tuning.sums
+    inside = tuning.projection == "inside"
 
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         u, keep, reset = inputs
         before = where(reset, initial, carry)
-        u, v = cell.project(u) if inside else sums.apart(u), cell.mix(before)
+        v = cell.mix(before)
+        u = cell.project(u) if inside else u
         carry = hold(keep, cell.update(before, u, v), before)
-        return carry, (carry, sums.fold(u, v))
+        return carry, (carry, tuning.sums.fold(u, v))
 
     def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets = inputs
-        return jax.lax.scan(step, carry, (xs if inside else sums.pack(cell.project(xs)), mask, resets))
+        return jax.lax.scan(step, carry, (xs if inside else cell.project(xs), mask, resets))
 
     if tuning.chunk is None:
         return run(initial, (xs, mask, resets))
@@ -170,7 +171,7 @@ def _tangents(
             carry, u, v, d_u, d_v, keep, reset = inputs
             d_carry = where(reset, d_initial, d_carry)
             _, d_mixed = jax.jvp(loop_cell.mix, (carry,), (d_carry,))
-            d_v = jax.tree.map(jnp.add, d_v, tuning.sums.pack(d_mixed))
+            d_v = jax.tree.map(jnp.add, d_v, jax.tree.leaves(d_mixed))
             _, d_new = jax.jvp(update, (carry, u, v), (d_carry, d_u, d_v))
             d_carry = hold(keep, d_new, d_carry)
             return d_carry, d_carry
@@ -182,9 +183,7 @@ def _tangents(
 
 
 def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:
-    """A linear loop; before jax 0.10 as its JVP at zero, which it is: only scans from a JVP were transposed then."""
-    if jax.__version_info__ >= (0, 10):
-        return loop(tangents)
+    """A linear loop as its JVP at zero, which it is: jax 0.7 transposes a scan only where it came out of a JVP."""
     return jax.jvp(loop, (jax.tree.map(jnp.zeros_like, tangents),), (tangents,))[1]
 
 

@@ -58,4 +58,4 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     given = {name: getattr(options, name) for name in auto}
     chosen = auto | {name: value for name, value in given.items() if value != "auto"}
     chosen["chunk"] = divisor(T, chosen["chunk"])
-    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums_of(cell, carry, xs, chosen["gates"] == "fused"))
+    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums_of(cell, carry, xs))
