@@ -12,7 +12,7 @@ RESULTS = Path(__file__).parents[1] / "results" / "copy_memory"
 
 @dataclasses.dataclass(frozen=True)
 class Config(Protocol):
-    """Cells and initialisations on the copy task; the defaults take some ten minutes on two CPU cores."""
+    """Cells and initialisations on the copy task; the defaults take some half an hour on two CPU cores."""
 
     delays: tuple[int, ...] = (10, 30, 50)
     """Blank steps T between the symbols and their recall; a sequence has T + 20 steps."""

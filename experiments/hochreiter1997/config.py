@@ -14,7 +14,7 @@ LONGEST = ("2c-1000-1000", "2c-1000-50")
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Rows of the paper; the defaults take some six minutes on two CPU cores."""
+    """Rows of the paper; the defaults take some seven minutes on two CPU cores."""
 
     rows: tuple[str, ...] = DEFAULT
     """Rows to run, by the paper's number; those of the table in `published.py`."""

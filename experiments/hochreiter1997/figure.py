@@ -52,7 +52,7 @@ def stops(axes: Axes, results: Any) -> None:
     axes.set(xscale="log", yticks=range(len(labels)), yticklabels=labels, xlabel="training sequences")
     axes.set(title="a  Sequences to the stop rule", ylabel="row")
     axes.invert_yaxis()
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3)
+    below(axes, ncols=3)
 
 
 def curves(axes: Axes, results: Any) -> None:
@@ -65,7 +65,13 @@ def curves(axes: Axes, results: Any) -> None:
         axes.plot(curve["sequences"], wrong, lw=1.2, label=row, color=color, ls=dash)
     axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="training sequences", ylabel="share of wrong answers")
     axes.set(title="b  Learning, median over trials")
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=4)
+    below(axes, ncols=4)
+
+
+def below(axes: Axes, ncols: int) -> None:
+    """The legend under the label of the axis, however high the figure is (inches)."""
+    height = axes.get_window_extent().height / axes.figure.dpi or 1
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.5 / height), ncols=ncols)
 
 
 def targets(axes: Axes, results: Any, rows: list[str]) -> None:

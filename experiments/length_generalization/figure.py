@@ -23,9 +23,8 @@ def draw(record: dict[str, Any]) -> Figure:
     """A panel for each task: wrong answers against sequence length, every seed and the median."""
     names = record["config"]["tasks"]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(names), figsize=(3.2 * len(names) + 1, 3.2), sharey=True, squeeze=False, layout="constrained"
-        )
+        size = max(5.5, 3.2 * len(names) + 1), 3.2
+        figure, axes = plt.subplots(1, len(names), figsize=size, sharey=True, squeeze=False, layout="constrained")
         for panel, name in zip(axes[0], names, strict=True):
             wrong(panel, record, name)
         axes[0, 0].set_ylabel("wrong answers, +1/2 of one")
