@@ -103,7 +103,7 @@ def provenance() -> dict[str, Any]:
         "float": str(jnp.result_type(float)),
         "matmul_precision": str(getattr(jax.config, "jax_default_matmul_precision", None)),
         "commit": _commit(),
-        "command": shlex.join(["python", *_module(), *sys.argv[1:]]),
+        "command": shlex.join(["python", *_module(), *_flags(sys.argv[1:])]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
@@ -212,6 +212,17 @@ def _commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def _flags(words: Sequence[str]) -> list[str]:
+    """All but ``--out``: where a record lies decides nothing, and is a folder of one machine."""
+    kept, words = [], iter(words)
+    for word in words:
+        if word == "--out":
+            next(words, None)
+        elif not word.startswith("--out="):
+            kept.append(word)
+    return kept
 
 
 def _module() -> list[str]:

@@ -94,6 +94,23 @@ def test_ensembles_small(tmp_path):
     assert done.stdout.strip() == ensembles.table(record).strip()
 
 
+@pytest.mark.parametrize("width", [4.6, 9.0, 14.4])
+def test_a_legend_below_has_room(width):
+    """A record of one panel has as many cells to name as one of four."""
+    from matplotlib import pyplot as plt
+
+    from experiments.style import STYLE, legend_below
+
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(figsize=(width, 3), layout="constrained")
+        for cell in ("RNN", "IRNN", "GRU", "LSTM-fb1", "LSTM-chrono", "LRU", "MinGRU", "MinLSTM"):
+            axes.plot([0, 1], [0, 1], label=cell)
+        legend_below(axes)
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0
+
+
 def test_all_runs_what_is_missing_and_rebuilds_the_rest(tmp_path, monkeypatch, capsys):
     """Missing, half-done and up to date; a table that was lost comes back from the record alone."""
     every = importlib.import_module("experiments.__main__")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import sys
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -48,6 +49,12 @@ def test_record_round_trips_through_json(tmp_path):
     assert read["config"] == {"seeds": [0, 1], "rate": 1e-3}
     assert {"versions", "device", "float", "commit", "command", "time"} <= set(read["provenance"])
     assert read["provenance"]["versions"]["jax"]
+
+
+def test_the_recorded_command_names_no_folder(monkeypatch):
+    for flags in (["--out", "/home/me/results"], ["--out=/home/me/results"]):
+        monkeypatch.setattr(sys, "argv", ["demo.py", "--steps", "3", *flags, "--chunk", "1"])
+        assert report.provenance()["command"].endswith(" --steps 3 --chunk 1")
 
 
 def test_write_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from experiments.curves import learning, unsolved
-from experiments.style import STYLE
+from experiments.style import STYLE, legend_below
 
 
 def draw(record: dict[str, Any]) -> Figure:
@@ -31,6 +31,5 @@ def draw(record: dict[str, Any]) -> Figure:
             left.set(title=f"T = {length}: held-out loss of every seed and median", ylabel="MSE")
             unsolved(right, shown)
             right.set(title="Seeds above the criterion (Kaplan & Meier)")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+        legend_below(axes[0, 0])
     return figure

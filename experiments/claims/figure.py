@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.claims.evidence import Evidence
 from experiments.claims.training import CELLS
-from experiments.style import STYLE
+from experiments.style import STYLE, legend_below
 from recurrax.report import interval
 
 # Okabe & Ito's colours, told apart without colour by dash and marker.
@@ -30,8 +30,7 @@ def draw(record: dict[str, Any]) -> Figure:
         updates(axes[0, 1], evidence, record["config"]["steps"])
         flow(axes[1, 0], record["results"]["flow"], evidence)
         cost(axes[1, 1], evidence)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        legend_below(axes[0, 0])
     return figure
 
 

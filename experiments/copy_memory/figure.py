@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.curves import STYLES, learning
-from experiments.style import STYLE
+from experiments.style import STYLE, legend_below
 
 
 def draw(record: dict[str, Any]) -> Figure:
@@ -30,8 +30,7 @@ def draw(record: dict[str, Any]) -> Figure:
                               textcoords="offset points", ha="right", fontsize=6, color="0.3")  # fmt: skip
             left.set(title=f"T = {delay}: every seed and median", ylabel="held-out loss over guessing's")
         reach(axes[0, -1], entries)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
+        legend_below(axes[0, 0])
     return figure
 
 

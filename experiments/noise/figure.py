@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.noise.evidence import WRITING, Evidence
-from experiments.style import STYLE
+from experiments.style import STYLE, legend_below
 
 # Okabe & Ito's colours, told apart without colour by dash and marker.
 STYLES = {
@@ -40,8 +40,7 @@ def draw(record: dict[str, Any]) -> Figure:
         middle.set(title=f"c  Share of noise in the answer, delay {delay}", ylabel="share of the variation",
                    ylim=(-0.03, 1.03))  # fmt: skip
         writes(right, e, delay)
-        handles, labels = top[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        legend_below(top[0])
     return figure
 
 

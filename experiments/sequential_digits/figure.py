@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.sequential_digits.tables import chosen, linear, orders, tested
-from experiments.style import STYLE
+from experiments.style import STYLE, legend_below
 
 # Okabe & Ito's colours, told apart without colour by marker.
 LOOKS = (
@@ -30,8 +30,7 @@ def draw(record: dict[str, Any]) -> Figure:
         for (above, below), (order, cells) in zip(axes.T, by_order.items(), strict=True):
             learning(above, order, cells)
             seeds(below, record, cells)
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+        legend_below(axes[0, 0])
     return figure
 
 
