@@ -67,7 +67,7 @@ SMOKE = Config(
     penalties=(1.0,),
 )  # fmt: skip
 
-# MNIST by rows, in a quarter of an hour on two CPU cores; more images ask for a stronger penalty of the linear classifier.
+# MNIST by rows, a quarter of an hour on two CPU cores; more images ask for a stronger penalty of the linear classifier.
 MNIST = Config(
     data="mnist", orders=("rows",), steps=2000, batch_size=64, chunk=200, penalties=(1000.0, 100.0, 10.0),
 )  # fmt: skip
