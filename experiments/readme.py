@@ -65,6 +65,7 @@ def blocks() -> dict[str, str]:
             ]
         ),
         "laboratory": "\n\n".join(text for name in LABORATORY for text in highlights(name)),
+        "engine_options": "\n\n".join(highlights("engine_options")),
         "vanishing_gradients": "\n\n".join(parts),
         "train": train_tables.table(grid).strip() + "\n\n" + report.footer(grid),
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
@@ -12,8 +13,8 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def legend_below(axes: Axes) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
     """One legend for the whole figure, of what these axes show, in as many columns as there is room for."""
-    figure, (handles, labels) = axes.get_figure(root=True), axes.get_legend_handles_labels()
+    handles, labels = axes.get_legend_handles_labels()
     columns = min(len(labels), max(1, int(figure.get_figwidth() / 1.1)))  # inches that a column takes
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)

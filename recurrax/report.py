@@ -216,13 +216,8 @@ def _commit() -> str:
 
 def _flags(words: Sequence[str]) -> list[str]:
     """All but ``--out``: where a record lies decides nothing, and is a folder of one machine."""
-    kept, words = [], iter(words)
-    for word in words:
-        if word == "--out":
-            next(words, None)
-        elif not word.startswith("--out="):
-            kept.append(word)
-    return kept
+    pairs = zip(["", *words], words, strict=False)
+    return [word for before, word in pairs if "--out" not in (before, word) and not word.startswith("--out=")]
 
 
 def _module() -> list[str]:

@@ -105,7 +105,7 @@ def test_a_legend_below_has_room(width):
         figure, axes = plt.subplots(figsize=(width, 3), layout="constrained")
         for cell in ("RNN", "IRNN", "GRU", "LSTM-fb1", "LSTM-chrono", "LRU", "MinGRU", "MinLSTM"):
             axes.plot([0, 1], [0, 1], label=cell)
-        legend_below(axes)
+        legend_below(figure, axes)
         figure.canvas.draw()
         box = figure.legends[0].get_window_extent()
     assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0

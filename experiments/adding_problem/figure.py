@@ -31,5 +31,5 @@ def draw(record: dict[str, Any]) -> Figure:
             left.set(title=f"T = {length}: held-out loss of every seed and median", ylabel="MSE")
             unsolved(right, shown)
             right.set(title="Seeds above the criterion (Kaplan & Meier)")
-        legend_below(axes[0, 0])
+        legend_below(figure, axes[0, 0])
     return figure

@@ -30,7 +30,7 @@ def draw(record: dict[str, Any]) -> Figure:
         updates(axes[0, 1], evidence, record["config"]["steps"])
         flow(axes[1, 0], record["results"]["flow"], evidence)
         cost(axes[1, 1], evidence)
-        legend_below(axes[0, 0])
+        legend_below(figure, axes[0, 0])
     return figure
 
 

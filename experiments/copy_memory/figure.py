@@ -30,7 +30,7 @@ def draw(record: dict[str, Any]) -> Figure:
                               textcoords="offset points", ha="right", fontsize=6, color="0.3")  # fmt: skip
             left.set(title=f"T = {delay}: every seed and median", ylabel="held-out loss over guessing's")
         reach(axes[0, -1], entries)
-        legend_below(axes[0, 0])
+        legend_below(figure, axes[0, 0])
     return figure
 
 

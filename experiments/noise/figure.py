@@ -40,7 +40,7 @@ def draw(record: dict[str, Any]) -> Figure:
         middle.set(title=f"c  Share of noise in the answer, delay {delay}", ylabel="share of the variation",
                    ylim=(-0.03, 1.03))  # fmt: skip
         writes(right, e, delay)
-        legend_below(top[0])
+        legend_below(figure, top[0])
     return figure
 
 

@@ -30,7 +30,7 @@ def draw(record: dict[str, Any]) -> Figure:
         for (above, below), (order, cells) in zip(axes.T, by_order.items(), strict=True):
             learning(above, order, cells)
             seeds(below, record, cells)
-        legend_below(axes[0, 0])
+        legend_below(figure, axes[0, 0])
     return figure
 
 

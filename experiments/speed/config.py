@@ -17,11 +17,27 @@ DTYPES = ("float32", "bfloat16")
 Shape = tuple[int, int, int, int]
 
 
-def _check_names(name: str, values: tuple[Any, ...], allowed: tuple[str, ...] | None) -> None:
+def check_names(name: str, values: tuple[Any, ...], allowed: tuple[str, ...] | None) -> None:
+    """Refuses an empty list, one that names something twice, and what is not among ``allowed``."""
     if not values or len(set(values)) < len(values) or (allowed and not set(values) <= set(allowed)):
         choice = f", of {', '.join(allowed)}" if allowed else ""
         example = allowed[0] if allowed else {"engines": "scan"}.get(name, "LSTM")
         raise ValueError(f"{name}={values}; allowed: one or more, all different{choice}. Try --{name} {example}.")
+
+
+def check_shapes(name: str, shapes: tuple[Shape, ...]) -> None:
+    """Refuses shapes of which one has a zero or stands twice."""
+    if not shapes or min(min(shape) for shape in shapes) < 1 or len(set(shapes)) < len(shapes):
+        flag = name.replace("_", "-")
+        raise ValueError(f"{name}={shapes}; allowed: B T D H, all >= 1, no shape twice. Try --{flag} 32 100 2 128.")
+
+
+def check_sampling(rounds: int, seconds: float) -> None:
+    """Refuses to take no samples."""
+    if rounds < 1:
+        raise ValueError(f"rounds={rounds}; allowed: an int >= 1. Try --rounds 7.")
+    if not 0 < seconds < 1e6:
+        raise ValueError(f"seconds_per_case={seconds}; allowed: > 0. Try --seconds-per-case 6.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +69,7 @@ class Scaling:
 
     def __post_init__(self) -> None:
         """Refuses sizes of zero, and cells that have no curve."""
-        _check_names("scaling.cells", self.cells, SCALED)
+        check_names("scaling.cells", self.cells, SCALED)
         for field in dataclasses.fields(self)[1:]:
             value = getattr(self, field.name)
             if not min(value if isinstance(value, tuple) else (value,), default=1) > 0:
@@ -97,23 +113,15 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuses what cannot be run, before anything is compiled."""
-        _check_names("cells", self.cells, CELLS)
-        _check_names("measurements", self.measurements, MEASUREMENTS)
-        _check_names("implementations", self.implementations, IMPLEMENTATIONS)
-        _check_names("dtypes", self.dtypes, DTYPES)
-        _check_names("parts", self.parts, PARTS)
-        _check_names("engines", self.engines, None)
-        if self.rounds < 1:
-            raise ValueError(f"rounds={self.rounds}; allowed: an int >= 1. Try --rounds 7.")
-        if not 0 < self.seconds_per_case < 1e6:
-            raise ValueError(f"seconds_per_case={self.seconds_per_case}; allowed: > 0. Try --seconds-per-case 6.")
-        for name in ("shapes", "inference_shapes"):
-            shapes = getattr(self, name)
-            if not shapes or min(min(shape) for shape in shapes) < 1 or len(set(shapes)) < len(shapes):
-                flag = name.replace("_", "-")
-                raise ValueError(
-                    f"{name}={shapes}; allowed: B T D H, all >= 1, no shape twice. Try --{flag} 32 100 2 128."
-                )
+        check_names("cells", self.cells, CELLS)
+        check_names("measurements", self.measurements, MEASUREMENTS)
+        check_names("implementations", self.implementations, IMPLEMENTATIONS)
+        check_names("dtypes", self.dtypes, DTYPES)
+        check_names("parts", self.parts, PARTS)
+        check_names("engines", self.engines, None)
+        check_sampling(self.rounds, self.seconds_per_case)
+        check_shapes("shapes", self.shapes)
+        check_shapes("inference_shapes", self.inference_shapes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +145,7 @@ class Tune:
             raise ValueError(f"tune={self.tune}; allowed: B T D H, all >= 1. Try --tune 32 100 2 128.")
         if self.rounds < 1 or not self.seconds > 0:
             raise ValueError(f"rounds={self.rounds}, seconds={self.seconds}; allowed: >= 1 and > 0. Try --rounds 7.")
-        _check_names("cells", self.cells, None)
+        check_names("cells", self.cells, None)
 
 
 SMOKE = Config(

@@ -44,7 +44,18 @@ def main(config: Tune) -> dict[str, list[dict[str, str]]]:
 
 
 def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
-    """Times the training step of one cell under every candidate."""
+    """Times the training step of one cell under every candidate, and prints what is the fastest."""
+    table = listing(measured(config, cell))
+    device = jax.devices()[0].device_kind
+    print(f"{cell}, (B, T, D, H) = {config.tune}, {config.dtype}, training step on {device}:\n")
+    print(markdown_table(table))
+    best = next((row["engine"] for row in table if row["ms"] != "-"), None)
+    print(f"layer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
+    return table
+
+
+def measured(config: Tune, cell: str) -> dict[str, dict[str, Any]]:
+    """Times, memory and loss of the training step of one cell under every candidate, or why it does not run."""
     programs, losses = {}, {}
     unable = set()
     for code, engine in candidates(jax.default_backend(), config.tune[1]):
@@ -57,13 +68,7 @@ def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
         if isinstance(found, dict) and code.endswith("()"):
             unable.add(type(engine))  # nor will it run with other options
     rows = timing.sample(programs, config.rounds, config.seconds)
-    table = listing(rows, losses)
-    device = jax.devices()[0].device_kind
-    print(f"{cell}, (B, T, D, H) = {config.tune}, {config.dtype}, training step on {device}:\n")
-    print(markdown_table(table))
-    best = next((row["engine"] for row in table if row["ms"] != "-"), None)
-    print(f"layer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
-    return table
+    return {name: row | {"loss": losses[name]} for name, row in rows.items()}
 
 
 def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
@@ -101,14 +106,23 @@ def code(engine: type[Engine], **options: Any) -> str:
     return f"{place}.{engine.__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
 
-def listing(rows: dict[str, dict[str, Any]], losses: dict[str, float | None]) -> list[dict[str, str]]:
+def wrong(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Of what was timed, what computes another loss than "auto", or than the first that was timed."""
+    nan = float("nan")  # which a record keeps as None
+    losses = {
+        name: nan if row["loss"] is None else row["loss"] for name, row in rows.items() if row.get("milliseconds")
+    }
+    expected = losses.get('"auto"', next(iter(losses.values()), nan))
+    return [name for name, loss in losses.items() if not abs(loss - expected) <= AGREES * abs(expected)]
+
+
+def listing(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     """The table, fastest first; refused and deviating engines last."""
     timed = {name: float(np.median(row["milliseconds"])) for name, row in rows.items() if row.get("milliseconds")}
-    expected = losses['"auto"'] if losses['"auto"'] is not None else next(iter(losses.values()))
-    wrong = [name for name in timed if not abs((losses[name] or 0) - (expected or 0)) <= AGREES * abs(expected or 1)]
-    best = min((value for name, value in timed.items() if name not in wrong), default=1.0)
+    deviating = wrong(rows)
+    best = min((value for name, value in timed.items() if name not in deviating), default=1.0)
     lines = []
-    for name in sorted(rows, key=lambda name: (name not in timed, name in wrong, timed.get(name, 0.0))):
+    for name in sorted(rows, key=lambda name: (name not in timed, name in deviating, timed.get(name, 0.0))):
         row, line = rows[name], dict.fromkeys(("engine", "ms", "ratio", "memory", "compile (s)", "note"), "-")
         line |= {"engine": name, "note": row.get("refused", "").partition(";")[0][:80]}
         if name in timed:
@@ -118,7 +132,7 @@ def listing(rows: dict[str, dict[str, Any]], losses: dict[str, float | None]) ->
                 "ratio": f"{timed[name] / best:.2f}",
                 "memory": size(needed(row)),
                 "compile (s)": f"{row['compile_seconds']:.1f}",
-                "note": "another loss" if name in wrong else "",
+                "note": "another loss" if name in deviating else "",
             }
         lines.append(line)
     return lines
