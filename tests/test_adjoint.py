@@ -117,6 +117,29 @@ def test_auto_is_decided_for_every_option_and_what_is_given_stays():
     assert given[:4] == ("apart", "preactivations", "inside", 6)
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
+@pytest.mark.parametrize(
+    ("cell", "shape", "keep", "projection", "chunk"),
+    [
+        (LSTM, (32, 100, 2, 32), "preactivations", "hoisted", None),
+        (cells.RNN, (32, 100, 2, 32), "preactivations", "inside", None),
+        (cells.RNN, (8, 100, 2, 32), "preactivations", "hoisted", None),
+        (cells.RNN, (32, 100, 9, 32), "preactivations", "hoisted", None),
+        (cells.RNN, (32, 100, 2, 33), "preactivations", "hoisted", None),
+        (GRU, (1, 1000, 32, 64), "states", "hoisted", None),
+        (GRU, (1, 1000, 32, 128), "preactivations", "hoisted", None),
+        (cells.RNN, (1, 1000, 32, 64), "preactivations", "hoisted", None),
+        (LSTM, (64, 784, 1, 128), "states", "hoisted", 56),
+        (LSTM, (16, 1024, 768, 768), "preactivations", "hoisted", 32),
+    ],
+)
+def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
+    B, T, D, H = shape
+    made = cell(D, H, rngs=nnx.Rngs(0))
+    decided = tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D)))
+    assert (decided.gates, decided.keep, decided.projection, decided.chunk) == ("fused", keep, projection, chunk)
+
+
 @pytest.mark.parametrize("option", [{"gates": "one"}, {"keep": None}, {"projection": 1}, {"chunk": 0}, {"chunk": True}])
 def test_options_that_are_none_are_refused(option):
     (name,) = option

@@ -130,7 +130,8 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
     run = jax.checkpoint(functools.partial(_tangents, tuning, loop_cell, initial), prevent_cse=False)
     steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, kept, xs, mask, resets), tangents
     if tuning.chunk is None:
-        return (carry, carries), run(cell, initial, steps, (d_cell, d_initial, d_initial, d_xs))
+        whole = functools.partial(run, cell, initial, steps)
+        return (carry, carries), _linear(whole, (d_cell, d_initial, d_initial, d_xs))
 
     size = tuning.chunk
     starts = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[size - 1 : -1 : size]]), initial, carries)
@@ -179,7 +180,7 @@ def _tangents(
         step = jax.checkpoint(step, prevent_cse=False)  # derivatives of update are recomputed in the loop, not stacked
         return jax.lax.scan(step, d_carry, (before, us, vs, d_us, d_vs, steps.mask, steps.resets))
 
-    return _linear(loop, (d_initial, d_carry, *fold(d_us, d_vs)))
+    return loop((d_initial, d_carry, *fold(d_us, d_vs)))
 
 
 def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:

@@ -1,14 +1,18 @@
 """What "auto" means for the options of `Adjoint`: rules from measurements.
 
-They were measured on a CPU (2 cores, float32; ``python -m experiments.speed``, ``--tune`` for single options). There,
-time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not fit
-into 32 MiB gets all of them fresh from the operating system at every call, which costs as much as a product.
+They were measured on a CPU (2 cores, float32); ``python -m experiments.engine_options`` shows what each costs beside
+every other option, ``python -m experiments.speed --tune`` does so for one shape. On a CPU time goes to matrix products,
+and to memory that is touched for the first time: a program whose arrays do not fit into 32 MiB gets all of them fresh
+from the operating system at every call, which costs as much as a product.
 
 - Gates side by side: one wide product is faster than several narrow ones.
-- Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations.
+- Inputs projected for all steps at once, but for one gate of few inputs and units, where the product costs less than
+  to write its result and to read it again.
+- Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations. A
+  single short state is so cheap to multiply, for all steps at once, that they are recomputed.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
 
-Other devices are not measured; they get the same but for the chunks, which are for the memory of a CPU.
+Other devices are not measured; they get what holds for large arrays, without chunks, which are for the memory of a CPU.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ CHOICES = {
 WHOLE = 4 * 2**20  # bytes of an array of all steps up to which they are run as one chunk
 CHUNK = 2 * 2**20  # bytes of an array of the steps of one chunk
 WIDE = 192  # H from which pre-activations are kept for long sequences too
+SHORT = 96  # H up to which the pre-activations of a single sequence are recomputed
+FEW_INPUTS, FEW_UNITS, MANY = 8, 32, 16  # D and H up to which, B from which, a single gate is projected in the loop
 TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
 
 
@@ -46,16 +52,20 @@ class Tuning(NamedTuple):
 
 def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     """Fills in every option that is "auto", for ``xs: [T, *batch, D]``."""
-    state, T = jax.tree.leaves(carry)[-1], xs.shape[0]
+    state, T, sums = jax.tree.leaves(carry)[-1], xs.shape[0], sums_of(cell, carry, xs)
     H, step = state.shape[-1], math.prod(state.shape) * state.dtype.itemsize
-    long = T * step > WHOLE and jax.default_backend() == "cpu"
+    B, D, gates = math.prod(state.shape[:-1]), xs.shape[-1], len(sums.only)
+    cpu = jax.default_backend() == "cpu"
+    long = cpu and T * step > WHOLE
+    single = cpu and B == 1 and gates > 1 and H <= SHORT
+    small = cpu and gates == 1 and D <= FEW_INPUTS and H <= FEW_UNITS and B >= MANY
     auto = {
         "gates": "fused",
-        "keep": "states" if long and H < WIDE else "preactivations",
-        "projection": "hoisted",
+        "keep": "states" if (long and H < WIDE) or single else "preactivations",
+        "projection": "inside" if small else "hoisted",
         "chunk": max(1, CHUNK // step) if long else None,
     }
     given = {name: getattr(options, name) for name in auto}
     chosen = auto | {name: value for name, value in given.items() if value != "auto"}
     chosen["chunk"] = divisor(T, chosen["chunk"])
-    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums_of(cell, carry, xs))
+    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums)
