@@ -18,7 +18,8 @@ LIMIT = 1.0  # of log2 of the ratio, where the colours end
 
 def draw(record: dict[str, Any]) -> Figure:
     """For each cell a map of times over that of "auto": engines and options down, shapes across."""
-    config, names = record["config"], [option for option in options(record) if option != AUTO]
+    config = record["config"]
+    names = [option for option in options(record) if option != AUTO and ratios(record, option)]
     panels = [(cell, dtype) for dtype in config["dtypes"] for cell in config["cells"]]
     across, down = len(config["shapes"]), len(names)
     with plt.rc_context(STYLE):

@@ -28,8 +28,8 @@ def document(record: Record) -> str:
         f"{config['rounds']} samples of each, in about {config['seconds_per_case']:g} s a case; medians. One option is "
         'changed at a time. "auto" is `Adjoint` with the options in its column; in brackets the 95% bootstrap interval '
         "of the ratio, rounds in pairs, from five rounds on. The fastest of many is also the luckiest of many: its "
-        'lead is to be held against those among programs that are the same: "auto", `Adjoint()`, and `Adjoint` with an '
-        'option that "auto" chooses too.'
+        'lead is to be held against the differences among equal programs: "auto", `Adjoint()`, and `Adjoint` '
+        'with an option that "auto" chooses too, which stand in the tables and do not count as others.'
     )
     options = "\n\n".join(
         f"### {cell}, {dtype}\n\n{markdown_table(option_rows(record, cell, dtype)).strip()}"
@@ -146,8 +146,10 @@ def cases(record: Record) -> list[Case]:
 
 
 def options(record: Record) -> list[str]:
-    """Every engine with its options that some case tried, the choice first."""
-    return list(dict.fromkeys(option for case in cases(record) for option in case["rows"]))
+    """Every engine with its options that some case tried, the choice first; options of an engine beside each other."""
+    found = list(dict.fromkeys(option for case in cases(record) for option in case["rows"]))
+    engines = list(dict.fromkeys(option.partition("(")[0] for option in found))
+    return sorted(found, key=lambda option: engines.index(option.partition("(")[0]))
 
 
 def same(case: Case, option: str) -> bool:
@@ -166,8 +168,9 @@ def ratios(record: Record, option: str, changed: bool = False) -> dict[str, floa
 
 
 def fastest(case: Case) -> str:
-    """The engine with the lowest median of those that compute the same."""
-    names = [name for name in case["rows"] if timed(case, name) and name not in wrong(case["rows"])]
+    """The engine with the lowest median of "auto" and of those that compute the same in another program."""
+    others = [name for name in case["rows"] if timed(case, name) and not same(case, name)]
+    names = [AUTO, *(name for name in others if name not in wrong(case["rows"]))]
     return min(names, key=lambda name: median(case, name))
 
 
