@@ -3,6 +3,7 @@
 import itertools
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,7 +30,9 @@ finished = itertools.count(1)
 
 
 def pytest_runtest_teardown():
-    """Lets the compiled programs go when they are many; those that are needed again come from the cache."""
+    """Lets figures go, and compiled programs when they are many; those that are needed again come from the cache."""
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
     if next(finished) % 50 == 0 and MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
         import jax
 
