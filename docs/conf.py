@@ -11,7 +11,7 @@ REPOSITORY = "https://github.com/recurrax/recurrax"
 release = importlib.metadata.version("recurrax")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]  # the second is left by myst-nb beside the first
 html_theme = "furo"
 html_title = f"recurrax {release}"
 
