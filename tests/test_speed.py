@@ -176,8 +176,11 @@ def test_samples_take_turns_within_the_budget(monkeypatch):
     assert rows["broken"] == {"refused": "no such"} and rows["absent"] == {"refused": "not here"}
     assert rows["slow"]["milliseconds"] == pytest.approx([3000.0] * 3) and rows["slow"]["calls"] == 1
     assert rows["quick"]["milliseconds"] == pytest.approx([4.0] * 3) and rows["quick"]["calls"] in (5, 6)
-    runs = [name for name, before in zip(order, [None, *order], strict=False) if name != before]
-    assert runs == ["slow", "quick", "slow", "quick", "slow", "quick"]  # warm-up, then rounds from another start
+    order.clear()
+    timing.sample({name: program(name, 1.0) for name in "abc"}, 20, 100.0)
+    rounds = [tuple(order[start : start + 3]) for start in range(3, len(order), 3)]  # after those that warm up
+    assert len(rounds) == 20 and all(sorted(names) == ["a", "b", "c"] for names in rounds)
+    assert len(set(rounds)) == 6  # every order, so that none has always the same before it
     quick = program("quick", 0.1)
     assert len(timing.sample({"quick": quick}, 10, 0.55)["quick"]["milliseconds"]) == 5
     assert len(timing.sample({"quick": quick}, 10, 60.0)["quick"]["milliseconds"]) == 10

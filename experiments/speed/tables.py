@@ -62,7 +62,7 @@ def method(e: Evidence) -> str:
     tf32 = "TF32 allowed where the device has it" if config["precision"] == "default" else "no TF32"
     least, most, seconds = min(3, config["rounds"]), config["rounds"], f"{config['seconds_per_case']:g}"
     return (
-        "All implementations of a case in one process, in turn, each round starting with another one; every call is\n"
+        "All implementations of a case in one process, in rounds, each in a random order; every call is\n"
         "waited for. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps); after\n"
         "PyTorch's there is a rest of 0.25 s, in which its threads stop spinning.\n"
         f"Samples of each (n): as many as fit into {seconds} s, but at least {least} and at most {most}.\n"
