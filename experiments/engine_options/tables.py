@@ -47,15 +47,11 @@ def document(record: Record) -> str:
 
 def findings(record: Record) -> Iterator[str]:
     """What the figure shows, in sentences."""
-    leads = {label(case): median(case, AUTO) / median(case, fastest(case)) for case in cases(record)}
+    every = {label(case): case for case in cases(record)}
+    leads = {name: median(case, AUTO) / median(case, fastest(case)) for name, case in every.items()}
     close = [name for name, lead in leads.items() if lead <= SLOWER]
-    rest = sorted((name for name in leads if name not in close), key=lambda name: -leads[name])
-    names = "; ".join(
-        f"{label(case)}: `{plain(fastest(case))}` by {leads[label(case)]:.2f}"
-        for name in rest
-        for case in cases(record)
-        if label(case) == name
-    )
+    rest = sorted(leads.keys() - close, key=lambda name: -leads[name])
+    names = "; ".join(f"{name}: `{plain(fastest(every[name]))}` by {leads[name]:.2f}" for name in rest)
     yield (
         f'"auto" takes at most {SLOWER} times the time of the fastest of all engines and options at {len(close)} of '
         f"{len(leads)} cases{f' (faster there: {names})' if rest else ''}; geometric mean "
