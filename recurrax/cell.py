@@ -146,22 +146,28 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[jax
 
     The kernel is a parameter of the cell, one product a gate, or the form that an engine gave it, `SideBySide`.
     """
+    together = isinstance(kernel, SideBySide)
+    weights = kernel.weights if together else kernel[...]
+    b = None if bias is None else bias[...].reshape(1, -1) if together else bias[...][:, None]
     flat = x.reshape(-1, x.shape[-1])  # products over two axes at once are slow on a CPU
-    if isinstance(kernel, SideBySide):
-        products = kernel.products(flat)
-    elif bias is not None and x.ndim > 2 and x.shape[-1] <= 128:
-        # The bias as weights of an input that is 1: its gradient is a row of the product then, not one more sum.
+    if b is not None and (together or x.ndim > 2) and x.shape[-1] <= 128:
+        # The bias as weights of an input that is 1: its gradient is a row of the product then, not one more sum; and
+        # a product stays one where there is a single input, of which XLA would make the step's slowest loop.
         flat = jnp.concatenate([flat, jnp.ones_like(flat[:, :1])], axis=1)
-        products = [flat @ gate for gate in jnp.concatenate([kernel[...], bias[...][:, None]], axis=1)]
-        bias = None
-    else:
-        products = [flat @ gate for gate in kernel[...]]
+        weights, b = jnp.concatenate([weights, b], axis=-2), None
+    products = [kernel.product(flat, weights)] if together else [flat @ gate for gate in weights]
+    if b is not None:
+        products = [product + row for product, row in zip(products, [b] if together else b, strict=True)]
     products = [product.reshape(*x.shape[:-1], product.shape[-1]) for product in products]
-    return products if bias is None else [product + b for product, b in zip(products, bias[...], strict=True)]
+    return kernel.split(*products) if together else products
 
 
 class Kernels(nnx.Param):
     """One kernel a gate, ``[G, D, H]``, read by `affine` alone: so an engine may lay them out as it likes."""
+
+
+class InputKernels(Kernels):
+    """Those that inputs are multiplied by."""
 
 
 @jax.tree_util.register_dataclass
@@ -182,13 +188,20 @@ class SideBySide:
     @property
     def T(self) -> SideBySide:
         """The same product from the matrix transposed: the derivative of ``x W`` then multiplies by it as it lies."""
-        return SideBySide(self.weights.T, self.gates, not self.transposed)
+        G, weights = self.gates, self.weights
+        if self.transposed:
+            return SideBySide(weights.T, G)
+        # By way of [D, G, H], as `of` made it: XLA then finds one transposition of the kernels, not two.
+        return SideBySide(weights.reshape(len(weights), G, -1).transpose(1, 2, 0).reshape(-1, len(weights)), G, True)
 
-    def products(self, x: jax.Array) -> list[jax.Array]:
-        """``x W_g`` for each gate, ``x: [B, D]`` to G arrays ``[B, H]``."""
+    def product(self, x: jax.Array, weights: jax.Array) -> jax.Array:
+        """``x: [B, D]`` times weights that lie as these: ``[B, G H]``."""
         axis = 1 if self.transposed else 0
-        product = jax.lax.dot_general(x, self.weights, (((1,), (axis,)), ((), ())))
-        return list(jax.lax.split(product, [product.shape[1] // self.gates] * self.gates, axis=1))
+        return jax.lax.dot_general(x, weights, (((1,), (axis,)), ((), ())))
+
+    def split(self, product: jax.Array) -> list[jax.Array]:
+        """``[..., G H]`` to G arrays ``[..., H]``."""
+        return list(jax.lax.split(product, [product.shape[-1] // self.gates] * self.gates, axis=product.ndim - 1))
 
 
 def check_size(cell: str, **sizes: int) -> None:

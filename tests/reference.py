@@ -73,7 +73,7 @@ OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-nested": Scan(checkpoint_every=(4, 2)),
     "adjoint-fused": Adjoint(gates="fused", keep="states", projection="hoisted", chunk=2),
     "adjoint-apart": Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=None),
-    "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="hoisted", chunk=3),
+    "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="inside", chunk=3),
     "associative-chunks": Associative(chunk=4),
     "newton-diagonal": Newton(jacobian="diagonal", otherwise="nan"),
 }

@@ -76,12 +76,34 @@ def test_other_uses_are_not_taken_for_a_sum_and_give_the_gradients_of_scan(x64):
     close(gradient(Case(cell, carry, xs), Adjoint()), gradient(Case(cell, carry, xs), Scan()))
 
 
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("keep", ["states", "preactivations"])
+def test_gates_in_one_array_give_the_gradients_of_scan(name, keep, x64):
+    cell, carry, xs = case(name, seed=1)
+    engine = Adjoint(gates="fused", keep=keep, projection="inside", chunk=2)
+    assert tune(engine, cell, carry, xs).sums.together == (name == "LSTM")  # of a GRU one sum is none
+
+    @functools.partial(jit, static_argnums=1)
+    def gradient(primals: Case, backend: Any) -> Any:
+        def weighted(primals: Case) -> jax.Array:
+            out = unroll(primals.cell, primals.xs, primals.carry, backend=backend)
+            return dot(out, noise(out, seed=2))
+
+        return jax.grad(weighted)(primals)
+
+    close(gradient(Case(cell, carry, xs), engine), gradient(Case(cell, carry, xs), Scan()))
+
+
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "NoInputGate"])
 def test_layouts_multiply_by_the_same_numbers(name, x64):
-    cell, carry, _ = case(name, seed=1)
-    for laid in (fused(cell), transposed(fused(cell))):
+    cell, carry, xs = case(name, seed=1)
+    for laid in (fused(cell), transposed(fused(cell)), transposed(transposed(fused(cell))), fused(cell, inputs=True)):
         assert isinstance(laid.recurrent_kernel, SideBySide)  # type: ignore[attr-defined]
         close(laid.mix(carry), cell.mix(carry))
+    assert not isinstance(fused(cell).kernel, SideBySide)  # type: ignore[attr-defined]
+    assert isinstance(laid.kernel, SideBySide)  # type: ignore[attr-defined]
+    for inputs in (xs, xs[0]):  # all steps, and one
+        close(laid.project(inputs), cell.project(inputs))
     assert isinstance(transposed(cell).recurrent_kernel, Kernels)  # type: ignore[attr-defined]
 
 
@@ -121,15 +143,16 @@ def test_auto_is_decided_for_every_option_and_what_is_given_stays():
 @pytest.mark.parametrize(
     ("cell", "shape", "keep", "projection", "chunk"),
     [
-        (LSTM, (32, 100, 2, 32), "preactivations", "hoisted", None),
+        (LSTM, (32, 100, 2, 32), "preactivations", "inside", None),
+        (GRU, (32, 100, 2, 32), "preactivations", "hoisted", None),
         (cells.RNN, (32, 100, 2, 32), "preactivations", "inside", None),
         (cells.RNN, (8, 100, 2, 32), "preactivations", "hoisted", None),
         (cells.RNN, (32, 100, 9, 32), "preactivations", "hoisted", None),
-        (cells.RNN, (32, 100, 2, 33), "preactivations", "hoisted", None),
         (GRU, (1, 1000, 32, 64), "states", "hoisted", None),
         (GRU, (1, 1000, 32, 128), "preactivations", "hoisted", None),
         (cells.RNN, (1, 1000, 32, 64), "preactivations", "hoisted", None),
-        (LSTM, (64, 784, 1, 128), "states", "hoisted", 56),
+        (LSTM, (64, 784, 1, 128), "states", "inside", 56),
+        (GRU, (64, 784, 1, 128), "states", "hoisted", 56),
         (LSTM, (16, 1024, 768, 768), "preactivations", "hoisted", 32),
     ],
 )

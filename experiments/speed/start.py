@@ -29,7 +29,7 @@ def measured(config: Config) -> dict[str, Callable[[], Any]]:
     small = config.shapes[0] if max(max(shape) for shape in config.shapes) < 64 else SHAPE
     return {
         "import": functools.partial(imports, min(5, config.rounds)),
-        "first call": functools.partial(first_call, small, min(3, config.rounds)),
+        "first call": functools.partial(first_call, small, min(7, config.rounds)),
     }
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, Kernels, affine, check_size
+from recurrax.cell import Cell, InputKernels, Kernels, affine, check_size
 from recurrax.initializers import Chrono, Initializer, keep_bias, per_gate
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -69,7 +69,7 @@ class AblatedLSTM(Cell):
         self.in_features, self.hidden_features = D, H
         self.activation, self.gate = activation, gate
         keys = jax.random.split(rngs.params(), 4)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], G, (D, H), dtype))
+        self.kernel = InputKernels(per_gate(kernel_init, keys[0], G, (D, H), dtype))
         self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], G, (H, H), dtype))
         b = self.Gates(*per_gate(bias_init, keys[2], G, (H,), dtype))
         if hasattr(b, "f"):

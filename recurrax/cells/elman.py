@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, Kernels, affine, check_size
+from recurrax.cell import Cell, InputKernels, Kernels, affine, check_size
 from recurrax.initializers import Initializer, per_gate
 
 
@@ -53,7 +53,7 @@ class RNN(Cell):
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
         self.activation = activation
         keys = jax.random.split(rngs.params(), 3)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
+        self.kernel = InputKernels(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
         self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 1, (H, H), dtype))
         self.bias = nnx.Param(per_gate(bias_init, keys[2], 1, (H,), dtype))
 

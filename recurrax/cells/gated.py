@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, Kernels, Structure, affine, check_size
+from recurrax.cell import Cell, InputKernels, Kernels, Structure, affine, check_size
 from recurrax.initializers import Chrono, Initializer, keep_bias, per_gate
 
 Activation = Callable[[jax.Array], jax.Array]
@@ -87,7 +87,7 @@ class LSTM(Cell):
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
         self.activation, self.gate = activation, gate
         keys = jax.random.split(rngs.params(), 4)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 4, (D, H), dtype))
+        self.kernel = InputKernels(per_gate(kernel_init, keys[0], 4, (D, H), dtype))
         self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 4, (H, H), dtype))
         b = LSTMGates(*per_gate(bias_init, keys[2], 4, (H,), dtype))
         b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), dtype))
@@ -177,7 +177,7 @@ class GRU(Cell):
         self.activation, self.gate, self.reset_after = activation, gate, reset_after
         self.structure = Structure.DENSE if reset_after else Structure.GENERAL
         keys = jax.random.split(rngs.params(), 5)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 3, (D, H), dtype))
+        self.kernel = InputKernels(per_gate(kernel_init, keys[0], 3, (D, H), dtype))
         self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 3, (H, H), dtype))
         b = GRUGates(*per_gate(bias_init, keys[2], 3, (H,), dtype))
         b = b._replace(z=keep_bias(update_bias, keys[3], (H,), dtype))

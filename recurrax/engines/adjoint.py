@@ -28,6 +28,8 @@ from recurrax.engines.layout import fused, transposed
 from recurrax.engines.scan import Scan
 from recurrax.engines.tuning import CHOICES, Tuning, tune
 
+TRANSPOSES = jax.__version_info__ >= (0, 10)  # before, JAX transposes a scan only where it came out of a JVP
+
 
 @dataclasses.dataclass(frozen=True)
 class Adjoint(Engine):
@@ -41,7 +43,8 @@ class Adjoint(Engine):
             "apart" by one after the other.
         keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or
             the pre-activations ("preactivations"), which are else recomputed.
-        projection: inputs are projected for all steps of a chunk at once ("hoisted") or one by one ("inside").
+        projection: inputs are projected for all steps of a chunk at once ("hoisted") or one by one ("inside"), which
+            leaves the forward loop nothing to do in chunks.
         chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
             largest divisor of T up to it is used. None: all steps.
 
@@ -73,7 +76,7 @@ class Adjoint(Engine):
             return Scan()(cell, carry, xs, mask, resets)
         tuning = tune(self, cell, carry, xs)
         if tuning.gates == "fused":
-            cell = fused(cell)
+            cell = fused(cell, inputs=tuning.projection == "inside")
         carry, carries = _states(tuning, cell, carry, xs, mask, resets)
         return carry, cell.readout(carries, xs)
 
@@ -111,7 +114,7 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
         xs, mask, resets = inputs
         return jax.lax.scan(step, carry, (xs if inside else cell.project(xs), mask, resets))
 
-    if tuning.chunk is None:
+    if tuning.chunk is None or inside:  # nothing but states and outputs is as long as the chunk
         return run(initial, (xs, mask, resets))
     carry, chunks = jax.lax.scan(run, initial, separate((xs, mask, resets), tuning.chunk))
     return carry, join(chunks)
@@ -172,7 +175,7 @@ def _tangents(
             carry, u, v, d_u, d_v, keep, reset = inputs
             d_carry = where(reset, d_initial, d_carry)
             _, d_mixed = jax.jvp(loop_cell.mix, (carry,), (d_carry,))
-            d_v = jax.tree.map(jnp.add, d_v, jax.tree.leaves(d_mixed))
+            d_v = jax.tree.map(jnp.add, d_v, tuning.sums.pack(d_mixed))
             _, d_new = jax.jvp(update, (carry, u, v), (d_carry, d_u, d_v))
             d_carry = hold(keep, d_new, d_carry)
             return d_carry, d_carry
@@ -184,7 +187,9 @@ def _tangents(
 
 
 def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:
-    """A linear loop as its JVP at zero, which it is: jax 0.7 transposes a scan only where it came out of a JVP."""
+    """A linear loop, where JAX needs it as its JVP at zero, which it is: that takes longer to trace."""
+    if TRANSPOSES:
+        return loop(tangents)
     return jax.jvp(loop, (jax.tree.map(jnp.zeros_like, tangents),), (tangents,))[1]
 
 

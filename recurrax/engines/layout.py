@@ -1,4 +1,4 @@
-"""Layouts of the recurrent kernels: how they lie in memory while an engine runs, whatever the cell stores."""
+"""Layouts of the kernels: how they lie in memory while an engine runs, whatever the cell stores."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ from typing import Any
 
 import jax
 
-from recurrax.cell import Cell, Kernels, SideBySide
+from recurrax.cell import Cell, InputKernels, Kernels, SideBySide
 
 
-def fused(cell: Cell) -> Cell:
-    """The cell with its recurrent kernels ``[G, H, H]`` side by side, ``[H, G H]``: one product in place of G."""
-    return _each(Kernels, lambda kernels: SideBySide.of(kernels[...]), cell)
+def fused(cell: Cell, inputs: bool = False) -> Cell:
+    """The cell with its kernels ``[G, D, H]`` side by side, ``[D, G H]``: one product in place of G.
+
+    Those that inputs are multiplied by only if asked.
+    """
+
+    def side_by_side(kernels: Kernels) -> Any:
+        return SideBySide.of(kernels[...]) if inputs or not isinstance(kernels, InputKernels) else kernels
+
+    return _each(Kernels, side_by_side, cell)
 
 
 def transposed(cell: Cell) -> Cell:

@@ -16,18 +16,28 @@ class Sums(NamedTuple):
     only: tuple[bool, ...]
     us: Any  # the trees of the halves
     vs: Any
+    together: bool = False  # the sums of all gates are one array ``[..., G H]``: where all are only added, and alike
+
+    def pack(self, half: Any) -> list[jax.Array]:
+        """A half as a list, of one array where gates are together."""
+        leaves = jax.tree.leaves(half)
+        return [jnp.concatenate(leaves, axis=-1)] if self.together else leaves
 
     def fold(self, u: Any, v: Any) -> tuple[list[Any], list[jax.Array]]:
-        """The halves as lists, with u + v in place of v, and None in place of u, for such gates."""
-        u, v = jax.tree.leaves(u), jax.tree.leaves(v)
+        """The halves as lists, with u + v in place of v, and None in place of u, for gates that are only added."""
+        u, v = self.pack(u), self.pack(v)
         if not any(self.only):
             return u, v
-        pairs = zip(self.only, u, v, strict=True)
+        pairs = zip(self.only[: len(v)], u, v, strict=True)
         folded = [(None, a + b) if only else (a, b) for only, a, b in pairs]
         return [a for a, _ in folded], [b for _, b in folded]
 
     def unfold(self, u: list[Any], v: list[jax.Array]) -> tuple[Any, Any]:
         """Halves that ``update`` cannot tell from the ones that were folded."""
+        if self.together:
+            (z,), gates = v, len(self.only)
+            v = list(jax.lax.split(z, [z.shape[-1] // gates] * gates, axis=z.ndim - 1))
+            u = [None] * gates
         u = [jnp.zeros_like(b) if a is None else a for a, b in zip(u, v, strict=True)] if any(self.only) else u
         return jax.tree.unflatten(self.us, u), jax.tree.unflatten(self.vs, v)
 
@@ -48,4 +58,6 @@ def sums_of(cell: Cell, carry: Carry, xs: jax.Array) -> Sums:
         alone = len(mine) == len(other) == 1 and mine[0] is other[0] and mine[0].primitive.name == "add"
         return alone and not any(a is out or b is out for out in jaxpr.outvars)
 
-    return Sums(tuple(only(a, b) for a, b in halves), u_tree, v_tree)
+    sums = tuple(only(a, b) for a, b in halves)
+    alike = len({(half.shape, half.dtype) for half in us + vs}) == 1
+    return Sums(sums, u_tree, v_tree, together=all(sums) and alike and len(sums) > 1)

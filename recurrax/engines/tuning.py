@@ -6,8 +6,8 @@ and to memory that is touched for the first time: a program whose arrays do not 
 from the operating system at every call, which costs as much as a product.
 
 - Gates side by side: one wide product is faster than several narrow ones.
-- Inputs projected for all steps at once, but for one gate of few inputs and units, where the product costs less than
-  to write its result and to read it again.
+- Inputs projected for all steps at once, but for few inputs: there the product costs less than to write its result
+  and to read it again, where all that it is needed for is to be added to the other half of the pre-activations.
 - Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations. A
   single short state is so cheap to multiply, for all steps at once, that they are recomputed.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
@@ -35,7 +35,7 @@ WHOLE = 4 * 2**20  # bytes of an array of all steps up to which they are run as 
 CHUNK = 2 * 2**20  # bytes of an array of the steps of one chunk
 WIDE = 192  # H from which pre-activations are kept for long sequences too
 SHORT = 96  # H up to which the pre-activations of a single sequence are recomputed
-FEW_INPUTS, FEW_UNITS, MANY = 8, 32, 16  # D and H up to which, B from which, a single gate is projected in the loop
+FEW_INPUTS, MANY = 8, 16  # D up to which, B from which inputs are projected in the loop
 TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
 
 
@@ -58,14 +58,15 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     cpu = jax.default_backend() == "cpu"
     long = cpu and T * step > WHOLE
     single = cpu and B == 1 and gates > 1 and H <= SHORT
-    small = cpu and gates == 1 and D <= FEW_INPUTS and H <= FEW_UNITS and B >= MANY
+    few = cpu and D <= FEW_INPUTS and B >= MANY and all(sums.only)
     auto = {
         "gates": "fused",
         "keep": "states" if (long and H < WIDE) or single else "preactivations",
-        "projection": "inside" if small else "hoisted",
+        "projection": "inside" if few else "hoisted",
         "chunk": max(1, CHUNK // step) if long else None,
     }
     given = {name: getattr(options, name) for name in auto}
     chosen = auto | {name: value for name, value in given.items() if value != "auto"}
     chosen["chunk"] = divisor(T, chosen["chunk"])
-    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums)
+    together = sums.together and chosen["gates"] == "fused" and chosen["projection"] == "inside"
+    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums._replace(together=together))
