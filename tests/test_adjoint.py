@@ -57,6 +57,15 @@ class Odd(Cell):
         )
 
 
+@functools.partial(jit, static_argnums=1)
+def gradient(primals: Case, backend: Any) -> Any:
+    def weighted(primals: Case) -> jax.Array:
+        out = unroll(primals.cell, primals.xs, primals.carry, backend=backend)
+        return dot(out, noise(out, seed=2))
+
+    return jax.grad(weighted)(primals)
+
+
 def test_other_uses_are_not_taken_for_a_sum_and_give_the_gradients_of_scan(x64):
     cell = Odd(nnx.Rngs(0))
     cell = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), cell)
@@ -64,14 +73,6 @@ def test_other_uses_are_not_taken_for_a_sum_and_give_the_gradients_of_scan(x64):
     assert dict(zip(sorted(cell.mix(carry)), sums_of(cell, carry, xs).only, strict=True)) == {
         "difference": False, "product": False, "sum": True, "twice": False,
     }  # fmt: skip
-
-    @functools.partial(jit, static_argnums=1)
-    def gradient(primals: Case, backend: Any) -> Any:
-        def weighted(primals: Case) -> jax.Array:
-            out = unroll(primals.cell, primals.xs, primals.carry, backend=backend)
-            return dot(out, noise(out, seed=2))
-
-        return jax.grad(weighted)(primals)
 
     close(gradient(Case(cell, carry, xs), Adjoint()), gradient(Case(cell, carry, xs), Scan()))
 
@@ -82,14 +83,6 @@ def test_gates_in_one_array_give_the_gradients_of_scan(name, keep, x64):
     cell, carry, xs = case(name, seed=1)
     engine = Adjoint(gates="fused", keep=keep, projection="inside", chunk=2)
     assert tune(engine, cell, carry, xs).sums.together == (name == "LSTM")  # of a GRU one sum is none
-
-    @functools.partial(jit, static_argnums=1)
-    def gradient(primals: Case, backend: Any) -> Any:
-        def weighted(primals: Case) -> jax.Array:
-            out = unroll(primals.cell, primals.xs, primals.carry, backend=backend)
-            return dot(out, noise(out, seed=2))
-
-        return jax.grad(weighted)(primals)
 
     close(gradient(Case(cell, carry, xs), engine), gradient(Case(cell, carry, xs), Scan()))
 
