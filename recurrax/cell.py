@@ -159,7 +159,12 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[jax
     if b is not None:
         products = [product + row for product, row in zip(products, [b] if together else b, strict=True)]
     products = [product.reshape(*x.shape[:-1], product.shape[-1]) for product in products]
-    return kernel.split(*products) if together else products
+    return split(products[0], kernel.gates) if together else products
+
+
+def split(product: jax.Array, gates: int) -> list[jax.Array]:
+    """``[..., G H]`` to G arrays ``[..., H]``."""
+    return list(jax.lax.split(product, [product.shape[-1] // gates] * gates, axis=product.ndim - 1))
 
 
 class Kernels(nnx.Param):
@@ -198,10 +203,6 @@ class SideBySide:
         """``x: [B, D]`` times weights that lie as these: ``[B, G H]``."""
         axis = 1 if self.transposed else 0
         return jax.lax.dot_general(x, weights, (((1,), (axis,)), ((), ())))
-
-    def split(self, product: jax.Array) -> list[jax.Array]:
-        """``[..., G H]`` to G arrays ``[..., H]``."""
-        return list(jax.lax.split(product, [product.shape[-1] // self.gates] * self.gates, axis=product.ndim - 1))
 
 
 def check_size(cell: str, **sizes: int) -> None:

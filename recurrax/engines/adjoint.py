@@ -114,7 +114,7 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
         xs, mask, resets = inputs
         return jax.lax.scan(step, carry, (xs if inside else cell.project(xs), mask, resets))
 
-    if tuning.chunk is None or inside:  # nothing but states and outputs is as long as the chunk
+    if tuning.chunk is None or inside:  # then no array is made for all steps of a chunk
         return run(initial, (xs, mask, resets))
     carry, chunks = jax.lax.scan(run, initial, separate((xs, mask, resets), tuning.chunk))
     return carry, join(chunks)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.cell import Carry, Cell
+from recurrax.cell import Carry, Cell, split
 
 
 class Sums(NamedTuple):
@@ -35,9 +35,7 @@ class Sums(NamedTuple):
     def unfold(self, u: list[Any], v: list[jax.Array]) -> tuple[Any, Any]:
         """Halves that ``update`` cannot tell from the ones that were folded."""
         if self.together:
-            (z,), gates = v, len(self.only)
-            v = list(jax.lax.split(z, [z.shape[-1] // gates] * gates, axis=z.ndim - 1))
-            u = [None] * gates
+            u, v = [None] * len(self.only), split(v[0], len(self.only))
         u = [jnp.zeros_like(b) if a is None else a for a, b in zip(u, v, strict=True)] if any(self.only) else u
         return jax.tree.unflatten(self.us, u), jax.tree.unflatten(self.vs, v)
 
