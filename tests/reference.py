@@ -72,8 +72,8 @@ OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
     "scan-nested": Scan(checkpoint_every=(4, 2)),
     "adjoint-fused": Adjoint(gates="fused", keep="states", projection="hoisted", chunk=2),
-    "adjoint-apart": Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=None),
-    "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="inside", chunk=3),
+    "adjoint-apart": Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=None, unroll=4),
+    "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="inside", chunk=3, unroll=2),
     "associative-chunks": Associative(chunk=4),
     "newton-diagonal": Newton(jacobian="diagonal", otherwise="nan"),
 }

@@ -127,9 +127,9 @@ def test_auto_is_decided_for_every_option_and_what_is_given_stays():
     cell = LSTM(2, 8, rngs=nnx.Rngs(0))
     carry, xs = cell.initialize_carry((4, 2)), jnp.zeros((60, 4, 2))
     decided = tune(Adjoint(), cell, carry, xs)
-    assert "auto" not in decided[:4]
-    given = tune(Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=7), cell, carry, xs)
-    assert given[:4] == ("apart", "preactivations", "inside", 6)
+    assert "auto" not in decided[:5]
+    given = Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=7, unroll=3)
+    assert tune(given, cell, carry, xs)[:5] == ("apart", "preactivations", "inside", 6, 3)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
@@ -156,7 +156,26 @@ def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
     assert (decided.gates, decided.keep, decided.projection, decided.chunk) == ("fused", keep, projection, chunk)
 
 
-@pytest.mark.parametrize("option", [{"gates": "one"}, {"keep": None}, {"projection": 1}, {"chunk": 0}, {"chunk": True}])
+@pytest.mark.parametrize(("D", "projection"), [(8, "inside"), (9, "hoisted")])
+def test_auto_on_a_gpu(monkeypatch, D, projection):
+    cell = GRU(D, 4, rngs=nnx.Rngs(0))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    decided = tune(Adjoint(), cell, cell.initialize_carry((2, D)), jnp.zeros((2**19, 2, D)))
+    assert decided[:5] == ("fused", "states", projection, None, 16)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"gates": "one"},
+        {"keep": None},
+        {"projection": 1},
+        {"chunk": 0},
+        {"chunk": True},
+        {"unroll": None},
+        {"unroll": 0},
+    ],
+)
 def test_options_that_are_none_are_refused(option):
     (name,) = option
     with pytest.raises(ValueError, match=rf"Adjoint got {name}=.*; allowed: 'auto'"):

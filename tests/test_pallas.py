@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import types
 from typing import Any
 
 import jax
@@ -15,7 +16,7 @@ from tolerances import close
 import recurrax
 from recurrax import Scan, unroll
 from recurrax.cells import TruncatedGradient
-from recurrax.engines import pallas_kernels
+from recurrax.engines import pallas, pallas_kernels
 from recurrax.engines.pallas import Pallas
 from recurrax.engines.pallas_kernels import Tiles
 
@@ -68,7 +69,7 @@ def test_values_and_gradients_are_those_of_scan(x64, name):
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
 def test_padding_to_the_tiles_of_a_device_changes_nothing(x64, monkeypatch, name):
-    monkeypatch.setattr(Pallas, "_tiles", lambda *_: Tiles("interpret", 16, 16))
+    monkeypatch.setattr(Pallas, "_tiles", lambda *_: Tiles("interpret", 16, 16, resident=False))
     close(*both(Pallas(), {}, primals(name)))
 
 
@@ -123,8 +124,8 @@ def test_options_that_are_no_options(options):
 @pytest.mark.parametrize(
     ("engine", "hidden", "dtype", "words"),
     [
-        (Pallas(platform="cuda"), 129, jnp.float32, "H up to 128"),
-        (Pallas(platform="cuda"), 257, jnp.bfloat16, "256 in bfloat16"),
+        (Pallas(platform="cuda"), 129, jnp.float32, "227 KiB"),
+        (Pallas(platform="cuda"), 129, jnp.bfloat16, "227 KiB"),
         (Pallas(platform="cuda"), 8, jnp.float16, "float32, bfloat16"),
         (Pallas(platform="cuda", block=24), 8, jnp.float32, "powers of two"),
         (Pallas(platform="cuda", block=8), 8, jnp.float32, "powers of two"),
@@ -139,6 +140,53 @@ def test_what_a_device_cannot_hold_is_refused(engine, hidden, dtype, words):
                 recurrax.GRU(1, hidden, dtype=dtype, rngs=nnx.Rngs(0)), jnp.zeros((2, 3, 1), dtype), backend=engine
             )
         )
+
+
+@pytest.mark.parametrize(
+    ("build", "capability", "hidden", "dtype", "precision", "fits"),
+    [
+        (recurrax.LSTM, "9.0", 128, jnp.bfloat16, None, True),
+        (recurrax.LSTM, "8.0", 128, jnp.bfloat16, None, True),
+        (recurrax.LSTM, "8.9", 128, jnp.bfloat16, None, False),
+        (recurrax.LSTM, "9.0", 64, jnp.float32, None, True),
+        (recurrax.LSTM, "9.0", 65, jnp.float32, None, False),  # padded to 128
+        (recurrax.LSTM, "9.0", 64, jnp.float32, "highest", True),
+        (recurrax.LSTM, "8.9", 64, jnp.float32, "highest", False),
+        (recurrax.GRU, "9.0", 128, jnp.float32, None, True),
+        (recurrax.GRU, "9.0", 128, jnp.float32, "highest", False),
+        (recurrax.GRU, "8.0", 128, jnp.float32, None, False),
+        (recurrax.cells.RNN, "9.0", 256, jnp.bfloat16, None, True),
+        (recurrax.cells.RNN, "12.0", 128, jnp.bfloat16, None, True),  # not listed: 99 KiB
+    ],
+)
+def test_matrices_have_to_fit_into_shared_memory(monkeypatch, build, capability, hidden, dtype, precision, fits):
+    zeros, device = jax.nn.initializers.zeros, types.SimpleNamespace(platform="gpu", compute_capability=capability)
+    cell = build(2, hidden, dtype=dtype, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
+    carry = cell.initialize_carry((4, 2))
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    outcome = contextlib.nullcontext() if fits else pytest.raises(ValueError, match=r"needs \d+ KiB of shared memory")
+    with jax.default_matmul_precision(precision), outcome:
+        Pallas(platform="cuda")._tiles(cell, carry, 4)
+
+
+def test_products_are_as_precise_as_jax_is_asked_for():
+    one = primals("LSTM", jnp.float32)
+    found = []
+    for precision in (None, "tensorfloat32", "highest", "float32"):
+        with jax.default_matmul_precision(precision):
+            found += [Pallas(platform=name)._tiles(one.cell, one.carry, 4).precision for name in ("cuda", "tpu")]
+    tf32, lax = jax.lax.DotAlgorithmPreset, jax.lax.Precision
+    assert found == [tf32.TF32_TF32_F32, lax.DEFAULT] * 2 + [tf32.TF32_TF32_F32_X3, lax.HIGHEST] * 2
+
+
+@pytest.mark.parametrize(("build", "streams"), [(recurrax.LSTM, 4), (recurrax.GRU, 4), (recurrax.cells.RNN, 1)])
+def test_gates_that_are_only_added_come_out_once(monkeypatch, build, streams):
+    """Of a GRU two gates and both halves of the candidate; of the others each gate."""
+    written = []
+    monkeypatch.setattr(pallas, "launch", lambda *a, **k: (written.append(a[6][1]), pallas_kernels.launch(*a, **k))[1])
+    cell, xs = build(D, H, rngs=nnx.Rngs(0)), jnp.zeros((T, 2, D))
+    jax.eval_shape(jax.grad(lambda xs: unroll(cell, xs, backend=Pallas())[1].sum()), xs)
+    assert len(jax.tree.leaves(written[1])) == streams
 
 
 def test_cells_without_the_structure_are_refused():
@@ -165,7 +213,8 @@ def device_named(platform: str) -> Any:
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("build", [recurrax.cells.RNN, recurrax.LSTM, recurrax.GRU])
 def test_both_kernels_are_lowered_for_devices_that_are_not_here(platform, build, dtype):
-    cell = jax.eval_shape(lambda: build(2, 128, dtype=dtype, rngs=nnx.Rngs(0)))
+    H = 64 if dtype == jnp.float32 else 128
+    cell = jax.eval_shape(lambda: build(2, H, dtype=dtype, rngs=nnx.Rngs(0)))
     xs, keep = jax.ShapeDtypeStruct((20, 40, 2), dtype), jax.ShapeDtypeStruct((20, 40), bool)
 
     def loss(cell: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array) -> jax.Array:
@@ -178,10 +227,49 @@ def test_both_kernels_are_lowered_for_devices_that_are_not_here(platform, build,
     assert sum(text.count(f"@{name}") + text.count(f'"{name}"') for name in names) == 2
 
 
-@pytest.mark.skipif(jax.default_backend() == "cpu", reason="no accelerator: the compiled kernel cannot be run")
+accelerator = pytest.mark.skipif(
+    jax.default_backend() == "cpu", reason="no accelerator: the compiled kernel cannot be run"
+)
+
+
+@accelerator
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
 def test_the_compiled_kernel_equals_the_interpreted_one(name):
     one = primals(name, jnp.float32)
     program = [jax.jit(functools.partial(run, engine)) for engine in (Pallas(), Pallas(platform="interpret"))]
     with jax.default_matmul_precision("highest"):
         close(*(p(flags(), one, weights(one)) for p in program), "float32")
+
+
+@accelerator
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("build", "hidden", "dtype", "precision", "allowed"),
+    [
+        (recurrax.LSTM, 64, jnp.float32, "highest", 1e-5),
+        (recurrax.LSTM, 64, jnp.float32, None, 3e-3),
+        (recurrax.GRU, 128, jnp.float32, None, 3e-3),
+        (recurrax.LSTM, 128, jnp.bfloat16, None, 3e-2),
+        (recurrax.cells.RNN, 256, jnp.bfloat16, None, 3e-2),
+    ],
+)
+@pytest.mark.parametrize("engine", [Pallas(), recurrax.Adjoint()], ids=["pallas", "adjoint"])
+def test_engines_on_a_device_are_scan_in_float32(engine, build, hidden, dtype, precision, allowed):
+    rng = np.random.default_rng(0)
+    cell = build(3, hidden, dtype=dtype, rngs=nnx.Rngs(0), recurrent_kernel_init=jax.nn.initializers.normal(0.05))
+    xs, w = (jnp.asarray(rng.normal(size=(60, 24, size)), dtype) for size in (3, hidden))
+    mask, resets = rng.random((60, 24)) < 0.9, rng.random((60, 24)) < 0.1
+
+    def run(backend: Any, cell: Any, xs: jax.Array, w: jax.Array) -> Any:
+        def weighted(cell: Any, xs: jax.Array) -> Any:
+            ys = unroll(cell, xs, mask=mask, resets=resets, backend=backend)[1]
+            return jnp.sum((ys * w).astype(jnp.float32)), ys
+
+        return jax.grad(weighted, (0, 1), has_aux=True)(cell, xs)
+
+    with jax.default_matmul_precision("highest"):
+        exact = jax.jit(functools.partial(run, Scan()))(*cast((cell, xs, w), jnp.float32))
+    with jax.default_matmul_precision(precision):
+        actual = jax.jit(functools.partial(run, engine))(cell, xs, w)
+    for a, e in zip(*map(jax.tree.leaves, (actual, exact)), strict=True):
+        assert np.linalg.norm(np.asarray(a, np.float32) - e) <= allowed * np.linalg.norm(e)

@@ -247,7 +247,7 @@ def test_tune_prints_engines_by_time_and_the_line_to_write(capsys):
     rows = tune.main(Tune((2, 5, 2, 4), cells=("GRU",), rounds=2, seconds=0.2))["GRU"]
     said = capsys.readouterr().out
     names = [row["engine"] for row in rows]
-    assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Scan(unroll=2)"} <= set(names)
+    assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Scan(unroll=4)", "rx.Adjoint(unroll=16)"} <= set(names)
     assert not any("Pallas" in name or "truncate" in name or "clip" in name for name in names)
     assert f"layer = rx.RNN(cell, backend={names[0]})" in said
     ratios = [float(row["ratio"]) for row in rows if row["ratio"] != "-"]

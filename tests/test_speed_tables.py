@@ -167,4 +167,4 @@ def test_settings_need_no_jax():
     """The command line answers at once."""
     code = "import sys, experiments.speed.config; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
-    assert set(PRESETS) == {"default", "smoke", "accelerator"}
+    assert set(PRESETS) == {"default", "smoke", "gpu", "accelerator"}

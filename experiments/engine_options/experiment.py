@@ -68,4 +68,4 @@ def decided(cell: str, shape: Shape, dtype: str) -> dict[str, Any]:
     B, T, D, H = shape
     module = getattr(cells, cell)(D, H, dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0))
     found = decide(Adjoint(), module, module.initialize_carry((B, D)), jnp.zeros((T, B, D), dtype))
-    return {name: getattr(found, name) for name in (*CHOICES, "chunk")}
+    return {name: getattr(found, name) for name in (*CHOICES, "chunk", "unroll")}

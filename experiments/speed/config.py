@@ -161,4 +161,11 @@ ACCELERATOR = Config(
     scaling=Scaling(hidden=(32, 128, 512, 1024, 2048), batches=(1, 8, 64, 512, 4096), seeds=(1, 4, 16, 64, 256)),
 )  # fmt: skip
 
-PRESETS = {"default": Config(), "smoke": SMOKE, "accelerator": ACCELERATOR}
+# A few minutes: where one kernel runs all steps, where it does not fit, and where the products count.
+GPU = Config(
+    shapes=((64, 784, 1, 64), (64, 784, 1, 128), (64, 256, 256, 256), (64, 256, 768, 768)), cells=("GRU", "LSTM"),
+    measurements=("training",), implementations=("recurrax", "flax.nnx", "torch"), engines=("auto", "pallas", "cudnn"),
+    dtypes=DTYPES, parts=("peers",), seconds_per_case=3,
+)  # fmt: skip
+
+PRESETS = {"default": Config(), "smoke": SMOKE, "gpu": GPU, "accelerator": ACCELERATOR}

@@ -16,7 +16,7 @@ import jax
 
 import recurrax
 from experiments import parts
-from experiments.speed import figure, parallel, peers, pytorch, scaling, start, tables, timing
+from experiments.speed import figure, machine, parallel, peers, pytorch, scaling, start, tables, timing
 from experiments.speed.config import Config, Shape
 from recurrax import report
 
@@ -85,7 +85,7 @@ def case(config: Config, measurement: str, cell: str, shape: Shape, dtype: str) 
     peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     return {
         "measurement": measurement, "cell": cell, "shape": shape, "dtype": dtype, "rows": rows,
-        "process_peak_bytes": peak,
+        "process_peak_bytes": peak, "clocks": machine.clocks(),
     }  # fmt: skip
 
 
@@ -134,6 +134,8 @@ def environment(config: Config) -> dict[str, Any]:
         "platform": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": machine.processor(),
+        "gpu": machine.gpu(),
         "torch_threads": threads,
         "precision": config.precision,
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},

@@ -21,7 +21,7 @@ from recurrax.report import markdown_table
 
 # Values to try of an engine's options, one at a time: those that change no result.
 TUNABLE: dict[str, tuple[Any, ...]] = {
-    "unroll": (2, 4),
+    "unroll": (4, 16),
     "checkpoint_every": ("sqrt",),
     "gates": ("fused", "apart"),
     "keep": ("states", "preactivations"),
@@ -88,8 +88,8 @@ def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
         yield code(engine), engine()
         for field in dataclasses.fields(engine):  # type: ignore[arg-type]
             for value in values(field):
-                # A chunk of all steps is no chunk.
-                if not (field.name == "chunk" and isinstance(value, int) and value >= T):
+                # A chunk of all steps is no chunk, and chunks are for the memory of a CPU.
+                if not (field.name == "chunk" and isinstance(value, int) and (value >= T or platform != "cpu")):
                     yield code(engine, **{field.name: value}), engine(**{field.name: value})
 
 

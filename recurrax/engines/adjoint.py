@@ -47,6 +47,7 @@ class Adjoint(Engine):
             leaves the forward loop nothing to do in chunks.
         chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
             largest divisor of T up to it is used. None: all steps.
+        unroll: steps in the body of the compiled loops.
 
     Raises:
         ValueError: an option is none of these.
@@ -56,6 +57,7 @@ class Adjoint(Engine):
     keep: str = "auto"
     projection: str = "auto"
     chunk: int | str | None = "auto"
+    unroll: int | str = "auto"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -64,9 +66,11 @@ class Adjoint(Engine):
                 raise ValueError(
                     f"Adjoint got {name}={value!r}; allowed: 'auto', {', '.join(map(repr, allowed))}. Use 'auto'."
                 )
-        chunk = self.chunk
-        if chunk not in ("auto", None) and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-            raise ValueError(f"Adjoint got chunk={chunk!r}; allowed: 'auto', None, or an int >= 1. Use 'auto'.")
+        for name, value, allowed in (("chunk", self.chunk, "'auto', None"), ("unroll", self.unroll, "'auto'")):
+            if value == "auto" or (value is None and name == "chunk"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"Adjoint got {name}={value!r}; allowed: {allowed}, or an int >= 1. Use 'auto'.")
 
     def __call__(
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
@@ -112,7 +116,8 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
 
     def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets = inputs
-        return jax.lax.scan(step, carry, (xs if inside else cell.project(xs), mask, resets))
+        steps = (xs if inside else cell.project(xs), mask, resets)
+        return jax.lax.scan(step, carry, steps, unroll=tuning.unroll)
 
     if tuning.chunk is None or inside:  # then no array is made for all steps of a chunk
         return run(initial, (xs, mask, resets))
@@ -181,7 +186,8 @@ def _tangents(
             return d_carry, d_carry
 
         step = jax.checkpoint(step, prevent_cse=False)  # derivatives of update are recomputed in the loop, not stacked
-        return jax.lax.scan(step, d_carry, (before, us, vs, d_us, d_vs, steps.mask, steps.resets))
+        inputs = (before, us, vs, d_us, d_vs, steps.mask, steps.resets)
+        return jax.lax.scan(step, d_carry, inputs, unroll=tuning.unroll)
 
     return loop((d_initial, d_carry, *fold(d_us, d_vs)))
 

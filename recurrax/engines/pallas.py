@@ -3,9 +3,10 @@ r"""One fused kernel for every real cell of structure DENSE, in Pallas.
     v_t = sum_k s_{t-1,k} U_k + b        s_t = update(s_{t-1}, u_t, v_t)
 
 A law of `Cell` says that ``mix`` is affine: applied to the identity it gives each U, applied to zero it gives b. The
-kernel keeps them at hand and runs all T steps; inside it calls the cell's own ``update``. The backward kernel carries
-state cotangents only and takes JAX's derivative of ``update`` inside; all that holds a parameter (``project``, ``mix``
-for all steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's.
+kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The backward kernel
+carries state cotangents only and takes JAX's derivative of ``update`` inside; all that holds a parameter (``project``,
+``mix`` for all steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's. Of gates whose u and v
+are only added (see `sums`) one array goes in and one comes out in place of two.
 """
 
 from __future__ import annotations
@@ -22,18 +23,24 @@ import jax.numpy as jnp
 from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.engine import Engine, where
 from recurrax.engines.pallas_kernels import KIB, Tiles, backward_kernel, cast, forward_kernel, launch, multiple, wide
+from recurrax.engines.sums import Sums, sums_of
 
-MATRIX_BYTES = 128 * KIB  # CUDA: a product stages its matrix in shared memory (163 KiB on an A100)
+# KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
+SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
+LEAST_SHARED, MOST_SHARED = 99, 227  # of capabilities that are not listed; where no CUDA device is
+EXACT = ("highest", "float32")  # values of jax_default_matmul_precision
 
 
 @dataclasses.dataclass(frozen=True)
 class Pallas(Engine):
     """The whole recurrence in one kernel, forward and backward, with the recurrent weights at hand.
 
-    Computes what `Scan` does, with products in float32 (on CUDA from TF32 in three parts), and with sums and
-    ``update`` in float32 where the cell is bfloat16. Keeps the states ``[T, *batch, H]`` for the backward pass. Sizes
-    are padded to the device's tiles with zeros, where ``update`` must be finite. First derivatives in
-    reverse mode only: forward mode and second derivatives raise TypeError; use `Adjoint` for them.
+    Computes what `Scan` does; sums and ``update`` are float32 where the cell is bfloat16. Products of float32 are
+    rounded as JAX's own are on the device, to TF32 on CUDA; under ``jax.default_matmul_precision("highest")`` they are
+    float32's, on CUDA from three products in TF32, which leaves the last bit or two open. Keeps the states
+    ``[T, *batch, H]`` for the backward pass. Sizes are padded to the device's tiles with zeros, where ``update`` must
+    be finite. First derivatives in reverse mode only: forward mode and second derivatives raise TypeError; use
+    `Adjoint` for them.
 
     Args:
         block: sequences that one kernel instance runs; by default 16 on CUDA, up to 128 on a TPU.
@@ -43,8 +50,9 @@ class Pallas(Engine):
 
     Raises:
         ValueError: an option is not allowed; or, in the call, a cell of structure GENERAL, complex states, or sizes or
-            dtypes beyond the device: on CUDA float32 up to H = 128 and bfloat16 up to H = 256, on a TPU all weights
-            and one step of a block within 6 MiB.
+            dtypes beyond the device. On CUDA all recurrent matrices have to fit into the shared memory of one
+            multiprocessor: on an H100 an LSTM up to H = 128 in bfloat16 and H = 64 in float32, a GRU up to H = 128; on
+            a TPU all weights and one step of a block into 6 MiB.
 
     Source: weights kept on chip through all steps: Diamos et al. (2016), "Persistent RNNs"; gradients of any cell's
     elementwise part fused with them: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
@@ -77,39 +85,62 @@ class Pallas(Engine):
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, -1), last), cell.readout(carries, xs)
 
     def _tiles(self, cell: Cell, carry: Carry, B: int) -> Tiles:
-        """The sizes of blocks, or ValueError where the kernel cannot run the cell."""
+        """How the kernel runs the cell, or ValueError where it cannot."""
         name, dtype, H = type(cell).__name__, cell.dtype, cell.hidden_features
         if cell.structure is not Structure.DENSE:
             raise ValueError(f"Pallas got {name} of {cell.structure}; allowed: {Structure.DENSE}. Use Scan().")
         if dtype is None or H is None or any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(carry)):
             raise ValueError(f"Pallas got {name} with a complex carry; allowed: real states of H features. Use Scan().")
         platform = self.platform or {"cpu": "interpret", "gpu": "cuda"}.get(jax.default_backend(), "tpu")
+        exact = getattr(jax.config, "jax_default_matmul_precision", None) in EXACT
+        precision = jax.lax.Precision.HIGHEST if exact else jax.lax.Precision.DEFAULT
         if platform == "interpret":
-            return Tiles(platform, self.block or B, H)
+            return Tiles(platform, self.block or B, H, precision, resident=True)
         if dtype not in (jnp.float32, jnp.bfloat16):
             raise ValueError(f"Pallas got a cell of {dtype}; allowed on {platform}: float32, bfloat16. Use Adjoint().")
         if platform == "tpu":
-            tiles, allowed = Tiles(platform, self.block or min(multiple(B, 16), 128), multiple(H, 128)), "multiples"
+            block, allowed = self.block or min(multiple(B, 16), 128), "multiples of"
+            tiles = Tiles(platform, block, multiple(H, 128), precision)
         else:
-            tiles, allowed = Tiles(platform, self.block or 16, max(16, 1 << (H - 1).bit_length())), "powers of two >="
-        if tiles.block % 16 or (platform == "cuda" and tiles.block & (tiles.block - 1)):
-            raise ValueError(f"Pallas got block={tiles.block}; allowed on {platform}: {allowed} 16. Leave it out.")
-        size = tiles.units**2 * dtype.itemsize
-        if platform == "cuda" and size > MATRIX_BYTES:
-            raise ValueError(
-                f"Pallas got H={H} in {dtype}, {size // KIB} KiB a matrix; allowed on cuda: {MATRIX_BYTES // KIB} KiB "
-                "(H up to 128 in float32, 256 in bfloat16). Use Adjoint()."
-            )
+            block, allowed, tf32 = self.block or 16, "powers of two >=", jax.lax.DotAlgorithmPreset
+            precision = tf32.TF32_TF32_F32_X3 if exact else tf32.TF32_TF32_F32
+            tiles = Tiles(platform, block, max(16, 1 << (H - 1).bit_length()), precision, resident=True)
+        if block % 16 or (platform == "cuda" and block & (block - 1)):
+            raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed} 16. Leave it out.")
+        if platform == "cuda":
+            _check_shared_memory(tiles, cell, carry, exact)
         return tiles
+
+
+def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) -> None:
+    """Raises ValueError where the matrices, and one tile for each gate and one more, are too large for a CUDA block."""
+    dtype = jnp.dtype(cell.dtype)
+    N, size, gates = tiles.units, dtype.itemsize, len(jax.tree.leaves(jax.eval_shape(cell.mix, carry)))
+    copies = 2 if exact and dtype == jnp.float32 else 1  # a matrix and what TF32 leaves of it
+    needed = (gates * len(_reads(cell, carry)) * copies * N**2 + (gates + 1) * tiles.block * N) * size // KIB
+    device = jax.devices()[0]
+    capability = getattr(device, "compute_capability", None) if device.platform == "gpu" else None
+    allowed = SHARED.get(capability, LEAST_SHARED) if capability else MOST_SHARED
+    if needed > allowed:
+        raise ValueError(
+            f"Pallas needs {needed} KiB of shared memory for {type(cell).__name__} of {dtype} with H={N}"
+            f"{' at highest precision' if copies == 2 else ''}; allowed on this device: {allowed} KiB. Use Adjoint()."
+        )
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _states(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any) -> tuple[Carry, Carry]:
     """The last carry and the carry after every step: ``initial: [B, H], xs: [T, B, D], flags: [T, B]``."""
     carries = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(xs), *leaf.shape), leaf.dtype), initial)
-    kernel = functools.partial(forward_kernel, _wide_update(cell), tiles.precision)
+    sums = _sums(cell, initial, xs)
     weights, b = _affine(cell, initial, derivative=False)
-    return launch(tiles, kernel, weights, flags, (initial, b), cell.project(xs), (initial, carries))
+    us, b = jax.tree.leaves(cell.project(xs)), jax.tree.leaves(b)
+    if any(sums.only):  # then b may as well be added to u, for all steps at once
+        us = [(u + b).astype(u.dtype) if only else u for only, u, b in zip(sums.only, us, b, strict=True)]
+        b = [None if only else b for only, b in zip(sums.only, b, strict=True)]
+    update = _update(cell, sums._replace(only=(False,) * len(us)))
+    kernel, weights = functools.partial(forward_kernel, update, tiles), jax.tree.map(jnp.transpose, weights)
+    return launch(tiles, kernel, weights, flags, (initial, b), us, (initial, carries))
 
 
 def _forward(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any) -> tuple[Any, Any]:
@@ -126,12 +157,17 @@ def _backward(tiles: Tiles, residuals: Any, cotangents: Any) -> tuple[Any, Any, 
     us, project_transposed = jax.vjp(lambda cell, xs: cell.project(xs), cell, xs)
     vs, mix_transposed = jax.vjp(lambda cell: cell.mix(before), cell)
 
+    sums = _sums(cell, initial, xs)
+    folded = sums.fold(us, vs)
     weights, _ = _affine(cell, initial, derivative=True)
-    weights, d_last = jax.tree.map(jnp.transpose, weights), cast(d_last, wide(cell.dtype))
-    kernel = functools.partial(backward_kernel, _wide_update(cell), tiles.precision)
-    streams = before, us, vs, d_carries
-    out = (d_last, d_last if "reset" in flags else ()), (us, vs)
+    d_last = cast(d_last, wide(cell.dtype))
+    kernel = functools.partial(backward_kernel, _update(cell, sums), tiles)
+    streams = before, *folded, d_carries
+    out = (d_last, d_last if "reset" in flags else ()), folded
     (d_first, d_start), (dus, dvs) = launch(tiles, kernel, weights, flags, d_last, streams, out, reverse=True)
+    if any(sums.only):
+        dus = [dv if only else du for only, du, dv in zip(sums.only, dus, dvs, strict=True)]
+    dus, dvs = jax.tree.unflatten(sums.us, dus), jax.tree.unflatten(sums.vs, dvs)
     d_initial = jax.tree.map(jnp.add, d_first, d_start) if "reset" in flags else d_first
     (d_mix,), (d_project, d_xs) = mix_transposed(dvs), project_transposed(dus)
     return jax.tree.map(jnp.add, d_mix, d_project), cast(d_initial, cell.dtype), d_xs, None
@@ -140,12 +176,22 @@ def _backward(tiles: Tiles, residuals: Any, cotangents: Any) -> tuple[Any, Any, 
 _states.defvjp(_forward, _backward)
 
 
-def _wide_update(cell: Cell) -> Callable[..., Carry]:
-    return lambda *operands: cell.update(*cast(operands, wide(cell.dtype)))
+def _sums(cell: Cell, initial: Carry, xs: jax.Array) -> Sums:
+    return sums_of(cell, initial, xs)._replace(together=False)  # a kernel cannot slice
 
 
-def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, Any], Any]:
-    """``U_k: [H, H]`` for each leaf k of the carry that ``mix`` reads, and ``b: [B, H]``, both in trees like the gates.
+def _update(cell: Cell, sums: Sums) -> Callable[..., Carry]:
+    """``update(carry, u, v)`` in float32 or wider, of halves as lists, folded where gates are only added."""
+
+    def update(carry: Carry, u: list[Any], v: list[Any]) -> Carry:
+        carry, u, v = cast((carry, u, v), wide(cell.dtype))
+        return cell.update(carry, *sums.unfold(u, v))
+
+    return update
+
+
+def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[jax.Array]], Any]:
+    """``U_k: [H, H]`` of every gate, for each leaf k of the carry that ``mix`` reads, and ``b: [B, H]`` of every gate.
 
     With ``derivative`` they are those of the derivative of ``mix``, which differ where the cell stops its gradient.
     """
@@ -162,7 +208,7 @@ def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, Any],
 
     with jax.default_matmul_precision("highest"):  # the default would round U
         b = precise.mix(cast(jax.tree.map(jnp.zeros_like, carry), precise.dtype))
-        return {k: cast(linear(k), cell.dtype) for k in _reads(cell, carry)}, b
+        return {k: jax.tree.leaves(cast(linear(k), cell.dtype)) for k in _reads(cell, carry)}, b
 
 
 def _reads(cell: Cell, carry: Carry) -> list[int]:

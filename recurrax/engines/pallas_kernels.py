@@ -1,7 +1,7 @@
 """The two kernels of `Pallas`, one loop forward and one backward, and how they are cut to a device's tiles.
 
-All arguments of a kernel but ``update`` are trees of references: ``weights: {k: U_k}``, transposed in the backward
-kernel; ``rows`` of shape ``[B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]``, one chunk of time of each.
+All arguments of a kernel but ``update`` are trees of references: ``weights: {k: [U_k of each gate]}``, a matrix
+``[out, in]`` each; ``rows`` of shape ``[B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]``, one chunk of time.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from recurrax.engines.engine import hold, where
 KIB = 1024
 BLOCK_BYTES = 12 * KIB * KIB  # TPU: of the 16 MiB of VMEM that a kernel gets; the rest is for temporaries
 LONGEST_CHUNK = 16  # steps in one block of the pipeline
+NARROW = 64  # H up to which half as many warps do on CUDA
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """How arrays are cut: sequences in a block, and H padded to the device's tiles."""
+    """How arrays are cut, sequences in a block and H padded to the device's tiles, and how float32 is multiplied.
+
+    With ``resident`` the kernel reads its matrices before the loop and each step's streams one step ahead: on CUDA a
+    reference points to the device's memory, and what is read stays in shared memory and registers. On a TPU the blocks
+    are on the chip already.
+    """
 
     platform: str
     block: int
     units: int
-
-    @property
-    def precision(self) -> Any:
-        """Of float32 products: full; on CUDA from three products in TF32 each, which leaves the last bit or two open.
-
-        Products of float32 itself would not use tensor cores there, and at H = 128 spill kilobytes a thread.
-        """
-        return jax.lax.DotAlgorithmPreset.TF32_TF32_F32_X3 if self.platform == "cuda" else jax.lax.Precision.HIGHEST
+    precision: Any = jax.lax.Precision.HIGHEST
+    resident: bool = False
 
 
 def multiple(size: int, of: int) -> int:
@@ -45,42 +45,43 @@ def multiple(size: int, of: int) -> int:
 
 
 def forward_kernel(
-    update: Any, precision: Any, weights: Any, flags: Any, rows: Any, us: Any, last: Any, carries: Any
+    update: Any, tiles: Tiles, weights: Any, flags: Any, rows: Any, us: Any, last: Any, carries: Any
 ) -> None:
-    """One chunk of time for one block of sequences."""
+    """One chunk of time for one block of sequences. ``rows``: the initial carry, and each gate's b or None."""
     start, b = _read(rows)
+    weights = _read(weights) if tiles.resident else weights
 
-    def step(t: Any, carry: Carry) -> Carry:
+    def step(t: Any, carry: Carry, u: Any) -> Carry:
         carry = where(_flag(flags, "reset", t, carry), start, carry)
         states, v = jax.tree.leaves(carry), b
-        for k, U in weights.items():
-            v = jax.tree.map(lambda v, ref, s=states[k]: v + _dot(s, ref[...], precision), v, U)
-        new = jax.tree.map(lambda n, c: n.astype(c.dtype), update(carry, _read(us, t), v), carry)
+        for k, gates in weights.items():
+            products = [_dot(states[k], U[...], tiles) for U in gates]
+            v = [product if bias is None else bias + product for bias, product in zip(v, products, strict=True)]
+        new = jax.tree.map(lambda n, c: n.astype(c.dtype), update(carry, u, v), carry)
         carry = hold(_flag(flags, "keep", t, carry), new, carry)
         _write(carries, carry, t)
         return carry
 
-    _write(last, _loop(carries, step, _resume(start, last)))
+    _write(last, _loop(tiles, us, step, _resume(start, last)))
 
 
 def backward_kernel(
-    update: Any, precision: Any, weights: Any, flags: Any, d_last: Carry, streams: Any, d_rows: Any, d_streams: Any
+    update: Any, tiles: Tiles, weights: Any, flags: Any, d_last: Carry, streams: Any, d_rows: Any, d_streams: Any
 ) -> None:
     """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets."""
-    before, us, vs, d_carries = streams
-    chunk = np.int32(jax.tree.leaves(us)[0].shape[0])
+    weights = _read(weights) if tiles.resident else weights
 
-    def step(i: Any, d_rows: Any) -> Any:
-        (d_carry, d_start), t = d_rows, chunk - 1 - i
-        d_carry = jax.tree.map(jnp.add, d_carry, _read(d_carries, t))
+    def step(t: Any, d_rows: Any, stream: Any) -> Any:
+        (d_carry, d_start), (*operands, d_out) = d_rows, stream
+        d_carry = jax.tree.map(jnp.add, d_carry, d_out)
         zeros, keep = jax.tree.map(jnp.zeros_like, d_carry), _flag(flags, "keep", t, d_carry)
-        operands = cast(_read((before, us, vs), t), jax.tree.leaves(d_carry)[0].dtype)
+        operands = cast(operands, jax.tree.leaves(d_carry)[0].dtype)
         d_new, du, dv = jax.vjp(update, *operands)[1](hold(keep, d_carry, zeros))
         _write(d_streams, (du, dv), t)
         d_states, tree = jax.tree.flatten(d_new)
-        for k, U in weights.items():
-            for d, ref in zip(jax.tree.leaves(dv), jax.tree.leaves(U), strict=True):
-                d_states[k] = d_states[k] + _dot(d.astype(ref.dtype), ref[...], precision)
+        for k, gates in weights.items():
+            for d, U in zip(dv, gates, strict=True):
+                d_states[k] = d_states[k] + _dot(d.astype(U.dtype), U[...], tiles)
         d_carry = hold(keep, jax.tree.unflatten(tree, d_states), d_carry)
         reset = _flag(flags, "reset", t, d_carry)
         if reset is None:
@@ -88,12 +89,24 @@ def backward_kernel(
         return where(reset, zeros, d_carry), jax.tree.map(jnp.add, d_start, where(reset, d_carry, zeros))
 
     start = _read(d_last), jax.tree.map(lambda ref: jnp.zeros(ref.shape, ref.dtype), d_rows[1])
-    _write(d_rows, _loop(us, step, _resume(start, d_rows)))
+    _write(d_rows, _loop(tiles, streams, step, _resume(start, d_rows), reverse=True))
 
 
-def _loop(streams: Any, step: Any, start: Any) -> Any:
-    """Over the steps of a chunk; int32 with 64-bit JAX too, as a TPU counts so."""
-    return jax.lax.fori_loop(np.int32(0), np.int32(jax.tree.leaves(streams)[0].shape[0]), step, start)
+def _loop(tiles: Tiles, streams: Any, step: Any, start: Any, reverse: bool = False) -> Any:
+    """``step(t, rows, streams_t)`` over the steps of a chunk; int32 with 64-bit JAX too, as a TPU counts so."""
+    zero, T = np.int32(0), np.int32(jax.tree.leaves(streams)[0].shape[0])
+
+    def at(i: Any) -> Any:
+        return T - 1 - i if reverse else i
+
+    def ahead(i: Any, state: Any) -> Any:
+        rows, stream = state
+        following = _read(streams, at(jnp.minimum(i + 1, T - 1)))
+        return step(at(i), rows, stream), following
+
+    if tiles.resident:
+        return jax.lax.fori_loop(zero, T, ahead, (start, _read(streams, at(zero))))[0]
+    return jax.lax.fori_loop(zero, T, lambda i, rows: step(at(i), rows, _read(streams, at(i))), start)
 
 
 def _resume(start: Any, rows: Any) -> Any:
@@ -116,9 +129,12 @@ def _flag(flags: Any, name: str, t: Any, carry: Carry) -> jax.Array | None:
     return jnp.broadcast_to(flags[name][t], jax.tree.leaves(carry)[0].shape) != 0 if name in flags else None
 
 
-def _dot(a: jax.Array, b: jax.Array, precision: Any) -> jax.Array:
-    """A product, exact in bfloat16, summed in float32 or wider."""
-    return jnp.dot(a, b, precision=None if a.dtype == jnp.bfloat16 else precision, preferred_element_type=wide(a.dtype))
+def _dot(a: jax.Array, b: jax.Array, tiles: Tiles) -> jax.Array:
+    """``a b^T``, exact in bfloat16, summed in float32 or wider: devices load a matrix ``[out, in]`` in fewer steps."""
+    precision = None if a.dtype == jnp.bfloat16 else tiles.precision
+    return jax.lax.dot_general(
+        a, b, (((1,), (1,)), ((), ())), precision=precision, preferred_element_type=wide(a.dtype)
+    )
 
 
 def wide(dtype: Any) -> Any:
@@ -136,7 +152,7 @@ def launch(
 ) -> Any:
     """Pads to the tiles, runs the kernel over blocks of sequences and chunks of time, and cuts the padding off.
 
-    ``weights: [H, H]`` are whole in every block, ``rows: [B, H]`` are cut along B, ``flags: [T, B]`` and
+    ``weights: [H, H]``, out and in, are whole in every block, ``rows: [B, H]`` are cut along B, ``flags: [T, B]`` and
     ``streams: [T, B, H]`` along T and B; ``out`` is the shapes of rows and streams that the kernel writes. Chunks run
     one after the other, with ``reverse`` from the last.
     """
@@ -166,7 +182,7 @@ def launch(
             in_specs=(whole, *jax.tree.map(spec, operands[1:])),
             out_specs=jax.tree.map(spec, out),
             interpret=tiles.platform == "interpret",
-            compiler_params=_parameters(tiles.platform),
+            compiler_params=_parameters(tiles),
         )
     )
     call.defjvp(_refuse)
@@ -177,13 +193,13 @@ def _refuse(*_: Any) -> Any:
     raise TypeError("Pallas was asked for a second derivative; allowed: the first, in reverse mode. Use Adjoint().")
 
 
-def _parameters(platform: str) -> Any:
+def _parameters(tiles: Tiles) -> Any:
     """Options of the device's compiler; imported only here, as JAX 0.12 announces the end of the one for Triton."""
-    if platform == "cuda":
+    if tiles.platform == "cuda":
         from jax.experimental.pallas import triton
 
-        return triton.CompilerParams(num_warps=8, num_stages=1)  # more stages would stage more than one matrix
-    if platform == "tpu":
+        return triton.CompilerParams(num_warps=8 if tiles.units > NARROW else 4, num_stages=1)
+    if tiles.platform == "tpu":
         from jax.experimental.pallas import tpu
 
         return tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"))

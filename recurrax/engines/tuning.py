@@ -12,6 +12,10 @@ from the operating system at every call, which costs as much as a product.
   single short state is so cheap to multiply, for all steps at once, that they are recomputed.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
 
+On an NVIDIA GPU (H200; experiments/results/speed) a step is a product and a kernel or two, each shorter than what it
+takes to launch it. Bodies of many steps, which XLA launches as one graph, took a third to a half of the time of single
+steps; few inputs are projected in the loop for every cell; to keep pre-activations saved nothing.
+
 Other devices are not measured; they get what holds for large arrays, without chunks, which are for the memory of a CPU.
 """
 
@@ -36,6 +40,7 @@ CHUNK = 2 * 2**20  # bytes of an array of the steps of one chunk
 WIDE = 192  # H from which pre-activations are kept for long sequences too
 SHORT = 96  # H up to which the pre-activations of a single sequence are recomputed
 FEW_INPUTS, MANY = 8, 16  # D up to which, B from which inputs are projected in the loop
+UNROLLED = 16  # steps in the body of a loop on a GPU
 TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
 
 
@@ -46,6 +51,7 @@ class Tuning(NamedTuple):
     keep: str
     projection: str
     chunk: int | None
+    unroll: int
     transpose: bool
     sums: Sums
 
@@ -55,15 +61,16 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     state, T, sums = jax.tree.leaves(carry)[-1], xs.shape[0], sums_of(cell, carry, xs)
     H, step = state.shape[-1], math.prod(state.shape) * state.dtype.itemsize
     B, D, gates = math.prod(state.shape[:-1]), xs.shape[-1], len(sums.only)
-    cpu = jax.default_backend() == "cpu"
+    cpu, gpu = (jax.default_backend() == platform for platform in ("cpu", "gpu"))
     long = cpu and T * step > WHOLE
     single = cpu and B == 1 and gates > 1 and H <= SHORT
-    few = cpu and D <= FEW_INPUTS and B >= MANY and all(sums.only)
+    few = D <= FEW_INPUTS and (gpu or (cpu and B >= MANY and all(sums.only)))
     auto = {
         "gates": "fused",
-        "keep": "states" if (long and H < WIDE) or single else "preactivations",
+        "keep": "states" if gpu or (long and H < WIDE) or single else "preactivations",
         "projection": "inside" if few else "hoisted",
         "chunk": max(1, CHUNK // step) if long else None,
+        "unroll": UNROLLED if gpu else 1,
     }
     given = {name: getattr(options, name) for name in auto}
     chosen = auto | {name: value for name, value in given.items() if value != "auto"}
