@@ -15,6 +15,7 @@ from experiments.claims import tables as claims_tables
 from experiments.ensembles import experiment as ensembles
 from experiments.ensembles.config import Config as EnsemblesConfig
 from experiments.speed import tables as speed_tables
+from experiments.speed.config import GPU as SPEED_ON_GPU
 from experiments.speed.config import Config as SpeedConfig
 from experiments.train import config as train
 from experiments.train import tables as train_tables
@@ -51,7 +52,7 @@ def blocks() -> dict[str, str]:
     ]
     grid = load("train", config_hash(train.Config()))
     claimed = load("claims", config_hash(claims.Config()))
-    speed = load("speed", config_hash(SpeedConfig()))
+    speed, gpu = (load("speed", config_hash(config)) for config in (SpeedConfig(), SPEED_ON_GPU))
     return {
         "figure": f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
         "baseline": baseline.head(baseline.gather(RESULTS)),
@@ -71,6 +72,8 @@ def blocks() -> dict[str, str]:
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": f"![Time and memory of a layer](experiments/results/speed/{speed['hash']}.png)\n\n"
         + speed_tables.summary(speed),
+        "speed_gpu": f"![Training step on a GPU](experiments/results/speed/{gpu['hash']}.png)\n\n"
+        + speed_tables.summary(gpu),
     }
 
 

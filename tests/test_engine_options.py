@@ -23,7 +23,13 @@ def test_small(tmp_path, capsys, monkeypatch):
     record = load(tmp_path, config)
     assert record is not None and record["complete"] and list(record["results"]) == ["LSTM 2,5,2,4 float32"]
     (case,) = tables.cases(record)
-    assert case["auto"] == {"gates": "fused", "keep": "preactivations", "projection": "hoisted", "chunk": None, "unroll": 1}
+    assert case["auto"] == {
+        "gates": "fused",
+        "keep": "preactivations",
+        "projection": "hoisted",
+        "chunk": None,
+        "unroll": 1,
+    }
     assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Adjoint(gates='apart')"} <= set(case["rows"])
     assert not tables.wrong(case["rows"]) and len(case["rows"]["rx.Scan()"]["milliseconds"]) == 2
     assert "refused" in case["rows"]["rx.Associative()"]

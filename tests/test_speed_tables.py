@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from experiments.speed import evidence, experiment, figure, scaling, tables
+from experiments.speed import evidence, experiment, figure, machine, scaling, tables
 from experiments.speed.config import PRESETS, SMOKE, Config, Scaling, Tune
 from recurrax import report
 
@@ -94,7 +94,8 @@ def test_tables_say_what_the_record_holds():
     assert re.search(r"H >= 512: .*as the fastest JAX peer at 0 of 6", text)
     assert "equinox: has no such cell (in 11, first RNN 32,100,2,32)" in text
     assert "LSTM flax.nnx: too large" in text
-    assert "GPU: not measured. TPU: not measured." in text and "GPU: not measured" in short
+    assert "GPU and TPU: not measured here" in text and "GPU and TPU: not measured here" in short
+    assert f" {machine.processor()}.\n" in text and "clocks" not in text
     assert "LSTM at 2 of 4 (7 to 7 iterations), within 0.001 of Scan's outputs at 2, not at gain 4 at T = 9" in text
     assert text.count("\n## ") == 14
     assert short.count("\n- ") + short.startswith("- ") == 9
@@ -112,6 +113,25 @@ def test_a_peer_that_computes_something_else_is_no_measure():
     rows = {"haiku": row(0.5), "flax.linen": row(1), "keras": row(2), "torch": row(0.1), "recurrax auto": row(0.2)}
     chosen = [evidence.fastest({"cell": cell, "rows": rows}) for cell in ("RNN", "GRU", "LSTM")]
     assert chosen == ["flax.linen", "haiku", "haiku"]
+
+
+def test_a_gpu_is_held_against_cudnn_and_flax():
+    record = invented(PRESETS["gpu"])
+    results = record["results"]
+    results["origin"] |= {
+        "platform": "gpu",
+        "gpu": {"driver_version": "580.1", "clocks.max.sm": "1980 MHz", "power.limit": "700.00 W"},
+    }
+    for number, found in enumerate(case for name, case in results.items() if name != "origin"):
+        found["clocks"] = {"clocks.sm": f"{1900 + number % 2} MHz", "clocks.mem": "3201 MHz"}
+        found["rows"]["recurrax pallas"] = {"refused": "too large"} if number else row(0.1)
+    text = tables.summary(record)
+    assert re.search(r"PyTorch's: `auto` [12]\.\d\d \(.*slower at 16 of 16.*; `pallas` 0.\d\d .* at 0 of 1;", text)
+    assert re.search(r"times as fast as flax.nnx.RNN: `auto` 0.5.*at least 5 at 0 of 16; `pallas` .* at 1 of 1;", text)
+    assert "SM 1900 MHz/1901 MHz (highest 1980 MHz), memory 3201 MHz" in text and "TPU: not measured here" in text
+    header = text[text.index("| cell") :].splitlines()[0]
+    assert all(f"{name} / PyTorch" in header for name in ("auto", "pallas", "cudnn"))
+    assert "a rest of" in tables.document(invented(SMOKE)) and "a rest of" not in tables.document(record)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,10 @@ class Evidence:
     def __init__(self, record: Record):
         self.record, self.config, self.results = record, record["config"], record["results"]
 
+    def accelerated(self) -> bool:
+        """Whether it was measured on anything but a CPU."""
+        return self.results["origin"]["platform"] != "cpu"
+
     def cases(self, measurement: str, dtype: str | None = None) -> list[Case]:
         """The cases of a measurement, in the order they were taken."""
         found = [self.results[name] for name in self.results if name.startswith(f"{measurement} ")]

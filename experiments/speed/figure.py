@@ -16,6 +16,7 @@ from experiments.style import STYLE
 # Okabe & Ito's colours; ours are filled, peers are open.
 MARKS = {
     "recurrax scan": ("#0072B2", "o"), "recurrax adjoint": ("#D55E00", "s"), "recurrax auto": ("#000000", "D"),
+    "recurrax pallas": ("#8A2BE2", "h"), "recurrax cudnn": ("#76B900", "d"),
     "flax.nnx": ("#009E73", "^"), "flax.linen": ("#009E73", "v"), "haiku": ("#CC79A7", "P"),
     "equinox": ("#E69F00", "X"), "keras": ("#56B4E9", "p"), "torch": ("#7F7F7F", "*"),
 }  # fmt: skip

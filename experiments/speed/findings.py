@@ -22,13 +22,15 @@ from experiments.speed.evidence import (
 )  # fmt: skip
 
 CLOSE = 1e-3  # outputs that count as the same
+TIMES = 5  # as fast as flax.nnx.RNN, on an accelerator
 ACCELERATORS = {"cpu": "GPU and TPU", "gpu": "TPU", "cuda": "TPU", "tpu": "GPU"}
 
 
 def findings(e: Evidence) -> list[str]:
-    """At most nine lines; those of parts that were not run are left out."""
+    """At most ten lines; those of parts that were not run are left out."""
     lines = [
-        training(e), wide(e), pytorch(e), inference(e), memory(e), lengths(e), newton(e), begin(e), not_measured(e)
+        training(e), wide(e), pytorch(e), nnx(e), inference(e), memory(e), lengths(e), newton(e), begin(e),
+        not_measured(e),
     ]  # fmt: skip
     return [line for line in lines if line]
 
@@ -59,14 +61,24 @@ def wide(e: Evidence) -> str:
 
 
 def pytorch(e: Evidence) -> str:
-    """Against PyTorch, ours and the fastest JAX peer."""
-    if not (ratios := e.ratios("training", e.main() or "", "torch")):
-        return ""
-    slower = {case: ratio for case, ratio in ratios.items() if ratio > 1}
-    return (
-        f"Training step over PyTorch's: {spread(ratios.values())}; slower at {len(slower)} of {len(ratios)}"
-        f"{listed(slower)}."
-    )
+    """Against PyTorch: "auto", and on an accelerator every engine."""
+    said = []
+    for name in e.ours() if e.accelerated() else [e.main() or ""]:
+        if ratios := e.ratios("training", name, "torch"):
+            slower = {case: ratio for case, ratio in ratios.items() if ratio > 1}
+            text = f"{spread(ratios.values())}, slower at {len(slower)} of {len(ratios)}{listed(slower)}"
+            said.append(f"{short(name)} {text}" if e.accelerated() else text)
+    return f"Training step over PyTorch's: {'; '.join(said)}." if said else ""
+
+
+def nnx(e: Evidence) -> str:
+    """How much longer flax.nnx.RNN takes than each engine, on an accelerator."""
+    said = []
+    for name in e.ours() if e.accelerated() else ():
+        if ratios := e.ratios("training", "flax.nnx", name):
+            clear = sum(ratio >= TIMES for ratio in ratios.values())
+            said.append(f"{short(name)} {spread(ratios.values())}, at least {TIMES} at {clear} of {len(ratios)}")
+    return f"Training step, times as fast as flax.nnx.RNN: {'; '.join(said)}." if said else ""
 
 
 def inference(e: Evidence) -> str:
@@ -161,7 +173,7 @@ def not_measured(e: Evidence) -> str:
         for name in PEERS
         if any("not installed" in case["rows"].get(name, {}).get("refused", "") for case in e.cases("training"))
     ]
-    text = f"{ACCELERATORS.get(platform, 'other devices')}: not measured"
+    text = f"{ACCELERATORS.get(platform, 'other devices')}: not measured here"
     return f"{text}{'; not installed: ' + ', '.join(missing) if missing else ''}."
 
 

@@ -60,11 +60,11 @@ def method(e: Evidence) -> str:
     """How it was measured."""
     config, made = e.config, e.results["origin"]
     tf32 = "TF32 allowed where the device has it" if config["precision"] == "default" else "no TF32"
+    rest = "" if e.accelerated() else "; after\nPyTorch's there is a rest of 0.25 s, in which its threads stop spinning"
     least, most, seconds = min(3, config["rounds"]), config["rounds"], f"{config['seconds_per_case']:g}"
     return (
         "All implementations of a case in one process, in rounds, each in a random order; every call is\n"
-        "waited for. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps); after\n"
-        "PyTorch's there is a rest of 0.25 s, in which its threads stop spinning.\n"
+        f"waited for. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps){rest}.\n"
         f"Samples of each (n): as many as fit into {seconds} s, but at least {least} and at most {most}.\n"
         "Medians [quartiles]. Compilation and memory stand apart. Parameters are handed over as a list of arrays,\n"
         "so what a module costs as an argument of a call is in no number. Every library keeps its own initial weights\n"
@@ -99,11 +99,11 @@ def ratios(e: Evidence, measurement: str) -> str:
             row[name] = f"{median(case, name) / median(case, best):.2f}" if best and timed(case, name) else "-"
             between = interval(case, name, best) if name == e.main() and row[name] != "-" and best else None
             row[name] += f" [{between[0]:.2f}, {between[1]:.2f}]" if between else ""
-        main = e.main()
-        both = main and timed(case, main) and timed(case, "torch")
-        row[f"{(main or 'recurrax').removeprefix('recurrax ')} / PyTorch"] = (
-            f"{median(case, main) / median(case, 'torch'):.2f}" if main and both else "-"
-        )
+        for name in e.ours() if e.accelerated() else [e.main() or "recurrax"]:
+            both = timed(case, name) and timed(case, "torch")
+            row[f"{name.removeprefix('recurrax ')} / PyTorch"] = (
+                f"{median(case, name) / median(case, 'torch'):.2f}" if both else "-"
+            )
         rows.append(row)
     return markdown_table(rows)
 
@@ -270,5 +270,17 @@ def origin(e: Evidence) -> str:
     made = e.results["origin"]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     variables = "".join(f", {name}={value}" for name, value in made["variables"].items())
-    absent = "GPU: not measured. TPU: not measured." if made["platform"] == "cpu" else ""
-    return f"{versions}{variables}. {absent}\n{footer(e.record)}"
+    return f"{versions}{variables}.{machine(made, e)}\n{footer(e.record)}"
+
+
+def machine(made: dict[str, Any], e: Evidence) -> str:
+    """The CPU, and of a GPU its driver and clocks, where the record has them."""
+    said = [made["processor"]] if made.get("processor") else []
+    if gpu := made.get("gpu"):
+        every = [case["clocks"] for case in e.results.values() if isinstance(case, dict) and case.get("clocks")]
+        found = {key: "/".join(sorted({clocks[key] for clocks in every})) for key in (every[0] if every else ())}
+        said.append(
+            f"driver {gpu['driver_version']}, {gpu['power.limit']}, clocks as found after each case: SM "
+            f"{found.get('clocks.sm', '?')} (highest {gpu['clocks.max.sm']}), memory {found.get('clocks.mem', '?')}"
+        )
+    return f" {'; '.join(said)}." if said else ""

@@ -114,17 +114,18 @@ class Pallas(Engine):
 
 def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) -> None:
     """Raises ValueError where the matrices, and one tile for each gate and one more, are too large for a CUDA block."""
-    dtype = jnp.dtype(cell.dtype)
-    N, size, gates = tiles.units, dtype.itemsize, len(jax.tree.leaves(jax.eval_shape(cell.mix, carry)))
+    dtype, H = jnp.dtype(cell.dtype), cell.hidden_features
+    N, gates = tiles.units, len(jax.tree.leaves(jax.eval_shape(cell.mix, carry)))
     copies = 2 if exact and dtype == jnp.float32 else 1  # a matrix and what TF32 leaves of it
-    needed = (gates * len(_reads(cell, carry)) * copies * N**2 + (gates + 1) * tiles.block * N) * size // KIB
+    needed = (gates * len(_reads(cell, carry)) * copies * N**2 + (gates + 1) * tiles.block * N) * dtype.itemsize // KIB
     device = jax.devices()[0]
     capability = getattr(device, "compute_capability", None) if device.platform == "gpu" else None
     allowed = SHARED.get(capability, LEAST_SHARED) if capability else MOST_SHARED
     if needed > allowed:
+        size = f"H={H}" + f" (padded to {N})" * (H != N) + " at highest precision" * (copies == 2)
         raise ValueError(
-            f"Pallas needs {needed} KiB of shared memory for {type(cell).__name__} of {dtype} with H={N}"
-            f"{' at highest precision' if copies == 2 else ''}; allowed on this device: {allowed} KiB. Use Adjoint()."
+            f"Pallas needs {needed} KiB of shared memory for {type(cell).__name__} of {dtype} with {size}; allowed on "
+            f"this device: {allowed} KiB. Use Adjoint()."
         )
 
 

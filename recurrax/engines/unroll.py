@@ -30,9 +30,10 @@ ENGINES: dict[str, type[Engine]] = {
 def choose(backend: str | Engine) -> Engine:
     """The engine for a name, an engine, or "auto".
 
-    "auto" is `Adjoint` on every device, with its options chosen for the shape by measurements on a CPU
-    (experiments/results/speed); other devices are not measured yet. It runs every cell that `Scan` runs, in forward
-    mode and to second order too. ``python -m experiments.speed --tune`` measures all engines for a shape.
+    "auto" is `Adjoint` on every device, with its options chosen for the device and the shape by measurements on a CPU
+    and on an NVIDIA GPU (experiments/results/speed and engine_options); a TPU is not measured. It runs every cell that
+    `Scan` runs, in forward mode and to second order too, which `Pallas`, faster on a GPU where it fits, does not.
+    ``python -m experiments.speed --tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.
