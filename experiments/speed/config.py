@@ -37,7 +37,7 @@ def check_sampling(rounds: int, seconds: float) -> None:
     if rounds < 1:
         raise ValueError(f"rounds={rounds}; allowed: an int >= 1. Try --rounds 7.")
     if not 0 < seconds < 1e6:
-        raise ValueError(f"seconds_per_case={seconds}; allowed: > 0. Try --seconds-per-case 6.")
+        raise ValueError(f"seconds_per_case={seconds}; allowed: > 0. Try --seconds-per-case 45.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Scaling:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Times and memory of recurrax's engines and of their peers; the defaults take 15 minutes on two CPU cores."""
+    """Times and memory of recurrax's engines and of their peers; the defaults take half an hour on two CPU cores."""
 
     shapes: tuple[Shape, ...] = (
         (32, 100, 2, 32), (32, 100, 2, 128), (64, 784, 1, 128), (20, 35, 650, 650), (16, 1024, 768, 768),
@@ -104,7 +104,7 @@ class Config:
     """Of peers, scaling, memory, parallel and start (import and first call)."""
     rounds: int = 11
     """Most samples of an implementation in a case, one of each in turn."""
-    seconds_per_case: float = 6.0
+    seconds_per_case: float = 45.0
     """Samples are taken until this is spent, but at least three."""
     scaling: Scaling = Scaling()
     """Sizes of the other parts."""
