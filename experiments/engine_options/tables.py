@@ -102,6 +102,7 @@ def choice_rows(record: Record) -> list[dict[str, str]]:
                 "keep": decided["keep"],
                 "projection": decided["projection"],
                 "chunk": str(decided["chunk"]),
+                "unroll": str(decided.get("unroll", 1)),  # older records have no such option
                 "auto (ms)": digits(median(case, AUTO)),
                 "memory": size(needed(case["rows"][AUTO])),
                 "fastest": f"`{plain(best)}`",

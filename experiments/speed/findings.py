@@ -14,7 +14,9 @@ from experiments.speed.evidence import (
     WIDE,
     Evidence,
     digits,
+    fastest,
     geometric,
+    interval,
     median,
     needed,
     size,
@@ -44,8 +46,30 @@ def training(e: Evidence) -> str:
     means = ", ".join(f"{short(name)} {geometric(e.ratios('training', name).values()):.2f}" for name in others)
     return (
         f"Training step, {short(e.main())} over the fastest JAX peer of each case: {spread(ratios.values())}; slower "
-        f"than {SLOWER} times at {len(slower)} of {len(ratios)}{listed(slower)}."
+        f"than {SLOWER} times at {len(slower)} of {len(ratios)}{listed(slower)}{surely(e)}."
         + (f" Other engines, geometric means: {means}." if means else "")
+        + noise(e)
+    )
+
+
+def surely(e: Evidence) -> str:
+    """At how many cases the whole interval is slower."""
+    every = [(case, fastest(case)) for case in e.cases("training") if timed(case, e.main() or "")]
+    found = [interval(case, e.main() or "", best) for case, best in every if best]
+    known = [between for between in found if between]
+    clear = sum(low > SLOWER for low, _ in known)
+    return f", with the whole 95% interval at {clear} of the {len(known)} that have one" if known else ""
+
+
+def noise(e: Evidence) -> str:
+    """How far two rows of one program are apart: "auto" is `Adjoint`."""
+    both = e.ratios("training", "recurrax auto", "recurrax adjoint").values()
+    if not both:
+        return ""
+    apart = [max(ratio, 1 / ratio) - 1 for ratio in both]
+    return (
+        f" `adjoint` and `auto` are one program, timed twice: {np.median(apart):.0%} apart in the median, at most "
+        f"{max(apart):.0%}."
     )
 
 
