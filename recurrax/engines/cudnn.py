@@ -27,7 +27,7 @@ class Cudnn(Engine):
     """cuDNN's LSTM on a CUDA device: `recurrax.LSTM` with tanh and sigmoid, in float32.
 
     To run weights through cuDNN, not to be fast: JAX asks cuDNN for its standard algorithm, which took longer than
-    `Adjoint`, and than cuDNN as PyTorch calls it, at every size that was measured on an H200 (experiments/results/speed).
+    `Adjoint`, and than cuDNN as PyTorch calls it, at every size measured on an H200 (experiments/results/speed).
 
     Any mask: the steps that exist are moved together to the front and cuDNN gets their number as the length. No resets,
     no `jax.vmap` (JAX has no rule for it); first derivatives in reverse mode only.
