@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import recurrax as rx
+from recurrax import tasks
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -74,7 +75,7 @@ def test_every_public_name_says_what_it_is(module):
 def test_every_cell_and_task_names_its_source():
     for cell in rx.cells.ALL:
         assert re.search(r"Source|\(\d{4}\)", inspect.getdoc(cell) or ""), cell
-    for task in rx.tasks.TASKS.values():
+    for task in tasks.TASKS.values():
         text = (inspect.getdoc(task) or "") + (inspect.getmodule(task).__doc__ or "")
         assert "Source" in text, task
 

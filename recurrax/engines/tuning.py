@@ -13,8 +13,8 @@ from the operating system at every call, which costs as much as a product.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
 
 On an NVIDIA GPU (H200; experiments/results/speed and engine_options) a step is a product and a kernel or two, each
-shorter than what it takes to launch it. So bodies of many steps, which XLA launches as one graph, are faster; few inputs
-are projected in the loop for every cell; to keep pre-activations saves no time.
+shorter than what it takes to launch it. So bodies of many steps, which XLA launches as one graph, are faster; few
+inputs are projected in the loop for every cell; to keep pre-activations saves no time.
 
 Other devices are not measured; they get what holds for large arrays, without chunks, which are for the memory of a CPU.
 """
