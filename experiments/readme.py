@@ -91,9 +91,11 @@ def highlight(record: dict[str, Any], first: bool) -> str:
     document = importlib.import_module(f"experiments.{record['name']}.tables").document(record)
     findings = [line for line in document.partition("![figure]")[0].splitlines() if line.startswith("- ")]
     question, place = document.partition("\n")[0].removeprefix("# "), f"experiments/results/{record['name']}"
-    found = "\n".join(findings)
+    found, device = "\n".join(findings), record["provenance"]["device"]
+    where = "" if device["platform"] == "cpu" else f" on {device['kind']}"
     return (
-        (f"**{question}** " if first else "") + f"`{record['provenance']['command']}`, {record['seconds']:.0f} s: "
+        (f"**{question}** " if first else "")
+        + f"`{record['provenance']['command']}`{where}, {record['seconds']:.0f} s: "
         f"[tables]({place}/{record['hash']}.md), [figure]({place}/{record['hash']}.png)\n\n"
         f"<details><summary>{len(findings)} finding{'s' * (len(findings) > 1)}</summary>\n\n{found}\n\n</details>"
     )

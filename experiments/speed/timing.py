@@ -14,9 +14,7 @@ from typing import Any
 
 import jax
 
-REST = {
-    "torch": 0.25
-}  # seconds after a sample on a CPU: its threads spin on for a while, at the cost of who comes next
+REST = {"torch": 0.25}  # seconds after a sample on a CPU: its threads spin on, at the cost of who is next
 BLOCK = 0.02  # seconds of a sample: short calls are repeated, so that what ran just before does not count
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 LEAST = 3  # samples, however long they take
