@@ -19,15 +19,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.engine import Engine, where
-from recurrax.engines.pallas_kernels import KIB, Tiles, backward_kernel, cast, forward_kernel, launch, multiple, wide
+from recurrax.engines.pallas_kernels import KIB, backward_kernel, cast, forward_kernel, launch, wide
+from recurrax.engines.pallas_layout import Tiles, multiple
 from recurrax.engines.sums import Sums, sums_of
+from recurrax.engines.tanh import without_branches
 
 # KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
 SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
 LEAST_SHARED, MOST_SHARED = 99, 227  # of capabilities that are not listed; where no CUDA device is
+LEAST_BLOCK = 8 if jax.__version_info__ >= (0, 9) else 16  # columns that a matrix may multiply on CUDA
 EXACT = ("highest", "float32")  # values of jax_default_matmul_precision
 
 
@@ -43,7 +47,7 @@ class Pallas(Engine):
     `Adjoint` for them.
 
     Args:
-        block: sequences that one kernel instance runs; by default 16 on CUDA, up to 128 on a TPU.
+        block: sequences that one kernel instance runs; by default 8 on CUDA (16 before jax 0.9), up to 128 on a TPU.
         platform: "cuda" (through Triton), "tpu" (through Mosaic), or "interpret": the same kernel step by step as
             plain JAX on any device, to test it, slowly. None: by `jax.default_backend`, "interpret" on a CPU. It is
             chosen when a function is traced: the tiles and the limits on sizes follow from it.
@@ -64,7 +68,7 @@ class Pallas(Engine):
     def __post_init__(self) -> None:
         block, platform = self.block, self.platform
         if block is not None and (isinstance(block, bool) or not isinstance(block, int) or block < 1):
-            raise ValueError(f"Pallas got block={block!r}; allowed: an int >= 1 or None. Try block=16 or leave it out.")
+            raise ValueError(f"Pallas got block={block!r}; allowed: an int >= 1 or None. Leave it out.")
         if platform not in (None, "cuda", "tpu", "interpret"):
             raise ValueError(
                 f"Pallas got platform={platform!r}; allowed: 'cuda', 'tpu', 'interpret' or None. Leave it out."
@@ -93,20 +97,21 @@ class Pallas(Engine):
             raise ValueError(f"Pallas got {name} with a complex carry; allowed: real states of H features. Use Scan().")
         platform = self.platform or {"cpu": "interpret", "gpu": "cuda"}.get(jax.default_backend(), "tpu")
         exact = getattr(jax.config, "jax_default_matmul_precision", None) in EXACT
-        precision = jax.lax.Precision.HIGHEST if exact else jax.lax.Precision.DEFAULT
+        precision = lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
         if platform == "interpret":
-            return Tiles(platform, self.block or B, H, precision, resident=True)
+            return Tiles(platform, multiple(self.block or B, 2), multiple(H, 16), precision, gpu=True)
         if dtype not in (jnp.float32, jnp.bfloat16):
             raise ValueError(f"Pallas got a cell of {dtype}; allowed on {platform}: float32, bfloat16. Use Adjoint().")
         if platform == "tpu":
-            block, allowed = self.block or min(multiple(B, 16), 128), "multiples of"
-            tiles = Tiles(platform, block, multiple(H, 128), precision)
+            block, allowed = self.block or min(multiple(B, 16), 128), "multiples of 16"
+            fits, tiles = block % 16 == 0, Tiles(platform, block, multiple(H, 128), precision)
         else:
-            block, allowed, tf32 = self.block or 16, "powers of two >=", jax.lax.DotAlgorithmPreset
+            block, allowed, tf32 = self.block or LEAST_BLOCK, f"powers of two >= {LEAST_BLOCK}", lax.DotAlgorithmPreset
             precision = tf32.TF32_TF32_F32_X3 if exact else tf32.TF32_TF32_F32
-            tiles = Tiles(platform, block, max(16, 1 << (H - 1).bit_length()), precision, resident=True)
-        if block % 16 or (platform == "cuda" and block & (block - 1)):
-            raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed} 16. Leave it out.")
+            fits = block >= LEAST_BLOCK and block & (block - 1) == 0
+            tiles = Tiles(platform, block, max(16, 1 << (H - 1).bit_length()), precision, gpu=True)
+        if not fits:
+            raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed}. Leave it out.")
         if platform == "cuda":
             _check_shared_memory(tiles, cell, carry, exact)
         return tiles
@@ -139,7 +144,7 @@ def _states(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any)
     if any(sums.only):  # then b may as well be added to u, for all steps at once
         us = [(u + b).astype(u.dtype) if only else u for only, u, b in zip(sums.only, us, b, strict=True)]
         b = [None if only else b for only, b in zip(sums.only, b, strict=True)]
-    update = _update(cell, sums._replace(only=(False,) * len(us)))
+    update = _update(tiles, cell, sums._replace(only=(False,) * len(us)))
     kernel, weights = functools.partial(forward_kernel, update, tiles), jax.tree.map(jnp.transpose, weights)
     return launch(tiles, kernel, weights, flags, (initial, b), us, (initial, carries))
 
@@ -162,7 +167,7 @@ def _backward(tiles: Tiles, residuals: Any, cotangents: Any) -> tuple[Any, Any, 
     folded = sums.fold(us, vs)
     weights, _ = _affine(cell, initial, derivative=True)
     d_last = cast(d_last, wide(cell.dtype))
-    kernel = functools.partial(backward_kernel, _update(cell, sums), tiles)
+    kernel = functools.partial(backward_kernel, _update(tiles, cell, sums), tiles)
     streams = before, *folded, d_carries
     out = (d_last, d_last if "reset" in flags else ()), folded
     (d_first, d_start), (dus, dvs) = launch(tiles, kernel, weights, flags, d_last, streams, out, reverse=True)
@@ -181,14 +186,14 @@ def _sums(cell: Cell, initial: Carry, xs: jax.Array) -> Sums:
     return sums_of(cell, initial, xs)._replace(together=False)  # a kernel cannot slice
 
 
-def _update(cell: Cell, sums: Sums) -> Callable[..., Carry]:
+def _update(tiles: Tiles, cell: Cell, sums: Sums) -> Callable[..., Carry]:
     """``update(carry, u, v)`` in float32 or wider, of halves as lists, folded where gates are only added."""
 
     def update(carry: Carry, u: list[Any], v: list[Any]) -> Carry:
         carry, u, v = cast((carry, u, v), wide(cell.dtype))
         return cell.update(carry, *sums.unfold(u, v))
 
-    return update
+    return without_branches(jax.vmap(update, in_axes=-1, out_axes=-1)) if tiles.gpu else update
 
 
 def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[jax.Array]], Any]:

@@ -2,11 +2,12 @@
 
 All arguments of a kernel but ``update`` are trees of references: ``weights: {k: [U_k of each gate]}``, a matrix
 ``[out, in]`` each; ``rows`` of shape ``[B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]``, one chunk of time.
+On a GPU they lie another way, see `Tiles`, and what is read of them is ``[H, B]``.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -16,32 +17,12 @@ from jax.experimental import pallas as pl
 
 from recurrax.cell import Carry
 from recurrax.engines.engine import hold, where
+from recurrax.engines.pallas_layout import Tiles, multiple, pad
 
 KIB = 1024
 BLOCK_BYTES = 12 * KIB * KIB  # TPU: of the 16 MiB of VMEM that a kernel gets; the rest is for temporaries
 LONGEST_CHUNK = 16  # steps in one block of the pipeline
-NARROW = 64  # H up to which half as many warps do on CUDA
-
-
-@dataclasses.dataclass(frozen=True)
-class Tiles:
-    """How arrays are cut, sequences in a block and H padded to the device's tiles, and how float32 is multiplied.
-
-    With ``resident`` the kernel reads its matrices before the loop and each step's streams one step ahead: on CUDA a
-    reference points to the device's memory, and what is read stays in shared memory and registers. On a TPU the blocks
-    are on the chip already.
-    """
-
-    platform: str
-    block: int
-    units: int
-    precision: Any = jax.lax.Precision.HIGHEST
-    resident: bool = False
-
-
-def multiple(size: int, of: int) -> int:
-    """The smallest multiple of ``of`` that is at least ``size``."""
-    return -(-size // of) * of
+WARPS = 8  # at most, on CUDA: each multiplies 16 rows of a matrix, or as many times as many
 
 
 def forward_kernel(
@@ -49,7 +30,7 @@ def forward_kernel(
 ) -> None:
     """One chunk of time for one block of sequences. ``rows``: the initial carry, and each gate's b or None."""
     start, b = _read(rows)
-    weights = _read(weights) if tiles.resident else weights
+    weights = _read(weights) if tiles.gpu else weights
 
     def step(t: Any, carry: Carry, u: Any) -> Carry:
         carry = where(_flag(flags, "reset", t, carry), start, carry)
@@ -59,7 +40,7 @@ def forward_kernel(
             v = [product if bias is None else bias + product for bias, product in zip(v, products, strict=True)]
         new = jax.tree.map(lambda n, c: n.astype(c.dtype), update(carry, u, v), carry)
         carry = hold(_flag(flags, "keep", t, carry), new, carry)
-        _write(carries, carry, t)
+        tiles.write(carries, carry, t)
         return carry
 
     _write(last, _loop(tiles, us, step, _resume(start, last)))
@@ -69,7 +50,7 @@ def backward_kernel(
     update: Any, tiles: Tiles, weights: Any, flags: Any, d_last: Carry, streams: Any, d_rows: Any, d_streams: Any
 ) -> None:
     """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets."""
-    weights = _read(weights) if tiles.resident else weights
+    weights = _read(weights) if tiles.gpu else weights
 
     def step(t: Any, d_rows: Any, stream: Any) -> Any:
         (d_carry, d_start), (*operands, d_out) = d_rows, stream
@@ -77,7 +58,7 @@ def backward_kernel(
         zeros, keep = jax.tree.map(jnp.zeros_like, d_carry), _flag(flags, "keep", t, d_carry)
         operands = cast(operands, jax.tree.leaves(d_carry)[0].dtype)
         d_new, du, dv = jax.vjp(update, *operands)[1](hold(keep, d_carry, zeros))
-        _write(d_streams, (du, dv), t)
+        tiles.write(d_streams, (du, dv), t)
         d_states, tree = jax.tree.flatten(d_new)
         for k, gates in weights.items():
             for d, U in zip(dv, gates, strict=True):
@@ -101,12 +82,12 @@ def _loop(tiles: Tiles, streams: Any, step: Any, start: Any, reverse: bool = Fal
 
     def ahead(i: Any, state: Any) -> Any:
         rows, stream = state
-        following = _read(streams, at(jnp.minimum(i + 1, T - 1)))
+        following = tiles.read(streams, at(jnp.minimum(i + 1, T - 1)))
         return step(at(i), rows, stream), following
 
-    if tiles.resident:
-        return jax.lax.fori_loop(zero, T, ahead, (start, _read(streams, at(zero))))[0]
-    return jax.lax.fori_loop(zero, T, lambda i, rows: step(at(i), rows, _read(streams, at(i))), start)
+    if tiles.gpu:
+        return jax.lax.fori_loop(zero, T, ahead, (start, tiles.read(streams, at(zero))))[0]
+    return jax.lax.fori_loop(zero, T, lambda i, rows: step(at(i), rows, tiles.read(streams, at(i))), start)
 
 
 def _resume(start: Any, rows: Any) -> Any:
@@ -115,25 +96,26 @@ def _resume(start: Any, rows: Any) -> Any:
     return jax.tree.map(lambda a, b: jax.lax.select(first, a, b), start, _read(rows))
 
 
-def _read(refs: Any, index: Any = ...) -> Any:
-    return jax.tree.map(lambda ref: ref[index], refs)
+def _read(refs: Any) -> Any:
+    return jax.tree.map(lambda ref: ref[...], refs)
 
 
-def _write(refs: Any, values: Any, index: Any = ...) -> None:
+def _write(refs: Any, values: Any) -> None:
     for ref, value in zip(jax.tree.leaves(refs), jax.tree.leaves(values), strict=True):
-        ref[index] = value.astype(ref.dtype)
+        ref[...] = value.astype(ref.dtype)
 
 
 def _flag(flags: Any, name: str, t: Any, carry: Carry) -> jax.Array | None:
-    """The flag of a step, ``[block, H]`` as the carry: devices broadcast numbers more readily than booleans."""
+    """The flag of a step, of the carry's shape: devices broadcast numbers more readily than booleans."""
     return jnp.broadcast_to(flags[name][t], jax.tree.leaves(carry)[0].shape) != 0 if name in flags else None
 
 
-def _dot(a: jax.Array, b: jax.Array, tiles: Tiles) -> jax.Array:
-    """``a b^T``, exact in bfloat16, summed in float32 or wider: devices load a matrix ``[out, in]`` in fewer steps."""
+def _dot(a: jax.Array, U: jax.Array, tiles: Tiles) -> jax.Array:
+    """``U a`` of columns, ``a U^T`` of rows, exact in bfloat16, summed in float32 or wider."""
     precision = None if a.dtype == jnp.bfloat16 else tiles.precision
+    (left, right), axis = ((U, a), 0) if tiles.gpu else ((a, U), 1)
     return jax.lax.dot_general(
-        a, b, (((1,), (1,)), ((), ())), precision=precision, preferred_element_type=wide(a.dtype)
+        left, right, (((1,), (axis,)), ((), ())), precision=precision, preferred_element_type=wide(a.dtype)
     )
 
 
@@ -158,20 +140,26 @@ def launch(
     """
     T, B, H = jax.tree.leaves(streams)[0].shape
     N, padded = tiles.units, multiple(B, tiles.block)
-    weights = jax.tree.map(lambda a: _pad(a, N, N), weights)
-    flags = jax.tree.map(lambda a: _pad(a[..., None], padded, 1), flags)
-    rows, streams = jax.tree.map(lambda a: _pad(a, padded, N), (rows, streams))
-    out = jax.tree.map(lambda a: jax.ShapeDtypeStruct((*a.shape[:-2], padded, N), a.dtype), out)
-
-    operands = (weights, flags, rows, streams)
+    weights = jax.tree.map(lambda a: pad(a, N, N), weights)
+    flags = jax.tree.map(lambda a: jnp.expand_dims(pad(a, T, padded), 1 if tiles.gpu else 2), flags)
+    turn = functools.partial(jax.tree.map, lambda a: tiles.to_device(tiles.pad(a)))
+    rows, streams, out = turn(rows), turn(streams), jax.eval_shape(turn, out)
     chunk = _chunk(tiles, T, jax.tree.leaves(weights), jax.tree.leaves((flags, rows, streams, out)))
 
-    def spec(a: Any) -> pl.BlockSpec:
-        if a.ndim == 2:
-            return pl.BlockSpec((tiles.block, N), lambda b, t: (b, 0))
-        return pl.BlockSpec(
-            (chunk, tiles.block, a.shape[-1]), lambda b, t: (T // chunk - 1 - t if reverse else t, b, 0)
-        )
+    def cut(a: Any, axis: int, size: int | None) -> pl.BlockSpec:
+        """Sequences, an axis, into blocks; time, the first axis of three, into chunks."""
+
+        def index(b: Any, t: Any) -> tuple[Any, ...]:
+            t = T // chunk - 1 - t if reverse else t
+            return tuple(b if i == axis else t if i == a.ndim - 3 else 0 for i in range(a.ndim))
+
+        shape = [size if i == axis else chunk if i == a.ndim - 3 else n for i, n in enumerate(a.shape)]
+        return pl.BlockSpec(tuple(shape), index)
+
+    def spec(a: Any, flag: bool = False) -> pl.BlockSpec:
+        if tiles.gpu and a.ndim == 3 and not flag:
+            return cut(a, 1, None)
+        return cut(a, a.ndim - (1 if tiles.gpu else 2), tiles.block)
 
     whole = jax.tree.map(lambda a: pl.BlockSpec(a.shape, lambda b, t: (0, 0)), weights)
     call = jax.custom_jvp(
@@ -179,14 +167,15 @@ def launch(
             kernel,
             out_shape=out,
             grid=(padded // tiles.block, T // chunk),
-            in_specs=(whole, *jax.tree.map(spec, operands[1:])),
+            in_specs=(whole, jax.tree.map(lambda a: spec(a, flag=True), flags), *jax.tree.map(spec, (rows, streams))),
             out_specs=jax.tree.map(spec, out),
             interpret=tiles.platform == "interpret",
             compiler_params=_parameters(tiles),
         )
     )
     call.defjvp(_refuse)
-    return jax.tree.map(lambda a: a[..., :B, :H], call(*operands))
+    out = jax.tree.map(tiles.from_device, call(weights, flags, rows, streams))
+    return jax.tree.map(lambda a: a[..., :B, :H], out)
 
 
 def _refuse(*_: Any) -> Any:
@@ -198,17 +187,12 @@ def _parameters(tiles: Tiles) -> Any:
     if tiles.platform == "cuda":
         from jax.experimental.pallas import triton
 
-        return triton.CompilerParams(num_warps=8 if tiles.units > NARROW else 4, num_stages=1)
+        return triton.CompilerParams(num_warps=min(WARPS, tiles.units // 16), num_stages=1)
     if tiles.platform == "tpu":
         from jax.experimental.pallas import tpu
 
         return tpu.CompilerParams(dimension_semantics=("parallel", "arbitrary"))
     return None
-
-
-def _pad(a: jax.Array, rows: int, columns: int) -> jax.Array:
-    """Zeros after the last two axes."""
-    return jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, rows - a.shape[-2]), (0, columns - a.shape[-1])])
 
 
 def _chunk(tiles: Tiles, T: int, weights: list[Any], others: list[Any]) -> int:
