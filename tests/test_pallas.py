@@ -247,6 +247,7 @@ accelerator = pytest.mark.skipif(
 
 
 @accelerator
+@pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
 def test_the_compiled_kernel_equals_the_interpreted_one(name):
     one = primals(name, jnp.float32)
