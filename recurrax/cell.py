@@ -141,11 +141,14 @@ class Cell(nnx.RNNCellBase):
         )
 
 
-def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[jax.Array]:
+def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[Any]:
     """``x W_g + b_g`` for each gate g: ``x: [..., D], kernel: [G, D, H], bias: [G, H]`` to G arrays ``[..., H]``.
 
-    The kernel is a parameter of the cell, one product a gate, or the form that an engine gave it, `SideBySide`.
+    The kernel is a parameter of the cell, one product a gate, or the form that an engine gave it, `SideBySide`; of
+    `Untaken` kernels what would be multiplied comes out, not the product.
     """
+    if isinstance(kernel, Untaken):
+        return [Factor(x, kernel.kernel, bias, gate) for gate in range(kernel.kernel.gates)]
     together = isinstance(kernel, SideBySide)
     weights = kernel.weights if together else kernel[...]
     b = None if bias is None else bias[...].reshape(1, -1) if together else bias[...][:, None]
@@ -203,6 +206,24 @@ class SideBySide:
         """``x: [B, D]`` times weights that lie as these: ``[B, G H]``."""
         axis = 1 if self.transposed else 0
         return jax.lax.dot_general(x, weights, (((1,), (axis,)), ((), ())))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Untaken:
+    """Kernels whose products an engine takes itself: `affine` only says of what."""
+
+    kernel: SideBySide
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factor:
+    """What stands for gate g of the product ``x W + b``, and allows no arithmetic."""
+
+    x: jax.Array
+    kernel: SideBySide
+    bias: nnx.Param | None
+    gate: int
 
 
 def check_size(cell: str, **sizes: int) -> None:

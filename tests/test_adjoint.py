@@ -13,8 +13,9 @@ from tolerances import close
 
 from recurrax import GRU, LSTM, Adjoint, Cell, Scan, cells, unroll
 from recurrax.cell import Kernels, SideBySide
+from recurrax.cells.gated import LSTMGates
 from recurrax.engines.chunks import divisor
-from recurrax.engines.layout import fused, transposed
+from recurrax.engines.layout import Joined, fused, transposed
 from recurrax.engines.sums import sums_of
 from recurrax.engines.tuning import tune
 
@@ -77,14 +78,60 @@ def test_other_uses_are_not_taken_for_a_sum_and_give_the_gradients_of_scan(x64):
     close(gradient(Case(cell, carry, xs), Adjoint()), gradient(Case(cell, carry, xs), Scan()))
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("keep", ["states", "preactivations"])
-def test_gates_in_one_array_give_the_gradients_of_scan(name, keep, x64):
+def test_gates_in_one_array_give_the_gradients_of_scan(monkeypatch, name, keep, platform, x64):
     cell, carry, xs = case(name, seed=1)
-    engine = Adjoint(gates="fused", keep=keep, projection="inside", chunk=2)
-    assert tune(engine, cell, carry, xs).sums.together == (name == "LSTM")  # of a GRU one sum is none
+    engine = Adjoint(gates="fused", keep=keep, projection="inside", chunk=2, unroll=1)
+    exact = gradient(Case(cell, carry, xs), Scan())
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    tuning = tune(engine, cell, carry, xs)
+    assert tuning.sums.together == (name != "GRU")  # of a GRU one sum is none
+    assert tuning.joint == (tuning.sums.together and platform == "cpu")
 
+    close(gradient.__wrapped__(Case(cell, carry, xs), engine), exact)
+
+
+class Louder(LSTM):
+    """Works on its inputs, which one product with the states' allows."""
+
+    def project(self, x: jax.Array) -> Any:
+        return super().project(3 * x)
+
+
+class Softer(LSTM):
+    """Works on a product, which has to be there then."""
+
+    def mix(self, carry: Any) -> Any:
+        return jax.tree.map(lambda v: v / 3, super().mix(carry))
+
+
+class Astray(LSTM):
+    """Mixes the gates in another order than it projects them."""
+
+    def mix(self, carry: Any) -> Any:
+        f, i, *others = super().mix(carry)
+        return LSTMGates(i, f, *others)
+
+
+@pytest.mark.parametrize(("kind", "one"), [(LSTM, True), (Louder, True), (Softer, False), (Astray, False)])
+def test_one_product_for_states_and_inputs_is_what_two_are(kind, one, x64):
+    cell = noise(kind(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
+    carry, xs = noise((cell.initialize_carry((*BATCH, D)), jax.ShapeDtypeStruct((5, *BATCH, D), float)), seed=2)
+    joined = Joined.of(fused(cell, inputs=True), carry, xs[0])
+    assert (joined is not None) == one
+    if joined is not None:
+        sums = jax.tree.map(jnp.add, cell.project(xs[0]), cell.mix(carry))
+        close(joined.sums(carry, jnp.concatenate([xs[0], jnp.ones((*BATCH, 1))], -1)), jnp.concatenate(sums, -1))
+    engine = Adjoint(gates="fused", projection="inside")
     close(gradient(Case(cell, carry, xs), engine), gradient(Case(cell, carry, xs), Scan()))
+
+
+def test_no_product_is_joined_of_kernels_that_are_not_side_by_side():
+    cell, carry, xs = case("LSTM", seed=1, dtype=jnp.float32)
+    assert Joined.of(cell, carry, xs[0]) is None
+    assert Joined.of(fused(cell), carry, xs[0]) is None
 
 
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "NoInputGate"])

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.chunks import join, separate
 from recurrax.engines.engine import Engine, hold, where
-from recurrax.engines.layout import fused, transposed
+from recurrax.engines.layout import Joined, fused, transposed
 from recurrax.engines.scan import Scan
 from recurrax.engines.tuning import CHOICES, Tuning, tune
 
@@ -81,7 +81,10 @@ class Adjoint(Engine):
         tuning = tune(self, cell, carry, xs)
         if tuning.gates == "fused":
             cell = fused(cell, inputs=tuning.projection == "inside")
-        carry, carries = _states(tuning, cell, carry, xs, mask, resets)
+        joined = Joined.of(cell, carry, xs[0]) if tuning.joint else None
+        tuning = tuning._replace(joint=joined is not None)
+        inputs = xs if joined is None else jnp.concatenate([xs, jnp.ones_like(xs[..., :1])], axis=-1)
+        carry, carries = _states(tuning, joined or cell, carry, inputs, mask, resets)
         return carry, cell.readout(carries, xs)
 
 
@@ -107,12 +110,11 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
     inside = tuning.projection == "inside"
 
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
-        u, keep, reset = inputs
+        x, keep, reset = inputs
         before = where(reset, initial, carry)
-        v = cell.mix(before)
-        u = cell.project(u) if inside else u
-        carry = hold(keep, cell.update(before, u, v), before)
-        return carry, (carry, tuning.sums.fold(u, v))
+        u, v = _halves(tuning, cell, before, x) if inside else tuning.sums.fold(x, cell.mix(before))
+        carry = hold(keep, cell.update(before, *tuning.sums.unfold(u, v)), before)
+        return carry, (carry, (u, v))
 
     def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets = inputs
@@ -165,13 +167,15 @@ def _tangents(
     d_cell, d_initial, d_carry, d_xs = tangents
     before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), start, steps.carries)
     before = where(steps.resets, _broadcast(initial, before), before)
-    fold, unfold = tuning.sums.fold, tuning.sums.unfold
-    us, d_us = jax.jvp(lambda cell, xs: cell.project(xs), (cell, steps.xs), (d_cell, d_xs))
-    vs, d_vs = jax.jvp(lambda cell: cell.mix(before), (cell,), (d_cell,))
-    us, vs = fold(us, vs) if steps.kept is None else steps.kept
+
+    def halves(cell: Cell, xs: Any) -> Any:
+        return _halves(tuning, cell, before, xs)
+
+    (us, vs), (d_us, d_vs) = jax.jvp(halves, (cell, steps.xs), (d_cell, d_xs))
+    us, vs = (us, vs) if steps.kept is None else steps.kept
 
     def update(carry: Carry, u: Any, v: Any) -> Carry:
-        return cell.update(carry, *unfold(u, v))
+        return cell.update(carry, *tuning.sums.unfold(u, v))
 
     def loop(tangents: Any) -> tuple[Carry, Carry]:
         d_initial, d_carry, d_us, d_vs = tangents
@@ -189,7 +193,14 @@ def _tangents(
         inputs = (before, us, vs, d_us, d_vs, steps.mask, steps.resets)
         return jax.lax.scan(step, d_carry, inputs, unroll=tuning.unroll)
 
-    return loop((d_initial, d_carry, *fold(d_us, d_vs)))
+    return loop((d_initial, d_carry, d_us, d_vs))
+
+
+def _halves(tuning: Tuning, cell: Any, carry: Carry, xs: Any) -> tuple[list[Any], list[jax.Array]]:
+    """The halves of the pre-activations, folded."""
+    if tuning.joint:
+        return [None], [cell.sums(carry, xs)]
+    return tuning.sums.fold(cell.project(xs), cell.mix(carry))
 
 
 def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:

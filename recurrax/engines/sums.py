@@ -58,4 +58,4 @@ def sums_of(cell: Cell, carry: Carry, xs: jax.Array) -> Sums:
 
     sums = tuple(only(a, b) for a, b in halves)
     alike = len({(half.shape, half.dtype) for half in us + vs}) == 1
-    return Sums(sums, u_tree, v_tree, together=all(sums) and alike and len(sums) > 1)
+    return Sums(sums, u_tree, v_tree, together=all(sums) and alike)

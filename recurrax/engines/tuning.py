@@ -7,7 +7,8 @@ from the operating system at every call, which costs as much as a product.
 
 - Gates side by side: one wide product is faster than several narrow ones.
 - Inputs projected for all steps at once, but for few inputs: there the product costs less than to write its result
-  and to read it again, where all that it is needed for is to be added to the other half of the pre-activations.
+  and to read it again, where all that it is needed for is to be added to the other half of the pre-activations. The
+  two products are then one, of the state and the inputs side by side.
 - Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations. A
   single short state is so cheap to multiply, for all steps at once, that they are recomputed.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
@@ -53,6 +54,7 @@ class Tuning(NamedTuple):
     chunk: int | None
     unroll: int
     transpose: bool
+    joint: bool
     sums: Sums
 
 
@@ -76,4 +78,5 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     chosen = auto | {name: value for name, value in given.items() if value != "auto"}
     chosen["chunk"] = divisor(T, chosen["chunk"])
     together = sums.together and chosen["gates"] == "fused" and chosen["projection"] == "inside"
-    return Tuning(**chosen, transpose=H <= TRANSPOSED, sums=sums._replace(together=together))
+    sums = sums._replace(together=together)
+    return Tuning(**chosen, transpose=H <= TRANSPOSED, joint=together and cpu, sums=sums)
