@@ -112,9 +112,14 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         x, keep, reset = inputs
         before = where(reset, initial, carry)
-        u, v = _halves(tuning, cell, before, x) if inside else tuning.sums.fold(x, cell.mix(before))
-        carry = hold(keep, cell.update(before, *tuning.sums.unfold(u, v)), before)
-        return carry, (carry, (u, v))
+        if tuning.joint:
+            folded = _halves(tuning, cell, before, x)
+            u, v = tuning.sums.unfold(*folded)
+        else:  # unfolded they would be added to zeros, which XLA does
+            u, v = cell.project(x) if inside else x, cell.mix(before)
+            folded = tuning.sums.fold(u, v)
+        carry = hold(keep, cell.update(before, u, v), before)
+        return carry, (carry, folded)
 
     def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets = inputs
