@@ -203,6 +203,25 @@ def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
     assert (decided.gates, decided.keep, decided.projection, decided.chunk) == ("fused", keep, projection, chunk)
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
+@pytest.mark.parametrize(
+    ("cell", "shape", "transpose"),
+    [
+        (LSTM, (32, 100, 2, 128), True),
+        (LSTM, (32, 100, 2, 256), True),
+        (LSTM, (32, 100, 2, 257), False),
+        (LSTM, (32, 63, 2, 256), False),
+        (LSTM, (1, 1000, 32, 256), False),
+        (cells.RNN, (16, 1024, 768, 768), True),
+        (GRU, (16, 1024, 768, 768), False),
+    ],
+)
+def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transpose):
+    B, T, D, H = shape
+    made = cell(D, H, rngs=nnx.Rngs(0))
+    assert tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D))).transpose == transpose
+
+
 @pytest.mark.parametrize(("D", "projection"), [(8, "inside"), (9, "hoisted")])
 def test_auto_on_a_gpu(monkeypatch, D, projection):
     cell = GRU(D, 4, rngs=nnx.Rngs(0))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +36,21 @@ def measured(config: Config) -> dict[str, Callable[[], Any]]:
 
 
 def imports(repeats: int) -> dict[str, list[float]]:
-    """Seconds of ``import jax, flax, optax``, of flax.nnx after it, and of recurrax after both, in new processes."""
+    """Seconds of ``import jax, flax, optax``, of flax.nnx after it, and of recurrax after both, in new processes.
+
+    All from bytecode, as pip installs them: a source tree has none where Python is told not to write it.
+    """
     rows: dict[str, list[float]] = {"base": [], "flax.nnx": [], "recurrax": []}
-    for repeat in range(repeats + 1):
-        done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True)
-        if repeat:  # the first one may write bytecode
-            for name, seconds in zip(rows, done.stdout.split(), strict=True):
-                rows[name].append(float(seconds))
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory() as bytecode:
+        environment["PYTHONPYCACHEPREFIX"] = bytecode
+        for repeat in range(repeats + 1):
+            done = subprocess.run(
+                [sys.executable, "-c", IMPORTS], env=environment, capture_output=True, text=True, check=True
+            )
+            if repeat:  # the first one writes bytecode
+                for name, seconds in zip(rows, done.stdout.split(), strict=True):
+                    rows[name].append(float(seconds))
     return rows
 
 

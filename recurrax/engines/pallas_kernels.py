@@ -3,6 +3,8 @@
 All arguments of a kernel but ``update`` are trees of references: ``weights: {k: [U_k of each gate]}``, a matrix
 ``[out, in]`` each; ``rows`` of shape ``[B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]``, one chunk of time.
 On a GPU they lie another way, see `Tiles`, and what is read of them is ``[H, B]``.
+
+JAX's Pallas is imported only where a kernel is made, as most programs that import recurrax make none.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import pallas as pl
 
 from recurrax.cell import Carry
 from recurrax.engines.engine import hold, where
@@ -92,6 +93,8 @@ def _loop(tiles: Tiles, streams: Any, step: Any, start: Any, reverse: bool = Fal
 
 def _resume(start: Any, rows: Any) -> Any:
     """``start`` in the first chunk, then what the last chunk left in an output, which all devices keep till the end."""
+    from jax.experimental import pallas as pl
+
     first = pl.program_id(1) == 0
     return jax.tree.map(lambda a, b: jax.lax.select(first, a, b), start, _read(rows))
 
@@ -138,6 +141,8 @@ def launch(
     ``streams: [T, B, H]`` along T and B; ``out`` is the shapes of rows and streams that the kernel writes. Chunks run
     one after the other, with ``reverse`` from the last.
     """
+    from jax.experimental import pallas as pl
+
     T, B, H = jax.tree.leaves(streams)[0].shape
     N, padded = tiles.units, multiple(B, tiles.block)
     weights = jax.tree.map(lambda a: pad(a, N, N), weights)
@@ -183,7 +188,7 @@ def _refuse(*_: Any) -> Any:
 
 
 def _parameters(tiles: Tiles) -> Any:
-    """Options of the device's compiler; imported only here, as JAX 0.12 announces the end of the one for Triton."""
+    """Options of the device's compiler; each from its own module: JAX 0.12 announces the end of the one for Triton."""
     if tiles.platform == "cuda":
         from jax.experimental.pallas import triton
 

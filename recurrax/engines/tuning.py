@@ -11,6 +11,8 @@ from the operating system at every call, which costs as much as a product.
   two products are then one, of the state and the inputs side by side.
 - Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations. A
   single short state is so cheap to multiply, for all steps at once, that they are recomputed.
+- Recurrent kernels transposed once for the backward pass, where they are not wide: a product of few rows by a matrix
+  that lies the other way takes up to a third longer.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
 
 On an NVIDIA GPU (H200; experiments/results/speed and engine_options) a step is a product and a kernel or two, each
@@ -43,6 +45,7 @@ SHORT = 96  # H up to which the pre-activations of a single sequence are recompu
 FEW_INPUTS, MANY = 8, 16  # D up to which, B from which inputs are projected in the loop
 UNROLLED = 16  # steps in the body of a loop on a GPU
 TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
+TRANSPOSED_WIDTH, MANY_STEPS = 1024, 64  # on a CPU also G H up to which, T from which, but for a single sequence
 
 
 class Tuning(NamedTuple):
@@ -67,6 +70,7 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     long = cpu and T * step > WHOLE
     single = cpu and B == 1 and gates > 1 and H <= SHORT
     few = D <= FEW_INPUTS and (gpu or (cpu and B >= MANY and all(sums.only)))
+    narrow = cpu and B > 1 and T >= MANY_STEPS and gates * H <= TRANSPOSED_WIDTH
     auto = {
         "gates": "fused",
         "keep": "states" if gpu or (long and H < WIDE) or single else "preactivations",
@@ -79,4 +83,5 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     chosen["chunk"] = divisor(T, chosen["chunk"])
     together = sums.together and chosen["gates"] == "fused" and chosen["projection"] == "inside"
     sums = sums._replace(together=together)
-    return Tuning(**chosen, transpose=H <= TRANSPOSED, joint=together and cpu, sums=sums)
+    transpose = H <= TRANSPOSED or narrow
+    return Tuning(**chosen, transpose=transpose, joint=together and cpu, sums=sums)
