@@ -17,6 +17,7 @@ from experiments.ensembles import experiment as ensembles
 from experiments.ensembles.config import Config as EnsemblesConfig
 from experiments.speed import tables as speed_tables
 from experiments.speed.config import GPU as SPEED_ON_GPU
+from experiments.speed.config import IMPLEMENTATIONS
 from experiments.speed.config import Config as SpeedConfig
 from experiments.train import config as train
 from experiments.train import tables as train_tables
@@ -29,6 +30,12 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
 # What one kernel runs, measured again when the kernels had changed.
 KERNELS_ON_GPU = dataclasses.replace(SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[:2], engines=("auto", "pallas"))
+# Large layers on a CPU again, with more samples.
+LARGE = dataclasses.replace(
+    SpeedConfig(), shapes=((20, 35, 650, 650), (16, 1024, 768, 768)), measurements=("training",), engines=("auto",),
+    implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"), parts=("peers",), rounds=31,
+    seconds_per_case=180.0,
+)  # fmt: skip
 # Shown by their findings alone.
 LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")
 BENCHMARK = (
@@ -55,7 +62,8 @@ def blocks() -> dict[str, str]:
     ]
     grid = load("train", config_hash(train.Config()))
     claimed = load("claims", config_hash(claims.Config()))
-    speed, gpu, gpu_before = (load("speed", config_hash(c)) for c in (SpeedConfig(), KERNELS_ON_GPU, SPEED_ON_GPU))
+    speed, large = (load("speed", config_hash(c)) for c in (SpeedConfig(), LARGE))
+    gpu, gpu_before = (load("speed", config_hash(c)) for c in (KERNELS_ON_GPU, SPEED_ON_GPU))
     return {
         "figure": f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
         "baseline": baseline.head(baseline.gather(RESULTS)),
@@ -74,7 +82,9 @@ def blocks() -> dict[str, str]:
         "train": train_tables.table(grid).strip() + "\n\n" + report.footer(grid),
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": f"![Time and memory of a layer](experiments/results/speed/{speed['hash']}.png)\n\n"
-        + speed_tables.summary(speed),
+        + speed_tables.summary(speed)
+        + "\n\nH >= 512 again, with more samples of each:\n\n"
+        + speed_tables.summary(large),
         "speed_gpu": f"![Training step on a GPU](experiments/results/speed/{gpu['hash']}.png)\n\n"
         + speed_tables.summary(gpu)
         + "\n\nOther shapes and cuDNN as JAX calls it, before; "
