@@ -115,7 +115,7 @@ def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, res
         if tuning.joint:
             folded = _halves(tuning, cell, before, x)
             u, v = tuning.sums.unfold(*folded)
-        else:  # unfolded they would be added to zeros, which XLA does
+        else:  # as they are: what `unfold` gives adds zeros, and XLA keeps such a sum
             u, v = cell.project(x) if inside else x, cell.mix(before)
             folded = tuning.sums.fold(u, v)
         carry = hold(keep, cell.update(before, u, v), before)

@@ -12,7 +12,7 @@ from the operating system at every call, which costs as much as a product.
 - Pre-activations kept where memory is not what counts, or where H is large: to recompute one costs 2 H operations. A
   single short state is so cheap to multiply, for all steps at once, that they are recomputed.
 - Recurrent kernels transposed once for the backward pass, where they are not wide: a product of few rows by a matrix
-  that lies the other way takes up to a third longer.
+  that lies the other way takes longer. A wide one is faster as it lies.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
 
 On an NVIDIA GPU (H200; experiments/results/speed and engine_options) a step is a product and a kernel or two, each
@@ -83,5 +83,4 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     chosen["chunk"] = divisor(T, chosen["chunk"])
     together = sums.together and chosen["gates"] == "fused" and chosen["projection"] == "inside"
     sums = sums._replace(together=together)
-    transpose = H <= TRANSPOSED or narrow
-    return Tuning(**chosen, transpose=transpose, joint=together and cpu, sums=sums)
+    return Tuning(**chosen, transpose=H <= TRANSPOSED or narrow, joint=together and cpu, sums=sums)
