@@ -5,7 +5,7 @@
     python -m experiments --rebuild    # runs nothing; makes tables, figures and the README's numbers from the records
 
 A record is out of date when the experiment's settings have changed since: it then carries another hash. One that was
-interrupted goes on where it stopped. Cost on a 2-core CPU: minutes for each experiment, half an hour for speed.
+interrupted goes on where it stopped. Cost on a 2-core CPU: minutes for each experiment, an hour for speed.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 Carry = Any  # a pytree of [..., H]; the LSTM's is (c, h), Flax's order
+FEW_ROWS = 32  # that are multiplied by the kernels of all gates at once
 
 # Flax 0.12 asks that pytrees among a module's attributes are declared; 0.11 takes them as they are.
 data: Callable[[Any], Any] = getattr(nnx, "data", lambda tree: tree)
@@ -153,16 +154,30 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[Any
     weights = kernel.weights if together else kernel[...]
     b = None if bias is None else bias[...].reshape(1, -1) if together else bias[...][:, None]
     flat = x.reshape(-1, x.shape[-1])  # products over two axes at once are slow on a CPU
-    if b is not None and (together or x.ndim > 2) and x.shape[-1] <= 128:
+    many = x.ndim > 2 and len(flat) > FEW_ROWS  # steps
+    if b is not None and (together or many) and x.shape[-1] <= 128:
         # The bias as weights of an input that is 1: its gradient is a row of the product then, not one more sum; and
         # a product stays one where there is a single input, of which XLA would make the step's slowest loop.
         flat = jnp.concatenate([flat, jnp.ones_like(flat[:, :1])], axis=1)
         weights, b = jnp.concatenate([weights, b], axis=-2), None
-    products = [kernel.product(flat, weights)] if together else [flat @ gate for gate in weights]
+    products = [kernel.product(flat, weights)] if together else _apart(flat, weights)
     if b is not None:
         products = [product + row for product, row in zip(products, [b] if together else b, strict=True)]
     products = [product.reshape(*x.shape[:-1], product.shape[-1]) for product in products]
     return split(products[0], kernel.gates) if together else products
+
+
+def _apart(x: jax.Array, weights: jax.Array) -> list[jax.Array]:
+    """``x W_g`` for each gate g: ``x: [B, D], weights: [G, D, H]``.
+
+    Of few rows in one batched product, which reads the kernels where they lie: XLA copies each W_g out of them first
+    on a CPU, which takes longer than the product itself.
+    """
+    G, B = len(weights), len(x)
+    if G == 1 or B > FEW_ROWS:
+        return [x @ gate for gate in weights]
+    products = jax.lax.dot_general(jnp.broadcast_to(x, (G, *x.shape)), weights, (((2,), (1,)), ((0,), (0,))))
+    return [gate[0] for gate in jax.lax.split(products, [1] * G)]
 
 
 def split(product: jax.Array, gates: int) -> list[jax.Array]:

@@ -1,6 +1,6 @@
 """What does a layer cost: recurrax beside Flax, Haiku, Equinox, Keras and PyTorch, in one process.
 
-    python -m experiments.speed                                # 2 CPU cores, half an hour
+    python -m experiments.speed                                # 2 CPU cores, an hour
     python -m experiments.speed --parts peers --cells LSTM     # one comparison alone
     python -m experiments.speed --tune 32 100 2 128            # the fastest engine for a shape, on this device
     python -m experiments.speed --help

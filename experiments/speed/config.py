@@ -79,14 +79,14 @@ class Scaling:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Times and memory of recurrax's engines and of their peers; the defaults take half an hour on two CPU cores."""
+    """Times and memory of recurrax's engines and of their peers; the defaults take an hour on two CPU cores."""
 
     shapes: tuple[Shape, ...] = (
         (32, 100, 2, 32), (32, 100, 2, 128), (64, 784, 1, 128), (20, 35, 650, 650), (16, 1024, 768, 768),
         (1, 1000, 32, 64), (128, 256, 64, 256),
     )  # fmt: skip
     """Shapes (B, T, D, H) of the training step: batch, steps, inputs, units."""
-    inference_shapes: tuple[Shape, ...] = ((32, 100, 2, 128), (20, 35, 650, 650))
+    inference_shapes: tuple[Shape, ...] = ((32, 100, 2, 128), (20, 35, 650, 650), (1, 1000, 32, 64))
     """Shapes of forward pass and streaming step, which are fewer to save time."""
     cells: tuple[str, ...] = CELLS
     """Cells to time, of RNN, GRU and LSTM."""
@@ -102,9 +102,9 @@ class Config:
     """Matrix products of float32: default lets JAX and PyTorch use TF32 where the device has it, highest neither."""
     parts: tuple[str, ...] = PARTS
     """Of peers, scaling, memory, parallel and start (import and first call)."""
-    rounds: int = 11
+    rounds: int = 31
     """Most samples of an implementation in a case, one of each in turn."""
-    seconds_per_case: float = 45.0
+    seconds_per_case: float = 150.0
     """Samples are taken until this is spent, but at least three."""
     scaling: Scaling = Scaling()
     """Sizes of the other parts."""
@@ -157,7 +157,8 @@ SMOKE = Config(
 
 ACCELERATOR = Config(
     shapes=(*Config().shapes, (256, 1024, 256, 1024), (64, 4096, 64, 512), (64, 256, 2048, 2048)),
-    inference_shapes=(*Config().inference_shapes, (256, 1024, 256, 1024)), dtypes=DTYPES, rounds=30,
+    inference_shapes=(*Config().inference_shapes, (256, 1024, 256, 1024)), dtypes=DTYPES,
+    seconds_per_case=45.0,
     scaling=Scaling(hidden=(32, 128, 512, 1024, 2048), batches=(1, 8, 64, 512, 4096), seeds=(1, 4, 16, 64, 256)),
 )  # fmt: skip
 
@@ -165,7 +166,7 @@ ACCELERATOR = Config(
 GPU = Config(
     shapes=((64, 784, 1, 64), (64, 784, 1, 128), (64, 256, 256, 256), (64, 256, 768, 768)), cells=("GRU", "LSTM"),
     measurements=("training",), implementations=("recurrax", "flax.nnx", "torch"), engines=("auto", "pallas", "cudnn"),
-    dtypes=DTYPES, parts=("peers",), seconds_per_case=3,
+    dtypes=DTYPES, parts=("peers",), inference_shapes=Config().inference_shapes[:2], rounds=11, seconds_per_case=3,
 )  # fmt: skip
 
 PRESETS = {"default": Config(), "smoke": SMOKE, "gpu": GPU, "accelerator": ACCELERATOR}
