@@ -92,7 +92,7 @@ def test_tables_say_what_the_record_holds():
         r"`auto` over the fastest JAX peer of each case: [12]\.\d\d \(.*slower than 1.05 times at 21 of 21", text
     )
     assert re.search(r"H >= 512: .*as the fastest JAX peer at 0 of 6", text)
-    assert "equinox: has no such cell (in 11, first RNN 32,100,2,32)" in text
+    assert "equinox: has no such cell (in 13, first RNN 32,100,2,32)" in text
     assert "LSTM flax.nnx: too large" in text
     assert "GPU and TPU: not measured here" in text and "GPU and TPU: not measured here" in short
     assert f" {machine.processor()}.\n" in text and "clocks" not in text
