@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -176,8 +177,12 @@ def _apart(x: jax.Array, weights: jax.Array) -> list[jax.Array]:
     G, B = len(weights), len(x)
     if G == 1 or B > FEW_ROWS:
         return [x @ gate for gate in weights]
-    products = jax.lax.dot_general(jnp.broadcast_to(x, (G, *x.shape)), weights, (((2,), (1,)), ((0,), (0,))))
-    return [gate[0] for gate in jax.lax.split(products, [1] * G)]
+    return [gate[0] for gate in jax.lax.split(_together(x, weights), [1] * G)]
+
+
+@functools.partial(jax.checkpoint, prevent_cse=False)  # else its G copies of x are kept for the backward pass
+def _together(x: jax.Array, weights: jax.Array) -> jax.Array:
+    return jax.lax.dot_general(jnp.broadcast_to(x, (len(weights), *x.shape)), weights, (((2,), (1,)), ((0,), (0,))))
 
 
 def split(product: jax.Array, gates: int) -> list[jax.Array]:

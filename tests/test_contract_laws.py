@@ -29,6 +29,7 @@ from reference import (
 from tolerances import close
 
 from recurrax import LSTM, Adjoint, Scan, Structure, unroll
+from recurrax.cell import FEW_ROWS
 
 SPLIT = [name for name in CELLS if build(name, seed=0, dtype=jnp.float32).structure is not Structure.GENERAL]
 every_split_cell = pytest.mark.parametrize("name", SPLIT)
@@ -175,6 +176,18 @@ def test_the_adjoint_needs_less_memory_than_scan_and_recomputation_a_fraction(lo
     assert adjoint < scan - 2 * stack
     assert checkpointed < scan / 4
     assert root < 1.1 * checkpointed
+
+
+def test_few_sequences_need_no_more_memory_than_many(long):
+    """They are multiplied by the kernels of all gates at once, in copies that the backward pass need not keep."""
+    _, features, _ = long
+    model = LSTM(D, features, rngs=nnx.Rngs(0))
+
+    def energy(cell: Any, xs: jax.Array) -> jax.Array:
+        return jnp.sum(unroll(cell, xs, backend="scan")[1] ** 2)
+
+    few, many = (temporary_bytes(jax.grad(energy), model, jnp.zeros((200, B, D))) for B in (FEW_ROWS, FEW_ROWS + 1))
+    assert few < many
 
 
 def test_nested_recomputation_needs_memory_that_grows_with_the_logarithm_of_the_steps():
