@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.experimental import rnn
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from recurrax.cell import Carry, Cell
 from recurrax.cells.gated import LSTM
@@ -191,10 +192,7 @@ def _lstm(
     c, h = (jnp.stack(leaves) for leaves in zip(*carries, strict=True))
     exists = jnp.arange(xs.shape[1]) < lengths[:, None]
     out: Any = rnn.lstm(
-        xs,
-        h,
-        c,
-        pack(cells),
+        *map(_row_major, (xs, h, c, pack(cells))),
         jnp.maximum(lengths, 1).astype(jnp.int32),  # a sequence without steps runs one, which is dropped
         xs.shape[-1],
         cells[0].hidden_features,
@@ -203,6 +201,15 @@ def _lstm(
         len(cells) == 2,
         jax.lax.Precision.HIGH if allow_tf32 else jax.lax.Precision.HIGHEST,
     )
-    ys, h_last, c_last = out
+    ys, h_last, c_last = map(_row_major, out)
     last = [hold(lengths > 0, (new_c, new_h), old) for new_c, new_h, old in zip(c_last, h_last, carries, strict=True)]
     return last, where(exists, ys, jnp.zeros_like(ys))
+
+
+def _row_major(a: jax.Array) -> jax.Array:
+    """The array, and its cotangent, in memory as they are written.
+
+    XLA makes a transpose a change of layout where it may, and JAX does not tell it that cuDNN reads and writes rows
+    (jax issue 19177): without this, numbers come out wrong and nothing is raised.
+    """
+    return with_layout_constraint(a, Layout(major_to_minor=tuple(range(a.ndim))))
