@@ -76,7 +76,7 @@ def test_values_and_gradients_are_those_of_scan(x64, name):
     close(*both(engine, flags(), primals(name)))
 
 
-@pytest.mark.parametrize("tiles", [Tiles("interpret", 16, 16), Tiles("interpret", 8, 32, gpu=True)])
+@pytest.mark.parametrize("tiles", [Tiles("interpret", 16, 16), Tiles("interpret", 8, 32, gpu=True, registers=32)])
 @pytest.mark.parametrize("name", ["LSTM", "GRU"])
 def test_padding_to_the_tiles_of_a_device_changes_nothing(x64, monkeypatch, name, tiles):
     monkeypatch.setattr(Pallas, "_tiles", lambda *_: tiles)
@@ -94,6 +94,25 @@ def test_a_step_lies_as_the_tensor_cores_leave_a_product():
         np.testing.assert_array_equal(there[2, 1].reshape(4, 32, 4)[w, thread], held)
     np.testing.assert_array_equal(tiles.read(there[:, 1], 2), stream[2, 8:].T)
     np.testing.assert_array_equal(tiles.from_device(there), stream)
+
+
+@pytest.mark.parametrize(("dtype", "inputs"), [(np.float32, 8), (jnp.bfloat16, 16)])
+def test_matrices_lie_as_the_tensor_cores_take_them(dtype, inputs):
+    """Thread L of warp w holds rows r = 16 w + L / 4 and r + 8, columns L % 4 and those 4 on, or pairs of columns."""
+    tiles = Tiles("cuda", 8, 64, gpu=True, registers=32)
+    assert tiles.matrices_in_registers(dtype) == inputs // 8
+    U = (np.arange(64 * 64) % 251).reshape(64, 64).astype(dtype)
+    matrices = {0: [U, U + 1]}
+    there = tiles.weights_to_device(matrices)
+    assert [a.ndim for a in there[0]] == [1, 1 if inputs == 16 else 2]
+    held = there[0][0].reshape(64 // inputs, 4, 32, inputs // 2)
+    for block, w, thread in ((0, 0, 0), (1, 2, 5), (3, 3, 31)):
+        r, c, pair = 16 * w + thread // 4, inputs * block, inputs // 8
+        columns = [c + pair * (thread % 4 + 4 * half) + i for half in (0, 1) for i in range(pair)]
+        expected = [U[row, columns[pair * half : pair * (half + 1)]] for half in (0, 1) for row in (r, r + 8)]
+        np.testing.assert_array_equal(held[block, w, thread], np.concatenate(expected))
+    back = tiles.matrices(there)
+    jax.tree.map(np.testing.assert_array_equal, back, matrices)
 
 
 def test_float32_without_batch_axes():
@@ -170,19 +189,23 @@ def test_what_a_device_cannot_hold_is_refused(engine, hidden, dtype, words):
     [
         (recurrax.LSTM, "9.0", 128, jnp.bfloat16, None, True),
         (recurrax.LSTM, "8.0", 128, jnp.bfloat16, None, True),
-        (recurrax.LSTM, "8.9", 128, jnp.bfloat16, None, False),
-        (recurrax.LSTM, "9.0", 64, jnp.float32, None, True),
-        (recurrax.LSTM, "9.0", 65, jnp.float32, None, False),  # padded to 128
+        (recurrax.LSTM, "8.9", 128, jnp.bfloat16, None, True),  # in registers
+        (recurrax.LSTM, "9.0", 65, jnp.float32, None, True),  # padded to 128, half in registers
+        (recurrax.GRU, "8.0", 128, jnp.float32, None, True),
+        (recurrax.LSTM, "8.9", 128, jnp.float32, None, False),
+        (recurrax.LSTM, "9.0", 129, jnp.bfloat16, None, False),  # padded to 256
         (recurrax.LSTM, "9.0", 64, jnp.float32, "highest", True),
         (recurrax.LSTM, "8.9", 64, jnp.float32, "highest", False),
         (recurrax.GRU, "9.0", 128, jnp.float32, None, True),
         (recurrax.GRU, "9.0", 128, jnp.float32, "highest", False),
-        (recurrax.GRU, "8.0", 128, jnp.float32, None, False),
+        (recurrax.GRU, "8.9", 128, jnp.float32, None, True),
         (recurrax.cells.RNN, "9.0", 256, jnp.bfloat16, None, True),
         (recurrax.cells.RNN, "12.0", 128, jnp.bfloat16, None, True),  # not listed: 99 KiB
     ],
 )
-def test_matrices_have_to_fit_into_shared_memory(monkeypatch, build, capability, hidden, dtype, precision, fits):
+def test_matrices_have_to_fit_into_registers_and_shared_memory(
+    monkeypatch, build, capability, hidden, dtype, precision, fits
+):
     zeros, device = jax.nn.initializers.zeros, types.SimpleNamespace(platform="gpu", compute_capability=capability)
     cell = build(2, hidden, dtype=dtype, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
     carry = cell.initialize_carry((4, 2))
@@ -236,7 +259,7 @@ def device_named(platform: str) -> Any:
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("build", [recurrax.cells.RNN, recurrax.LSTM, recurrax.GRU])
 def test_both_kernels_are_lowered_for_devices_that_are_not_here(platform, build, dtype):
-    H = 64 if dtype == jnp.float32 else 128
+    H = 128
     cell = jax.eval_shape(lambda: build(2, H, dtype=dtype, rngs=nnx.Rngs(0)))
     xs, keep = jax.ShapeDtypeStruct((20, 40, 2), dtype), jax.ShapeDtypeStruct((20, 40), bool)
 
@@ -271,6 +294,7 @@ def test_the_compiled_kernel_equals_the_interpreted_one(name):
     [
         (recurrax.LSTM, 64, jnp.float32, "highest", 1e-5),
         (recurrax.LSTM, 64, jnp.float32, None, 3e-3),
+        (recurrax.LSTM, 128, jnp.float32, None, 3e-3),
         (recurrax.GRU, 128, jnp.float32, None, 3e-3),
         (recurrax.LSTM, 128, jnp.bfloat16, None, 3e-2),
         (recurrax.cells.RNN, 256, jnp.bfloat16, None, 3e-2),

@@ -23,15 +23,16 @@ from jax import lax
 
 from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.engine import Engine, where
+from recurrax.engines.fast_math import fast
 from recurrax.engines.pallas_kernels import KIB, backward_kernel, cast, forward_kernel, launch, wide
 from recurrax.engines.pallas_layout import Tiles, multiple
 from recurrax.engines.sums import Sums, sums_of
-from recurrax.engines.tanh import without_branches
 
 # KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
 SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
 LEAST_SHARED, MOST_SHARED = 99, 227  # of capabilities that are not listed; where no CUDA device is
 LEAST_BLOCK = 8 if jax.__version_info__ >= (0, 9) else 16  # columns that a matrix may multiply on CUDA
+REGISTERS = 128  # of a thread's 255, for matrices on CUDA; the kernels of LSTM and GRU take as many for the rest
 EXACT = ("highest", "float32")  # values of jax_default_matmul_precision
 
 
@@ -54,9 +55,9 @@ class Pallas(Engine):
 
     Raises:
         ValueError: an option is not allowed; or, in the call, a cell of structure GENERAL, complex states, or sizes or
-            dtypes beyond the device. On CUDA all recurrent matrices have to fit into the shared memory of one
-            multiprocessor: on an H100 an LSTM up to H = 128 in bfloat16 and H = 64 in float32, a GRU up to H = 128; on
-            a TPU all weights and one step of a block into 6 MiB.
+            dtypes beyond the device. On CUDA all recurrent matrices have to fit into the registers and the shared
+            memory of one multiprocessor: on an A100 or H100 an LSTM or GRU up to H = 128, an RNN in bfloat16 up to
+            H = 256; on a TPU all weights and one step of a block into 6 MiB.
 
     Source: weights kept on chip through all steps: Diamos et al. (2016), "Persistent RNNs"; gradients of any cell's
     elementwise part fused with them: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
@@ -95,11 +96,12 @@ class Pallas(Engine):
             raise ValueError(f"Pallas got {name} of {cell.structure}; allowed: {Structure.DENSE}. Use Scan().")
         if dtype is None or H is None or any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(carry)):
             raise ValueError(f"Pallas got {name} with a complex carry; allowed: real states of H features. Use Scan().")
+        N = max(16, 1 << (H - 1).bit_length())
         platform = self.platform or {"cpu": "interpret", "gpu": "cuda"}.get(jax.default_backend(), "tpu")
         exact = getattr(jax.config, "jax_default_matmul_precision", None) in EXACT
         precision = lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT
         if platform == "interpret":
-            return Tiles(platform, multiple(self.block or B, 2), multiple(H, 16), precision, gpu=True)
+            return Tiles(platform, multiple(self.block or B, 2), N, precision, gpu=True, registers=REGISTERS)
         if dtype not in (jnp.float32, jnp.bfloat16):
             raise ValueError(f"Pallas got a cell of {dtype}; allowed on {platform}: float32, bfloat16. Use Adjoint().")
         if platform == "tpu":
@@ -109,7 +111,7 @@ class Pallas(Engine):
             block, allowed, tf32 = self.block or LEAST_BLOCK, f"powers of two >= {LEAST_BLOCK}", lax.DotAlgorithmPreset
             precision = tf32.TF32_TF32_F32_X3 if exact else tf32.TF32_TF32_F32
             fits = block >= LEAST_BLOCK and block & (block - 1) == 0
-            tiles = Tiles(platform, block, max(16, 1 << (H - 1).bit_length()), precision, gpu=True)
+            tiles = Tiles(platform, block, N, precision, gpu=True, registers=0 if exact else REGISTERS)
         if not fits:
             raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed}. Leave it out.")
         if platform == "cuda":
@@ -118,11 +120,12 @@ class Pallas(Engine):
 
 
 def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) -> None:
-    """Raises ValueError where the matrices, and one tile for each gate and one more, are too large for a CUDA block."""
+    """Raises ValueError where what registers do not hold, and a tile for each gate and one more, are too large."""
     dtype, H = jnp.dtype(cell.dtype), cell.hidden_features
     N, gates = tiles.units, len(jax.tree.leaves(jax.eval_shape(cell.mix, carry)))
     copies = 2 if exact and dtype == jnp.float32 else 1  # a matrix and what TF32 leaves of it
-    needed = (gates * len(_reads(cell, carry)) * copies * N**2 + (gates + 1) * tiles.block * N) * dtype.itemsize // KIB
+    matrices = max(0, gates * len(_reads(cell, carry)) - tiles.matrices_in_registers(dtype))
+    needed = (matrices * copies * N**2 + (gates + 1) * tiles.block * N) * dtype.itemsize // KIB
     device = jax.devices()[0]
     capability = getattr(device, "compute_capability", None) if device.platform == "gpu" else None
     allowed = SHARED.get(capability, LEAST_SHARED) if capability else MOST_SHARED
@@ -193,7 +196,8 @@ def _update(tiles: Tiles, cell: Cell, sums: Sums) -> Callable[..., Carry]:
         carry, u, v = cast((carry, u, v), wide(cell.dtype))
         return cell.update(carry, *sums.unfold(u, v))
 
-    return without_branches(jax.vmap(update, in_axes=-1, out_axes=-1)) if tiles.gpu else update
+    ptx = tiles.platform == "cuda"
+    return fast(jax.vmap(update, in_axes=-1, out_axes=-1), ptx) if tiles.gpu else update
 
 
 def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[jax.Array]], Any]:

@@ -23,7 +23,6 @@ from recurrax.engines.pallas_layout import Tiles, multiple, pad
 KIB = 1024
 BLOCK_BYTES = 12 * KIB * KIB  # TPU: of the 16 MiB of VMEM that a kernel gets; the rest is for temporaries
 LONGEST_CHUNK = 16  # steps in one block of the pipeline
-WARPS = 8  # at most, on CUDA: each multiplies 16 rows of a matrix, or as many times as many
 
 
 def forward_kernel(
@@ -31,7 +30,7 @@ def forward_kernel(
 ) -> None:
     """One chunk of time for one block of sequences. ``rows``: the initial carry, and each gate's b or None."""
     start, b = _read(rows)
-    weights = _read(weights) if tiles.gpu else weights
+    weights = tiles.matrices(weights) if tiles.gpu else weights
 
     def step(t: Any, carry: Carry, u: Any) -> Carry:
         carry = where(_flag(flags, "reset", t, carry), start, carry)
@@ -51,7 +50,7 @@ def backward_kernel(
     update: Any, tiles: Tiles, weights: Any, flags: Any, d_last: Carry, streams: Any, d_rows: Any, d_streams: Any
 ) -> None:
     """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets."""
-    weights = _read(weights) if tiles.gpu else weights
+    weights = tiles.matrices(weights) if tiles.gpu else weights
 
     def step(t: Any, d_rows: Any, stream: Any) -> Any:
         (d_carry, d_start), (*operands, d_out) = d_rows, stream
@@ -145,7 +144,7 @@ def launch(
 
     T, B, H = jax.tree.leaves(streams)[0].shape
     N, padded = tiles.units, multiple(B, tiles.block)
-    weights = jax.tree.map(lambda a: pad(a, N, N), weights)
+    weights = tiles.weights_to_device(jax.tree.map(lambda a: pad(a, N, N), weights))
     flags = jax.tree.map(lambda a: jnp.expand_dims(pad(a, T, padded), 1 if tiles.gpu else 2), flags)
     turn = functools.partial(jax.tree.map, lambda a: tiles.to_device(tiles.pad(a)))
     rows, streams, out = turn(rows), turn(streams), jax.eval_shape(turn, out)
@@ -166,7 +165,7 @@ def launch(
             return cut(a, 1, None)
         return cut(a, a.ndim - (1 if tiles.gpu else 2), tiles.block)
 
-    whole = jax.tree.map(lambda a: pl.BlockSpec(a.shape, lambda b, t: (0, 0)), weights)
+    whole = jax.tree.map(lambda a: cut(a, axis=-1, size=None), weights)
     call = jax.custom_jvp(
         pl.pallas_call(
             kernel,
@@ -192,7 +191,7 @@ def _parameters(tiles: Tiles) -> Any:
     if tiles.platform == "cuda":
         from jax.experimental.pallas import triton
 
-        return triton.CompilerParams(num_warps=min(WARPS, tiles.units // 16), num_stages=1)
+        return triton.CompilerParams(num_warps=tiles.warps, num_stages=1)
     if tiles.platform == "tpu":
         from jax.experimental.pallas import tpu
 
