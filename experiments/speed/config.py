@@ -104,7 +104,7 @@ class Config:
     """Of peers, scaling, memory, parallel and start (import and first call)."""
     rounds: int = 31
     """Most samples of an implementation in a case, one of each in turn."""
-    seconds_per_case: float = 150.0
+    seconds_per_case: float = 450.0
     """Samples are taken until this is spent, but at least three."""
     scaling: Scaling = Scaling()
     """Sizes of the other parts."""
