@@ -33,7 +33,7 @@ PALLAS_ON_GPU = dataclasses.replace(SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[:2]
 CUDNN_ON_GPU = dataclasses.replace(
     SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[1:], cells=("LSTM",), dtypes=("float32",), engines=("auto", "cudnn")
 )
-# The shape that takes longest on a CPU again, with more samples.
+# The shape that takes longest on a CPU, in a run of its own.
 LARGEST = dataclasses.replace(
     SpeedConfig(), shapes=((16, 1024, 768, 768),), measurements=("training",), engines=("auto",), parts=("peers",),
     implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"), rounds=9, seconds_per_case=450.0,
@@ -85,7 +85,7 @@ def blocks() -> dict[str, str]:
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": f"![Time and memory of a layer](experiments/results/speed/{speed['hash']}.png)\n\n"
         + speed_tables.summary(speed)
-        + "\n\nThe largest of these again, with more samples:\n\n"
+        + "\n\nThe largest of these in a run of its own, before:\n\n"
         + speed_tables.summary(largest),
         "speed_gpu": f"![Training step on a GPU](experiments/results/speed/{gpu['hash']}.png)\n\n"
         + speed_tables.summary(gpu)

@@ -111,7 +111,8 @@ class Pallas(Engine):
             block, allowed, tf32 = self.block or LEAST_BLOCK, f"powers of two >= {LEAST_BLOCK}", lax.DotAlgorithmPreset
             precision = tf32.TF32_TF32_F32_X3 if exact else tf32.TF32_TF32_F32
             fits = block >= LEAST_BLOCK and block & (block - 1) == 0
-            tiles = Tiles(platform, block, N, precision, gpu=True, registers=0 if exact else REGISTERS)
+            registers = 0 if exact and dtype == jnp.float32 else REGISTERS  # in three products a matrix is two
+            tiles = Tiles(platform, block, N, precision, gpu=True, registers=registers)
         if not fits:
             raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed}. Leave it out.")
         if platform == "cuda":
