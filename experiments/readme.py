@@ -33,10 +33,10 @@ PALLAS_ON_GPU = dataclasses.replace(SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[:2]
 CUDNN_ON_GPU = dataclasses.replace(
     SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[1:], cells=("LSTM",), dtypes=("float32",), engines=("auto", "cudnn")
 )
-# The shape that takes longest on a CPU, in a run of its own.
-LARGEST = dataclasses.replace(
-    SpeedConfig(), shapes=((16, 1024, 768, 768),), measurements=("training",), engines=("auto",), parts=("peers",),
-    implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"), rounds=9, seconds_per_case=450.0,
+# The wide layers on a CPU again, with fewer implementations in turn.
+WIDE = dataclasses.replace(
+    SpeedConfig(), shapes=((20, 35, 650, 650), (16, 1024, 768, 768)), measurements=("training",), engines=("auto",),
+    parts=("peers",), implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"), seconds_per_case=300.0,
 )  # fmt: skip
 # Shown by their findings alone.
 LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")
@@ -64,7 +64,7 @@ def blocks() -> dict[str, str]:
     ]
     grid = load("train", config_hash(train.Config()))
     claimed = load("claims", config_hash(claims.Config()))
-    speed, largest = (load("speed", config_hash(c)) for c in (SpeedConfig(), LARGEST))
+    speed, wide = (load("speed", config_hash(c)) for c in (SpeedConfig(), WIDE))
     gpu, cudnn, gpu_before = (load("speed", config_hash(c)) for c in (PALLAS_ON_GPU, CUDNN_ON_GPU, SPEED_ON_GPU))
     return {
         "figure": f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
@@ -85,8 +85,8 @@ def blocks() -> dict[str, str]:
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": f"![Time and memory of a layer](experiments/results/speed/{speed['hash']}.png)\n\n"
         + speed_tables.summary(speed)
-        + "\n\nThe largest of these in a run of its own, before:\n\n"
-        + speed_tables.summary(largest),
+        + "\n\nThe widest of these in a run of their own:\n\n"
+        + speed_tables.summary(wide),
         "speed_gpu": f"![Training step on a GPU](experiments/results/speed/{gpu['hash']}.png)\n\n"
         + speed_tables.summary(gpu)
         + "\n\nLarger layers, before; "
