@@ -36,7 +36,8 @@ CUDNN_ON_GPU = dataclasses.replace(
 # The wide layers on a CPU again, with fewer implementations in turn.
 WIDE = dataclasses.replace(
     SpeedConfig(), shapes=((20, 35, 650, 650), (16, 1024, 768, 768)), measurements=("training",), engines=("auto",),
-    parts=("peers",), implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"), seconds_per_case=300.0,
+    parts=("peers",), implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"),
+    seconds_per_case=300.0,
 )  # fmt: skip
 # Shown by their findings alone.
 LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")
