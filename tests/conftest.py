@@ -18,6 +18,7 @@ SETTINGS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     "JAX_PLATFORMS": "cpu",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",  # processes share a GPU
     "MPLBACKEND": "agg",
     "JAX_NUM_CPU_DEVICES": "8",  # to test meshes; everything else runs on the first
 }
@@ -48,6 +49,15 @@ def x64():
     if enable is None:
         from jax.experimental import enable_x64 as enable
     with enable(True):
+        yield
+
+
+@pytest.fixture
+def exact():
+    """Products of float32 are float32's; on an accelerator their factors are rounded by default."""
+    import jax
+
+    with jax.default_matmul_precision("highest"):
         yield
 
 

@@ -20,14 +20,8 @@ from recurrax.engines.cudnn import Cudnn, bidirectional, pack, unpack
 
 LENGTHS = np.array([[T, 3], [0, 1]])
 SHAPE = jax.ShapeDtypeStruct((*BATCH, T, D), jnp.float32)
+pytestmark = pytest.mark.usefixtures("exact")
 no_gpu = pytest.mark.skipif(jax.default_backend() != "gpu", reason="no CUDA device: cuDNN cannot be run")
-
-
-@pytest.fixture(autouse=True)
-def exact():
-    """On a GPU the factors of float32 products are rounded by default."""
-    with jax.default_matmul_precision("highest"):
-        yield
 
 
 def reference(x: Any, h: Any, c: Any, weights: Any, lengths: Any, D: int, H: int, layers: int, *options: Any) -> Any:

@@ -22,13 +22,7 @@ from recurrax.engines.pallas_layout import Tiles
 
 CELLS = ("RNN", "LSTM", "GRU", "CIFG", "Truncated")
 INTERPRETED = Pallas(platform="interpret")  # on an accelerator too
-
-
-@pytest.fixture(autouse=True)
-def exact():
-    """On an accelerator the factors of float32 products are rounded by default."""
-    with jax.default_matmul_precision("highest"):
-        yield
+pytestmark = pytest.mark.usefixtures("exact")
 
 
 @pytest.fixture(autouse=True)
@@ -259,8 +253,7 @@ def device_named(platform: str) -> Any:
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("build", [recurrax.cells.RNN, recurrax.LSTM, recurrax.GRU])
 def test_both_kernels_are_lowered_for_devices_that_are_not_here(platform, build, dtype):
-    H = 128
-    cell = jax.eval_shape(lambda: build(2, H, dtype=dtype, rngs=nnx.Rngs(0)))
+    cell = jax.eval_shape(lambda: build(2, 128, dtype=dtype, rngs=nnx.Rngs(0)))
     xs, keep = jax.ShapeDtypeStruct((20, 40, 2), dtype), jax.ShapeDtypeStruct((20, 40), bool)
 
     def loss(cell: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array) -> jax.Array:

@@ -56,8 +56,8 @@ class Pallas(Engine):
     Raises:
         ValueError: an option is not allowed; or, in the call, a cell of structure GENERAL, complex states, or sizes or
             dtypes beyond the device. On CUDA all recurrent matrices have to fit into the registers and the shared
-            memory of one multiprocessor: on an A100 or H100 an LSTM or GRU up to H = 128, an RNN in bfloat16 up to
-            H = 256; on a TPU all weights and one step of a block into 6 MiB.
+            memory of one multiprocessor: on an H100 an LSTM or GRU up to H = 128, in float32 at highest precision up to
+            H = 64, an RNN in bfloat16 up to H = 256; on a TPU all weights and one step of a block into 6 MiB.
 
     Source: weights kept on chip through all steps: Diamos et al. (2016), "Persistent RNNs"; gradients of any cell's
     elementwise part fused with them: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
