@@ -6,6 +6,7 @@ time-major, ``[T, B, D]``; the layers take batch-major ones by default, ``[B, T,
 ``RNN`` here is the layer that runs any cell over a sequence; the cell of that name is ``cells.RNN``.
 """
 
+from recurrax import _flax as _flax
 from recurrax import cells as cells
 from recurrax import initializers as initializers
 from recurrax.cell import Cell as Cell

@@ -156,7 +156,7 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> list[Any
     b = None if bias is None else bias[...].reshape(1, -1) if together else bias[...][:, None]
     flat = x.reshape(-1, x.shape[-1])  # products over two axes at once are slow on a CPU
     many = x.ndim > 2 and len(flat) > FEW_ROWS  # steps
-    if b is not None and (together or many) and x.shape[-1] <= 128:
+    if b is not None and (not kernel.transposed if together else many) and x.shape[-1] <= 128:
         # The bias as weights of an input that is 1: its gradient is a row of the product then, not one more sum; and
         # a product stays one where there is a single input, of which XLA would make the step's slowest loop.
         flat = jnp.concatenate([flat, jnp.ones_like(flat[:, :1])], axis=1)
@@ -201,11 +201,17 @@ class InputKernels(Kernels):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SideBySide:
-    """Kernels of all gates in one matrix, ``[D, G H]``, or in its transpose: one product in place of G."""
+    """Kernels of all gates in one matrix, ``[D, G H]``, or in its transpose: one product in place of G.
+
+    A product of few rows by a large matrix takes a CPU much longer with the matrix as its second factor, as that is
+    first copied, at every product, into the order in which it is read. A ``leading`` matrix is the first factor of the
+    one product that reads it along its rows: of ``x W`` where it is transposed, else of the derivative of ``x W``.
+    """
 
     weights: jax.Array
     gates: int = dataclasses.field(metadata={"static": True})
     transposed: bool = dataclasses.field(default=False, metadata={"static": True})
+    leading: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @classmethod
     def of(cls, kernel: jax.Array) -> SideBySide:
@@ -225,7 +231,12 @@ class SideBySide:
     def product(self, x: jax.Array, weights: jax.Array) -> jax.Array:
         """``x: [B, D]`` times weights that lie as these: ``[B, G H]``."""
         axis = 1 if self.transposed else 0
-        return jax.lax.dot_general(x, weights, (((1,), (axis,)), ((), ())))
+        if not self.leading:
+            return jax.lax.dot_general(x, weights, (((1,), (axis,)), ((), ())))
+        # Without the barriers XLA moves the transpositions into the products, where they undo what they are for.
+        if self.transposed:
+            return jax.lax.optimization_barrier(jax.lax.dot_general(weights, x, (((1,), (1,)), ((), ())))).T
+        return jax.lax.dot_general(jax.lax.optimization_barrier(x.T), weights, (((0,), (0,)), ((), ())))
 
 
 @jax.tree_util.register_dataclass

@@ -1,6 +1,7 @@
 """What Adjoint chooses and how it lays things out; that no choice changes a number is in the contract."""
 
 import functools
+import re
 from typing import Any
 
 import jax
@@ -12,10 +13,10 @@ from reference import BATCH, CELLS, Case, D, H, build, case, dot, jit, noise
 from tolerances import close
 
 from recurrax import GRU, LSTM, Adjoint, Cell, Scan, cells, unroll
-from recurrax.cell import Kernels, SideBySide
+from recurrax.cell import Kernels, SideBySide, affine
 from recurrax.cells.gated import LSTMGates
 from recurrax.engines.chunks import divisor
-from recurrax.engines.layout import Joined, fused, transposed
+from recurrax.engines.layout import Joined, fused, leading, transposed
 from recurrax.engines.sums import sums_of
 from recurrax.engines.tuning import tune
 
@@ -107,6 +108,14 @@ class Softer(LSTM):
         return jax.tree.map(lambda v: v / 3, super().mix(carry))
 
 
+class Biased(LSTM):
+    """Has a bias beside the recurrent kernels too."""
+
+    def mix(self, carry: Any) -> Any:
+        _, h = carry
+        return LSTMGates(*affine(h, self.recurrent_kernel, self.bias))
+
+
 class Astray(LSTM):
     """Mixes the gates in another order than it projects them."""
 
@@ -115,7 +124,9 @@ class Astray(LSTM):
         return LSTMGates(i, f, *others)
 
 
-@pytest.mark.parametrize(("kind", "one"), [(LSTM, True), (Louder, True), (Softer, False), (Astray, False)])
+@pytest.mark.parametrize(
+    ("kind", "one"), [(LSTM, True), (Louder, True), (Softer, False), (Biased, False), (Astray, False)]
+)
 def test_one_product_for_states_and_inputs_is_what_two_are(kind, one, x64):
     cell = noise(kind(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
     carry, xs = noise((cell.initialize_carry((*BATCH, D)), jax.ShapeDtypeStruct((5, *BATCH, D), float)), seed=2)
@@ -137,7 +148,8 @@ def test_no_product_is_joined_of_kernels_that_are_not_side_by_side():
 @pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "NoInputGate"])
 def test_layouts_multiply_by_the_same_numbers(name, x64):
     cell, carry, xs = case(name, seed=1)
-    for laid in (fused(cell), transposed(fused(cell)), transposed(transposed(fused(cell))), fused(cell, inputs=True)):
+    side, turned = fused(cell), transposed(fused(cell))
+    for laid in (side, turned, transposed(turned), leading(side), leading(turned), fused(cell, inputs=True)):
         assert isinstance(laid.recurrent_kernel, SideBySide)  # type: ignore[attr-defined]
         close(laid.mix(carry), cell.mix(carry))
     assert not isinstance(fused(cell).kernel, SideBySide)  # type: ignore[attr-defined]
@@ -145,6 +157,49 @@ def test_layouts_multiply_by_the_same_numbers(name, x64):
     for inputs in (xs, xs[0]):  # all steps, and one
         close(laid.project(inputs), cell.project(inputs))
     assert isinstance(transposed(cell).recurrent_kernel, Kernels)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("projection", ["hoisted", "inside"])
+@pytest.mark.parametrize("kind", [cells.RNN, LSTM, GRU, Biased])
+def test_kernels_that_come_first_give_the_derivatives_of_scan(monkeypatch, kind, projection, x64):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr("recurrax.engines.tuning.HEAVY", 1)
+    monkeypatch.setattr("recurrax.engines.tuning.REPAYS", 1)
+    cell = noise(kind(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
+    carry, xs = noise((cell.initialize_carry((*BATCH, D)), jax.ShapeDtypeStruct((5, *BATCH, D), float)), seed=2)
+    engine = Adjoint(projection=projection)
+    assert tune(engine, cell, carry, xs).leading
+
+    def slope(cell: Any, backend: Any) -> Any:
+        return gradient.__wrapped__(Case(cell, carry, xs), backend).cell
+
+    def second(backend: Any) -> Any:
+        return jax.jvp(functools.partial(slope, backend=backend), (cell,), (noise(cell, seed=3),))
+
+    close(gradient.__wrapped__(Case(cell, carry, xs), engine), gradient(Case(cell, carry, xs), Scan()))
+    close(second(engine), second(Scan()))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
+@pytest.mark.parametrize("kind", [cells.RNN, GRU])
+def test_kernels_come_first_in_the_compiled_products_of_both_passes(monkeypatch, kind):
+    """XLA moves transpositions into products, where it can."""
+    B, T, D, H = 3, 20, 10, 7
+    cell = kind(D, H, rngs=nnx.Rngs(0))
+    GH, xs = len(cell.recurrent_kernel[...]) * H, jnp.zeros((T, B, D))
+
+    def products() -> set[tuple[int, int]]:
+        """Shapes as they lie in memory, which is with the rows of the first factor outermost."""
+        run = jax.jit(jax.grad(lambda cell: jnp.sum(unroll(cell, xs, backend=Adjoint())[1] ** 2)))
+        found = re.findall(r"f32\[(\d+),(\d+)\]\{(\d),\d\} dot\(", run.lower(cell).compile().as_text())
+        return {
+            (int(rows), int(columns)) if minor == "1" else (int(columns), int(rows)) for rows, columns, minor in found
+        }
+
+    rows, columns = {(B, GH), (B, H)}, {(GH, B), (H, B)}
+    assert products() & (rows | columns) == rows
+    monkeypatch.setattr("recurrax.engines.tuning.HEAVY", 1)
+    assert products() & (rows | columns) == columns
 
 
 def test_a_kernel_is_fused_where_the_cell_is_wrapped_too_and_a_plain_parameter_never(x64):
@@ -212,7 +267,8 @@ def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
         (LSTM, (32, 100, 2, 257), False),
         (LSTM, (32, 63, 2, 256), False),
         (LSTM, (1, 1000, 32, 256), False),
-        (cells.RNN, (16, 1024, 768, 768), True),
+        (cells.RNN, (32, 100, 2, 600), True),
+        (cells.RNN, (16, 1024, 768, 768), False),
         (GRU, (16, 1024, 768, 768), False),
     ],
 )
@@ -220,6 +276,26 @@ def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transp
     B, T, D, H = shape
     made = cell(D, H, rngs=nnx.Rngs(0))
     assert tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D))).transpose == transpose
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
+@pytest.mark.parametrize(
+    ("cell", "shape", "leads"),
+    [
+        (GRU, (20, 35, 650, 650), True),
+        (GRU, (33, 35, 650, 650), False),
+        (GRU, (20, 15, 650, 650), False),
+        (LSTM, (1, 100, 2, 314), True),
+        (LSTM, (1, 100, 2, 313), False),
+        (cells.RNN, (16, 1024, 768, 768), True),
+        (cells.RNN, (32, 100, 2, 512), False),
+    ],
+)
+def test_large_kernels_come_first_in_products_with_few_rows(cell, shape, leads):
+    B, T, D, H = shape
+    made = cell(D, H, rngs=nnx.Rngs(0))
+    decided = tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D)))
+    assert decided.leading == leads and not (decided.leading and decided.transpose)
 
 
 @pytest.mark.parametrize(("D", "projection"), [(8, "inside"), (9, "hoisted")])

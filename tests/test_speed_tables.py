@@ -76,7 +76,7 @@ def invented(config: Config) -> dict:
             "rows": {name: row(1) | {"deviation": 0.0} for name in scaling.LINEAR_MEMORY},
         },
         "parallel newton": newton(config),
-        "import": {"base": [1.0, 1.1], "flax.nnx": [0.2, 0.2], "recurrax": [0.1, 0.1]},
+        "import": {"base": [1.0, 1.1], "recurrax": [0.3, 0.3], "flax.nnx": [0.2, 0.2]},
         "first call": {"shape": SHAPE, "rows": calls},
     }  # fmt: skip
     names = ("origin", *experiment.measured(config))

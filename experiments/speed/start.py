@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -20,9 +21,8 @@ SHAPE = (64, 784, 1, 128)
 IMPORTS = """
 import time
 began = time.perf_counter(); import jax, flax, optax
-base = time.perf_counter(); from flax import nnx
-between = time.perf_counter(); import recurrax
-print(base - began, between - base, time.perf_counter() - between)
+between = time.perf_counter(); import {package}
+print(between - began, time.perf_counter() - between)
 """
 
 
@@ -30,26 +30,28 @@ def measured(config: Config) -> dict[str, Callable[[], Any]]:
     """Both, by name."""
     small = config.shapes[0] if max(max(shape) for shape in config.shapes) < 64 else SHAPE
     return {
-        "import": functools.partial(imports, min(5, config.rounds)),
+        "import": functools.partial(imports, min(11, config.rounds)),
         "first call": functools.partial(first_call, small, min(7, config.rounds)),
     }
 
 
 def imports(repeats: int) -> dict[str, list[float]]:
-    """Seconds of ``import jax, flax, optax``, of flax.nnx after it, and of recurrax after both, in new processes.
+    """Seconds of ``import jax, flax, optax``, and of recurrax or flax.nnx after it, each in a new process.
 
     All from bytecode, as pip installs them: a source tree has none where Python is told not to write it.
     """
-    rows: dict[str, list[float]] = {"base": [], "flax.nnx": [], "recurrax": []}
+    packages = ("recurrax", "flax.nnx")
+    rows: dict[str, list[float]] = {"base": [], **{package: [] for package in packages}}
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory() as bytecode:
         environment["PYTHONPYCACHEPREFIX"] = bytecode
-        for repeat in range(repeats + 1):
+        for repeat, package in itertools.product(range(repeats + 1), packages):
+            code = IMPORTS.format(package=package)
             done = subprocess.run(
-                [sys.executable, "-c", IMPORTS], env=environment, capture_output=True, text=True, check=True
+                [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
             )
             if repeat:  # the first one writes bytecode
-                for name, seconds in zip(rows, done.stdout.split(), strict=True):
+                for name, seconds in zip(("base", package), done.stdout.split(), strict=True):
                     rows[name].append(float(seconds))
     return rows
 

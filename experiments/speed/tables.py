@@ -240,7 +240,11 @@ def start(e: Evidence) -> list[str]:
         rows = [
             {"import": name, "seconds": ", ".join(f"{value:.2f}" for value in values)} for name, values in part.items()
         ]
-        sections += ["## Import", "Each after the ones above it; base is jax, flax and optax.", markdown_table(rows)]
+        sections += [
+            "## Import",
+            "Base is jax, flax and optax; recurrax and flax.nnx each after it, in a process of its own.",
+            markdown_table(rows),
+        ]
     if part := e.results.get("first call"):
         rows = [
             {"layer": name}

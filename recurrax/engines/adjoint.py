@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.chunks import join, separate
 from recurrax.engines.engine import Engine, hold, where
-from recurrax.engines.layout import Joined, fused, transposed
+from recurrax.engines.layout import Joined, fused, leading, transposed
 from recurrax.engines.scan import Scan
 from recurrax.engines.tuning import CHOICES, Tuning, tune
 
@@ -108,6 +108,7 @@ def _states(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, rese
 def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
     """The last carry, and of every step the carry after it and its pre-activations, folded."""
     inside = tuning.projection == "inside"
+    cell = leading(transposed(cell)) if tuning.leading else cell
 
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         x, keep, reset = inputs
@@ -140,7 +141,7 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
     else:
         (carry, carries), kept = _states(tuning, *primals), None
     # The backward pass multiplies by the transposed kernels, at each step of the loop.
-    loop_cell = transposed(cell) if tuning.transpose else cell
+    loop_cell = transposed(cell) if tuning.transpose else leading(cell) if tuning.leading else cell
     # Rematerialised, so that nothing else of a chunk is kept for its backward pass.
     run = jax.checkpoint(functools.partial(_tangents, tuning, loop_cell, initial), prevent_cse=False)
     steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, kept, xs, mask, resets), tangents

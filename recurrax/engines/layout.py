@@ -29,13 +29,18 @@ def transposed(cell: Cell) -> Cell:
     return _each(SideBySide, lambda kernels: kernels.T, cell)
 
 
+def leading(cell: Cell) -> Cell:
+    """A fused cell whose recurrent kernels are the first factor where they are read along their rows."""
+    return _each(SideBySide, lambda kernels: dataclasses.replace(kernels, leading=True), cell)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Joined:
     """A fused cell and one matrix for state, inputs and bias, ``[H + D + 1, G H]``: one product in place of two."""
 
     cell: Cell
-    weights: jax.Array
+    kernels: SideBySide
 
     @classmethod
     def of(cls, cell: Cell, carry: Carry, x: jax.Array) -> Joined | None:
@@ -43,13 +48,14 @@ class Joined:
         u, v = _factors(cell, carry, x)
         if u is None or v is None or u.bias is None or v.bias is not None:
             return None
-        return cls(cell, jnp.concatenate([v.kernel.weights, u.kernel.weights, u.bias[...].reshape(1, -1)]))
+        weights = jnp.concatenate([v.kernel.weights, u.kernel.weights, u.bias[...].reshape(1, -1)])
+        return cls(cell, SideBySide(weights, v.kernel.gates))
 
     def sums(self, carry: Carry, x: jax.Array) -> jax.Array:
         """``u + v`` of all gates, ``[..., G H]``, for ``x: [..., D + 1]`` that ends with a 1."""
         u, v = _factors(self.cell, carry, x[..., :-1])
         joined = jnp.concatenate([v.x, u.x, x[..., -1:]], axis=-1)
-        product = joined.reshape(-1, joined.shape[-1]) @ self.weights
+        product = self.kernels.product(joined.reshape(-1, joined.shape[-1]), self.kernels.weights)
         return product.reshape(*joined.shape[:-1], -1)
 
     def mix(self, carry: Carry) -> Any:

@@ -13,6 +13,8 @@ from the operating system at every call, which costs as much as a product.
   single short state is so cheap to multiply, for all steps at once, that they are recomputed.
 - Recurrent kernels transposed once for the backward pass, where they are not wide: a product of few rows by a matrix
   that lies the other way takes longer. A wide one is faster as it lies.
+- Large recurrent kernels first in products with few rows: as the second factor they are copied at every step, which
+  takes longer than the product. The forward pass needs them transposed for that, the backward pass as they lie.
 - Chunks as soon as an array of all steps has more than 4 MB, of 2 MB each.
 
 On an NVIDIA GPU (H200; experiments/results/speed and engine_options) a step is a product and a kernel or two, each
@@ -29,7 +31,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from recurrax.cell import Carry, Cell
+from recurrax.cell import FEW_ROWS, Carry, Cell
 from recurrax.engines.chunks import divisor
 from recurrax.engines.sums import Sums, sums_of
 
@@ -44,6 +46,7 @@ WIDE = 192  # H from which pre-activations are kept for long sequences too
 SHORT = 96  # H up to which the pre-activations of a single sequence are recomputed
 FEW_INPUTS, MANY = 8, 16  # D up to which, B from which inputs are projected in the loop
 UNROLLED = 16  # steps in the body of a loop on a GPU
+HEAVY, REPAYS = 3 * 2**17, 16  # G H H, T from which kernels come first in products of up to FEW_ROWS rows on a CPU
 TRANSPOSED = 128  # H up to which the backward pass multiplies by kernels transposed in memory
 TRANSPOSED_WIDTH, MANY_STEPS = 1024, 64  # on a CPU also G H up to which, T from which, but for a single sequence
 
@@ -57,6 +60,7 @@ class Tuning(NamedTuple):
     chunk: int | None
     unroll: int
     transpose: bool
+    leading: bool
     joint: bool
     sums: Sums
 
@@ -71,6 +75,7 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     single = cpu and B == 1 and gates > 1 and H <= SHORT
     few = D <= FEW_INPUTS and (gpu or (cpu and B >= MANY and all(sums.only)))
     narrow = cpu and B > 1 and T >= MANY_STEPS and gates * H <= TRANSPOSED_WIDTH
+    leading = cpu and gates * H * H >= HEAVY and B <= FEW_ROWS and T >= REPAYS
     auto = {
         "gates": "fused",
         "keep": "states" if gpu or (long and H < WIDE) or single else "preactivations",
@@ -83,4 +88,10 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
     chosen["chunk"] = divisor(T, chosen["chunk"])
     together = sums.together and chosen["gates"] == "fused" and chosen["projection"] == "inside"
     sums = sums._replace(together=together)
-    return Tuning(**chosen, transpose=H <= TRANSPOSED or narrow, joint=together and cpu, sums=sums)
+    return Tuning(
+        **chosen,
+        transpose=(H <= TRANSPOSED or narrow) and not leading,
+        leading=leading,
+        joint=together and cpu,
+        sums=sums,
+    )
