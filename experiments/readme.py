@@ -17,7 +17,6 @@ from experiments.ensembles import experiment as ensembles
 from experiments.ensembles.config import Config as EnsemblesConfig
 from experiments.speed import tables as speed_tables
 from experiments.speed.config import GPU as SPEED_ON_GPU
-from experiments.speed.config import IMPLEMENTATIONS
 from experiments.speed.config import Config as SpeedConfig
 from experiments.train import config as train
 from experiments.train import tables as train_tables
@@ -28,17 +27,9 @@ from recurrax.report import config_hash
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "experiments" / "results"
-# Measured again, each when its kernels had changed.
+# The layers that `Pallas` runs, in another run: so much do its numbers differ.
 PALLAS_ON_GPU = dataclasses.replace(SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[:2], engines=("auto", "pallas"))
-CUDNN_ON_GPU = dataclasses.replace(
-    SPEED_ON_GPU, shapes=SPEED_ON_GPU.shapes[1:], cells=("LSTM",), dtypes=("float32",), engines=("auto", "cudnn")
-)
-# The wide layers on a CPU again, with fewer implementations in turn.
-WIDE = dataclasses.replace(
-    SpeedConfig(), shapes=((20, 35, 650, 650), (16, 1024, 768, 768)), measurements=("training",), engines=("auto",),
-    parts=("peers",), implementations=tuple(name for name in IMPLEMENTATIONS if name != "torch"),
-    seconds_per_case=300.0,
-)  # fmt: skip
+START = dataclasses.replace(SpeedConfig(), parts=("start",))
 # Shown by their findings alone.
 LABORATORY = ("exploding_gradients", "initialization", "gates", "noise")
 BENCHMARK = (
@@ -65,8 +56,9 @@ def blocks() -> dict[str, str]:
     ]
     grid = load("train", config_hash(train.Config()))
     claimed = load("claims", config_hash(claims.Config()))
-    speed, wide = (load("speed", config_hash(c)) for c in (SpeedConfig(), WIDE))
-    gpu, cudnn, gpu_before = (load("speed", config_hash(c)) for c in (PALLAS_ON_GPU, CUDNN_ON_GPU, SPEED_ON_GPU))
+    speed, begin, gpu, pallas = (
+        load("speed", config_hash(c)) for c in (SpeedConfig(), START, SPEED_ON_GPU, PALLAS_ON_GPU)
+    )
     return {
         "figure": f"![Gradient flow, learning and gates of RNN, GRU and LSTM]({figure})",
         "baseline": baseline.head(baseline.gather(RESULTS)),
@@ -86,16 +78,12 @@ def blocks() -> dict[str, str]:
         "ensembles": body(ensembles.table(load("ensembles", config_hash(EnsemblesConfig())))),
         "speed": f"![Time and memory of a layer](experiments/results/speed/{speed['hash']}.png)\n\n"
         + speed_tables.summary(speed)
-        + "\n\nThe widest of these in a run of their own:\n\n"
-        + speed_tables.summary(wide),
+        + "\n\nImport and first call again, IPython apart:\n\n"
+        + speed_tables.summary(begin),
         "speed_gpu": f"![Training step on a GPU](experiments/results/speed/{gpu['hash']}.png)\n\n"
         + speed_tables.summary(gpu)
-        + "\n\nLarger layers, before; "
-        + f"[the record](experiments/results/speed/{gpu_before['hash']}.md) has `Pallas` and `Cudnn` as they no longer "
-        + "are:\n\n"
-        + speed_tables.summary(without(gpu_before, gpu, "recurrax cudnn"))
-        + "\n\ncuDNN as JAX calls it:\n\n"
-        + speed_tables.summary(cudnn),
+        + "\n\nThe layers that `Pallas` runs, in another run:\n\n"
+        + speed_tables.summary(pallas),
     }
 
 
@@ -121,16 +109,6 @@ def highlight(record: dict[str, Any], first: bool) -> str:
         f"[tables]({place}/{record['hash']}.md), [figure]({place}/{record['hash']}.png)\n\n"
         f"<details><summary>{len(findings)} finding{'s' * (len(findings) > 1)}</summary>\n\n{found}\n\n</details>"
     )
-
-
-def without(record: dict[str, Any], newer: dict[str, Any], implementation: str) -> dict[str, Any]:
-    """A record of speed less the cases that a newer one measured again, and less one implementation."""
-    cases = {
-        name: case | {"rows": {row: times for row, times in case["rows"].items() if row != implementation}}
-        for name, case in record["results"].items()
-        if name not in newer["results"]
-    }
-    return record | {"results": cases | {"origin": record["results"]["origin"]}}
 
 
 def body(text: str) -> str:

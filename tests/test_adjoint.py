@@ -178,6 +178,8 @@ def test_kernels_that_come_first_give_the_derivatives_of_scan(monkeypatch, kind,
 
     close(gradient.__wrapped__(Case(cell, carry, xs), engine), gradient(Case(cell, carry, xs), Scan()))
     close(second(engine), second(Scan()))
+    ensemble = jax.tree.map(lambda leaf: jnp.stack([leaf, -leaf]), cell)
+    close(*(jax.vmap(functools.partial(slope, backend=backend))(ensemble) for backend in (engine, Scan())))
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")

@@ -13,6 +13,8 @@ from tolerances import close
 
 from recurrax import LSTM, RNN, Bidirectional, Scan, Stack
 
+pytestmark = pytest.mark.usefixtures("exact")
+
 LENGTHS = np.array([[0, 1], [4, T]])
 MASK = np.array([[[0, 1, 1, 0, 0, 1], [1] * T], [[0] * T, [1, 1, 0, 1, 1, 1]]], bool)
 RESETS = np.array([[[0, 0, 1, 1, 0, 1], [1, 0, 0, 1, 0, 0]], [[0] * T, [0, 0, 1, 1, 0, 1]]], bool)

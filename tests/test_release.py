@@ -1,5 +1,7 @@
-"""The wheel and the source distribution: what is in them, and the README's first program run from the wheel."""
+"""The wheel and the source distribution, the README's first program run from the wheel, and what an import leaves."""
 
+import gc
+import importlib
 import os
 import re
 import subprocess
@@ -9,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from recurrax import _flax
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,3 +55,14 @@ def test_the_first_program_of_the_readme_runs_from_the_wheel(built, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "nats per step of lag: -" in done.stdout and str(tmp_path / "site") in done.stdout
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_an_import_leaves_garbage_collection_as_it_was(collects):
+    was = gc.isenabled()
+    try:
+        (gc.enable if collects else gc.disable)()
+        importlib.reload(_flax)
+        assert gc.isenabled() == collects
+    finally:
+        (gc.enable if was else gc.disable)()

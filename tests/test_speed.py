@@ -269,7 +269,8 @@ def test_an_engine_that_computes_something_else_comes_last():
 
 def test_imports_and_first_calls_are_timed():
     rows = start.imports(1)
-    assert {name: len(values) for name, values in rows.items()} == {"base": 2, "recurrax": 1, "flax.nnx": 1}
+    assert list(rows)[:3] == ["base", "recurrax", "flax.nnx"]
+    assert [len(values) for values in rows.values()] == [len(rows) - 1] + [1] * (len(rows) - 1)
     assert all(min(values) > 0 for values in rows.values())
     rows = start.first_call((2, 3, 1, 2), 1)["rows"]
     assert rows["recurrax auto"]["compile"][0] > 0 and len(rows["flax.nnx"]["trace"]) == 1

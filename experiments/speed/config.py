@@ -9,6 +9,7 @@ from typing import Any, Literal
 RESULTS = Path(__file__).parents[1] / "results" / "speed"
 CELLS = ("RNN", "GRU", "LSTM")
 MEASUREMENTS = ("training", "forward", "streaming")
+WITH_IPYTHON = "recurrax with IPython"  # an import of it
 IMPLEMENTATIONS = ("recurrax", "flax.nnx", "flax.linen", "haiku", "equinox", "keras", "torch")
 PARTS = ("peers", "scaling", "memory", "parallel", "start")
 SCALED = ("GRU", "MinGRU", "MinLSTM", "DiagonalRNN", "LRU")

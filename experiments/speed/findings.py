@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.speed.config import WITH_IPYTHON
 from experiments.speed.evidence import (
     FASTER,
     PEERS,
@@ -176,9 +177,11 @@ def begin(e: Evidence) -> str:
     said = []
     if part := e.results.get("import"):
         base, nnx, own = (np.median(part[name]) for name in ("base", "flax.nnx", "recurrax"))
+        more = part.get(WITH_IPYTHON)
         said.append(
-            f"`import recurrax` adds {own:.2f} s to the {base:.2f} s of jax, flax and optax; flax.nnx, which it needs, "
-            f"adds {nnx:.2f} s where it is imported by itself"
+            f"`import recurrax` adds {own:.2f} s to the {base:.2f} s of jax, flax and optax, flax.nnx by itself "
+            f"{nnx:.2f} s"
+            + (f"; {np.median(more):.2f} s where it finds IPython, which flax.nnx imports" if more else "")
         )
     if part := e.results.get("first call"):
         seconds = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
 import os
 import subprocess
@@ -15,11 +16,12 @@ from typing import Any
 import jax
 
 from experiments.speed import peers, scaling
-from experiments.speed.config import Config
+from experiments.speed.config import WITH_IPYTHON, Config
 
 SHAPE = (64, 784, 1, 128)
 IMPORTS = """
-import time
+import sys, time
+sys.modules.update({hidden})
 began = time.perf_counter(); import jax, flax, optax
 between = time.perf_counter(); import {package}
 print(between - began, time.perf_counter() - between)
@@ -38,15 +40,17 @@ def measured(config: Config) -> dict[str, Callable[[], Any]]:
 def imports(repeats: int) -> dict[str, list[float]]:
     """Seconds of ``import jax, flax, optax``, and of recurrax or flax.nnx after it, each in a new process.
 
-    All from bytecode, as pip installs them: a source tree has none where Python is told not to write it.
+    As in a plain installation: flax.nnx imports IPython where that is found, so it is hidden, and counted apart where
+    there is one. All from bytecode, as pip installs them: a source tree has none where Python is told not to write it.
     """
-    packages = ("recurrax", "flax.nnx")
+    packages = ("recurrax", "flax.nnx", *((WITH_IPYTHON,) if importlib.util.find_spec("IPython") else ()))
     rows: dict[str, list[float]] = {"base": [], **{package: [] for package in packages}}
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory() as bytecode:
         environment["PYTHONPYCACHEPREFIX"] = bytecode
         for repeat, package in itertools.product(range(repeats + 1), packages):
-            code = IMPORTS.format(package=package)
+            hidden = {} if package == WITH_IPYTHON else {"IPython": None}
+            code = IMPORTS.format(package=package.split()[0], hidden=hidden)
             done = subprocess.run(
                 [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
             )
