@@ -1,4 +1,4 @@
-"""Imports flax.nnx without looking for garbage among its modules, which stay: a fifth of the time goes to that."""
+"""Imports flax.nnx without garbage collection: what is loaded stays, and to look through it takes time."""
 
 import gc
 
