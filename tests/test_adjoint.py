@@ -18,7 +18,7 @@ from recurrax.cells.gated import LSTMGates
 from recurrax.engines.chunks import divisor
 from recurrax.engines.layout import Joined, fused, leading, transposed
 from recurrax.engines.sums import sums_of
-from recurrax.engines.tuning import tune
+from recurrax.engines.tuning import Tuning, tune
 
 
 @pytest.mark.parametrize(
@@ -236,6 +236,12 @@ def test_auto_is_decided_for_every_option_and_what_is_given_stays():
     assert tune(given, cell, carry, xs)[:5] == ("apart", "preactivations", "inside", 6, 3)
 
 
+def decide(cell: Any, shape: tuple[int, int, int, int]) -> Tuning:
+    B, T, D, H = shape
+    made = cell(D, H, rngs=nnx.Rngs(0))
+    return tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D)))
+
+
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
 @pytest.mark.parametrize(
     ("cell", "shape", "keep", "projection", "chunk"),
@@ -254,9 +260,7 @@ def test_auto_is_decided_for_every_option_and_what_is_given_stays():
     ],
 )
 def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
-    B, T, D, H = shape
-    made = cell(D, H, rngs=nnx.Rngs(0))
-    decided = tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D)))
+    decided = decide(cell, shape)
     assert (decided.gates, decided.keep, decided.projection, decided.chunk) == ("fused", keep, projection, chunk)
 
 
@@ -275,9 +279,7 @@ def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
     ],
 )
 def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transpose):
-    B, T, D, H = shape
-    made = cell(D, H, rngs=nnx.Rngs(0))
-    assert tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D))).transpose == transpose
+    assert decide(cell, shape).transpose == transpose
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
@@ -294,9 +296,7 @@ def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transp
     ],
 )
 def test_large_kernels_come_first_in_products_with_few_rows(cell, shape, leads):
-    B, T, D, H = shape
-    made = cell(D, H, rngs=nnx.Rngs(0))
-    decided = tune(Adjoint(), made, made.initialize_carry((B, D)), jnp.zeros((T, B, D)))
+    decided = decide(cell, shape)
     assert decided.leading == leads and not (decided.leading and decided.transpose)
 
 
