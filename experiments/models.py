@@ -17,10 +17,10 @@ from recurrax.layers import RNN as Layer
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Task
 
-IDENTITY = functools.partial(cells.RNN, activation=jax.nn.relu, recurrent_kernel_init=identity())
+IDENTITY = functools.partial(cells.RNNCell, activation_fn=jax.nn.relu, recurrent_kernel_init=identity())
 IRNN = functools.partial(IDENTITY, kernel_init=normal(1e-3))  # of Le, Jaitly & Hinton (2015): all but deaf at first
 CELLS: dict[str, Callable[..., Cell]] = {
-    **{cell.__name__: cell for cell in cells.ALL},
+    **{cell.short: cell for cell in cells.ALL},
     "IRNN": IRNN,
     "identity RNN": IDENTITY,
 }

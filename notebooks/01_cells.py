@@ -57,7 +57,7 @@ print(f"{jax.default_backend()}: {jax.device_count()} device(s); jax {jax.__vers
 # The parameters have an axis of gates in front, in the order f, i, c, o.
 
 # %%
-cell = rx.LSTM(in_features=3, hidden_features=5, rngs=nnx.Rngs(0))
+cell = rx.LSTMCell(in_features=3, hidden_features=5, rngs=nnx.Rngs(0))
 W, U, b = (np.asarray(p[...]) for p in (cell.kernel, cell.recurrent_kernel, cell.bias))
 print("W", W.shape, " U", U.shape, " b", b.shape)
 
@@ -104,7 +104,7 @@ print("the gradient is a layer too:", type(gradient).__name__, gradient.cell.ker
 T = 40
 pulses = np.zeros((T, 1), np.float32)
 pulses[[5, 15, 30], 0] = (2, -2, 3)
-small = rx.LSTM(1, 8, forget_bias=1.0, rngs=nnx.Rngs(1))
+small = rx.LSTMCell(1, 8, forget_bias=1.0, rngs=nnx.Rngs(1))
 gates = gradflow.gate_activations(small, small.initialize_carry((1,)), jnp.asarray(pulses))
 figure, axes = plt.subplots(5, 1, figsize=(7, 6), sharex=True, layout="constrained", height_ratios=(1, 2, 2, 2, 2))
 axes[0].plot(pulses[:, 0], color="black")
@@ -135,7 +135,7 @@ optimizer = optax.adam(1e-3)
 
 def build(key):
     rngs = nnx.Rngs(key)
-    cell = rx.LSTM(1, 50, activation=jax.nn.relu, kernel_init=rx.initializers.glorot_uniform(), rngs=rngs)
+    cell = rx.LSTMCell(1, 50, activation_fn=jax.nn.relu, kernel_init=rx.initializers.glorot_uniform(), rngs=rngs)
     return rx.SequenceModel(rx.RNN(cell), 1, read="last", rngs=rngs)
 
 

@@ -47,14 +47,14 @@ D, H = 2, 32
 T, EXAMPLES = (30, 4) if SMALL else (400, 64) if LARGE else (100, 16)
 rngs = nnx.Rngs(0)
 networks = {
-    "tanh RNN": cells.RNN(D, H, rngs=rngs),
-    "IRNN": cells.RNN(
+    "tanh RNN": cells.RNNCell(D, H, rngs=rngs),
+    "IRNN": cells.RNNCell(
         D, H, activation=jax.nn.relu, kernel_init=normal(0.001), recurrent_kernel_init=identity(), rngs=rngs
     ),
-    "GRU": rx.GRU(D, H, rngs=rngs),
-    "LSTM, forget bias 0": rx.LSTM(D, H, forget_bias=0.0, rngs=rngs),
-    "LSTM, forget bias 1": rx.LSTM(D, H, forget_bias=1.0, rngs=rngs),
-    "LSTM, chrono": rx.LSTM(D, H, forget_bias=Chrono(T), rngs=rngs),
+    "GRU": rx.GRUCell(D, H, rngs=rngs),
+    "LSTM, forget bias 0": rx.LSTMCell(D, H, forget_bias=0.0, rngs=rngs),
+    "LSTM, forget bias 1": rx.LSTMCell(D, H, forget_bias=1.0, rngs=rngs),
+    "LSTM, chrono": rx.LSTMCell(D, H, forget_bias=Chrono(T), rngs=rngs),
 }
 examples = jax.random.normal(jax.random.key(0), (EXAMPLES, T, D))  # [S, T, D]
 
@@ -83,7 +83,7 @@ for name, values in log_norms.items():
 
 # %%
 for bias in (0.0, 1.0, 3.0):
-    silent = rx.LSTM(D, H, forget_bias=bias, kernel_init=zeros, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
+    silent = rx.LSTMCell(D, H, forget_bias=bias, kernel_init=zeros, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
     measured = gradflow.slope(gradflow.state_gradients(silent, silent.initialize_carry((D,)), examples[0]))
     print(f"forget bias {bias:g}: measured {float(measured):+.6f}, closed form {float(jax.nn.log_sigmoid(bias)):+.6f}")
 

@@ -83,7 +83,7 @@ def builder(cell_class, **options):
     return build
 
 
-networks = {"RNN": builder(rx.cells.RNN), "GRU": builder(rx.GRU), "LSTM": builder(rx.LSTM)}
+networks = {"RNN": builder(rx.cells.RNNCell), "GRU": builder(rx.GRUCell), "LSTM": builder(rx.LSTMCell)}
 plan = training.Plan(steps=STEPS, chunk=CHUNK, seeds=SEEDS, sweep={"learning_rate": (3e-3, 1e-2)})
 histories = {name: training.fit(build, adding, training.adam, plan) for name, build in networks.items()}
 
@@ -120,7 +120,7 @@ long = float(copy.sequence_length)
 def lstm(forget_bias):
     def build(key):
         rngs = nnx.Rngs(key)
-        cell = rx.LSTM(copy.in_features, H, forget_bias=forget_bias, rngs=rngs)
+        cell = rx.LSTMCell(copy.in_features, H, forget_bias=forget_bias, rngs=rngs)
         return rx.SequenceModel(rx.RNN(cell), copy.out_features, rngs=rngs)
 
     return build

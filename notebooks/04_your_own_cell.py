@@ -116,7 +116,7 @@ print("the carry of an empty sequence is the initial one:", bool((carry[3] == 0)
 # Where does its gradient go, beside the GRU's and the LSTM's?
 
 # %%
-cells = {"MGU": mgu, "GRU": rx.GRU(2, 16, rngs=nnx.Rngs(0)), "LSTM": rx.LSTM(2, 16, rngs=nnx.Rngs(0))}
+cells = {"MGU": mgu, "GRU": rx.GRUCell(2, 16, rngs=nnx.Rngs(0)), "LSTM": rx.LSTMCell(2, 16, rngs=nnx.Rngs(0))}
 log_norms = {
     name: jax.vmap(lambda xs, cell=cell: gradflow.state_gradients(cell, cell.initialize_carry((2,)), xs))(xs)
     for name, cell in cells.items()

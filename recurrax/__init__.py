@@ -3,26 +3,56 @@
 The letters of all shapes: S runs, T time, B batch, D input, H state, G gates, O output. Inside engines arrays are
 time-major, ``[T, B, D]``; the layers take batch-major ones by default, ``[B, T, D]``, as Flax does.
 
-``RNN`` here is the layer that runs any cell over a sequence; the cell of that name is ``cells.RNN``.
+Cells, which are one step, end in ``Cell``; layers, which run them over sequences, do not.
 """
 
-from recurrax import _flax as _flax
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from recurrax import cells as cells
 from recurrax import initializers as initializers
 from recurrax.cell import Cell as Cell
-from recurrax.cell import Foreign as Foreign
 from recurrax.cell import Structure as Structure
-from recurrax.cells import GRU as GRU
-from recurrax.cells import LSTM as LSTM
+from recurrax.cells import GRUCell as GRUCell
+from recurrax.cells import LSTMCell as LSTMCell
+from recurrax.cells import RNNCell as RNNCell
 from recurrax.engines import ENGINES as ENGINES
 from recurrax.engines import Adjoint as Adjoint
 from recurrax.engines import Associative as Associative
-from recurrax.engines import Cudnn as Cudnn
 from recurrax.engines import Newton as Newton
 from recurrax.engines import Pallas as Pallas
 from recurrax.engines import Scan as Scan
 from recurrax.engines import unroll as unroll
+from recurrax.foreign import Foreign as Foreign
+from recurrax.kernels import Kernel as Kernel
+from recurrax.kernels import affine as affine
+from recurrax.layers import GRU as GRU
+from recurrax.layers import LSTM as LSTM
 from recurrax.layers import RNN as RNN
 from recurrax.layers import Bidirectional as Bidirectional
 from recurrax.layers import SequenceModel as SequenceModel
+from recurrax.layers import SimpleRNN as SimpleRNN
 from recurrax.layers import Stack as Stack
+from recurrax.layers import generate as generate
+
+if _TYPE_CHECKING:
+    from recurrax import datasets as datasets
+    from recurrax import gradflow as gradflow
+    from recurrax import report as report
+    from recurrax import tasks as tasks
+    from recurrax import training as training
+
+_LAZY = ("datasets", "gradflow", "report", "tasks", "training")  # loaded where they are first used
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        return _importlib.import_module("importlib.metadata").version("recurrax")
+    if name in _LAZY:
+        return _importlib.import_module(f"recurrax.{name}")
+    raise AttributeError(f"module 'recurrax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, "__version__"})

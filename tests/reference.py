@@ -56,10 +56,10 @@ def foreign_linen(*, rngs: nnx.Rngs) -> Foreign:
 LINEN = flax.linen.GRUCell(features=H)
 CELLS: dict[str, Any] = {
     **{cell.__name__: functools.partial(cell, D, H) for cell in cells.ALL},
-    "RNN-relu": functools.partial(cells.RNN, D, H, activation=jax.nn.relu),
-    "RNN-identity": functools.partial(cells.RNN, D, H, activation=linear),
-    "LSTM-chrono": functools.partial(cells.LSTM, D, H, forget_bias=Chrono(t_max=20)),
-    "GRU-reset-before": functools.partial(cells.GRU, D, H, reset_after=False),
+    "RNN-relu": functools.partial(cells.RNNCell, D, H, activation_fn=jax.nn.relu),
+    "RNN-identity": functools.partial(cells.RNNCell, D, H, activation_fn=linear),
+    "LSTM-chrono": functools.partial(cells.LSTMCell, D, H, forget_bias=Chrono(t_max=20)),
+    "GRU-reset-before": functools.partial(cells.GRUCell, D, H, reset_after=False),
     "Foreign-nnx-LSTM": lambda *, rngs: Foreign(nnx.LSTMCell(D, H, rngs=rngs)),
     "Foreign-linen-GRU": foreign_linen,
     "Foreign-function": foreign_function,
@@ -75,7 +75,7 @@ OPTIONS: dict[str, recurrax.engines.Engine] = {
     "adjoint-apart": Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=None, unroll=4),
     "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="inside", chunk=3, unroll=2),
     "associative-chunks": Associative(chunk=4),
-    "newton-diagonal": Newton(jacobian="diagonal", otherwise="nan"),
+    "newton-diagonal": Newton(jacobian="diagonal", on_failure="nan"),
 }
 
 

@@ -22,7 +22,7 @@ from recurrax.cells.ablated import AblatedLSTM
 from recurrax.initializers import Chrono, normal, zeros
 
 D, H = 2, 3
-WITH_FORGET_GATE = (cells.NoInputGate, cells.NoOutputGate, cells.CIFG)
+WITH_FORGET_GATE = (cells.NoInputGateCell, cells.NoOutputGateCell, cells.CIFGCell)
 
 
 def biases(kind: Any, **options: Any) -> dict[str, Any]:
@@ -44,22 +44,22 @@ def test_chrono_sets_the_input_gate_only_where_there_is_one(kind):
     b = biases(kind, forget_bias=Chrono(50))
     assert len(np.unique(b["f"])) == 16 and 0 <= b["f"].min() and b["f"].max() <= np.log(49) + 1e-6
     others = {name: array for name, array in b.items() if name != "f"}
-    if kind is cells.NoOutputGate:
+    if kind is cells.NoOutputGateCell:
         np.testing.assert_array_equal(others.pop("i"), -b["f"])
     np.testing.assert_array_equal(list(others.values()), 0)
 
 
 def test_forget_bias_may_be_swept_in_one_program():
     def start(forget_bias: Any) -> Any:
-        return cells.CIFG(D, H, forget_bias=forget_bias, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
+        return cells.CIFGCell(D, H, forget_bias=forget_bias, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
 
     swept = jit(jax.vmap(start))(jnp.array([0.0, 2.0]))
     np.testing.assert_array_equal(swept.bias[:, 0], [[0] * H, [2] * H])
 
 
 def test_without_forget_gate_there_is_no_forget_bias():
-    assert "forget_bias" not in inspect.signature(cells.NoForgetGate).parameters
-    drawn = biases(cells.NoForgetGate, bias_init=normal(1.0))
+    assert "forget_bias" not in inspect.signature(cells.NoForgetGateCell).parameters
+    drawn = biases(cells.NoForgetGateCell, bias_init=normal(1.0))
     assert len(np.unique(list(drawn.values()))) == 3 * 16  # no gate's bias is replaced
     with pytest.raises(TypeError, match="abstract"):
         AblatedLSTM(D, H, rngs=nnx.Rngs(0))  # type: ignore[abstract]
@@ -77,7 +77,7 @@ def test_without_recurrent_weights_the_cell_state_decays_by_f_alone(x64):
     def measure() -> Any:
         options: dict[str, Any] = {"recurrent_kernel_init": zeros, "dtype": jnp.float64, "rngs": nnx.Rngs(0)}
         forgetful = [kind(D, H, forget_bias=0.7, **options) for kind in WITH_FORGET_GATE]
-        return [cell_state_gradients(cell, carry, xs) for cell in (cells.NoForgetGate(D, H, **options), *forgetful)]
+        return [cell_state_gradients(cell, carry, xs) for cell in (cells.NoForgetGateCell(D, H, **options), *forgetful)]
 
     carousel, *forgetful = (np.diff(log_norms) for log_norms in measure())
     np.testing.assert_allclose(carousel, 0, atol=1e-12)
@@ -182,9 +182,9 @@ def test_layers_and_diagnostics_see_the_cell_inside():
 
 def test_what_cannot_be_truncated_is_refused():
     two_products, theirs = jax.eval_shape(
-        lambda: (rx.GRU(D, H, reset_after=False, rngs=nnx.Rngs(0)), nnx.LSTMCell(D, H, rngs=nnx.Rngs(0)))
+        lambda: (rx.GRUCell(D, H, reset_after=False, rngs=nnx.Rngs(0)), nnx.LSTMCell(D, H, rngs=nnx.Rngs(0)))
     )
     with pytest.raises(ValueError, match=r"got GRU of Structure.GENERAL; allowed: Structure.DENSE.*reset_after=True"):
         TruncatedGradient(two_products)
-    with pytest.raises(TypeError, match=r"got a LSTMCell; allowed: a recurrax cell of .*Use e.g. recurrax.LSTM"):
+    with pytest.raises(TypeError, match=r"got a LSTMCell; allowed: a recurrax cell of .*Use e.g. recurrax.LSTMCell"):
         TruncatedGradient(theirs)

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from recurrax.engines.layout import Joined, fused, leading, transposed
+from recurrax.engines.sums import sums_of
 from reference import BATCH, CELLS, Case, D, H, build, case, dot, jit, noise
 from tolerances import close
 
-from recurrax import GRU, LSTM, Adjoint, Cell, Scan, cells, unroll
+from recurrax import Adjoint, Cell, GRUCell, LSTMCell, Scan, cells, unroll
 from recurrax.cell import Kernels, SideBySide, affine
 from recurrax.cells.gated import LSTMGates
 from recurrax.engines.chunks import divisor
-from recurrax.engines.layout import Joined, fused, leading, transposed
-from recurrax.engines.sums import sums_of
 from recurrax.engines.tuning import Tuning, tune
 
 
@@ -94,21 +94,21 @@ def test_gates_in_one_array_give_the_gradients_of_scan(monkeypatch, name, keep, 
     close(gradient.__wrapped__(Case(cell, carry, xs), engine), exact)
 
 
-class Louder(LSTM):
+class Louder(LSTMCell):
     """Works on its inputs, which one product with the states' allows."""
 
     def project(self, x: jax.Array) -> Any:
         return super().project(3 * x)
 
 
-class Softer(LSTM):
+class Softer(LSTMCell):
     """Works on a product, which has to be there then."""
 
     def mix(self, carry: Any) -> Any:
         return jax.tree.map(lambda v: v / 3, super().mix(carry))
 
 
-class Biased(LSTM):
+class Biased(LSTMCell):
     """Has a bias beside the recurrent kernels too."""
 
     def mix(self, carry: Any) -> Any:
@@ -116,7 +116,7 @@ class Biased(LSTM):
         return LSTMGates(*affine(h, self.recurrent_kernel, self.bias))
 
 
-class Astray(LSTM):
+class Astray(LSTMCell):
     """Mixes the gates in another order than it projects them."""
 
     def mix(self, carry: Any) -> Any:
@@ -125,7 +125,7 @@ class Astray(LSTM):
 
 
 @pytest.mark.parametrize(
-    ("kind", "one"), [(LSTM, True), (Louder, True), (Softer, False), (Biased, False), (Astray, False)]
+    ("kind", "one"), [(LSTMCell, True), (Louder, True), (Softer, False), (Biased, False), (Astray, False)]
 )
 def test_one_product_for_states_and_inputs_is_what_two_are(kind, one, x64):
     cell = noise(kind(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
@@ -160,7 +160,7 @@ def test_layouts_multiply_by_the_same_numbers(name, x64):
 
 
 @pytest.mark.parametrize("projection", ["hoisted", "inside"])
-@pytest.mark.parametrize("kind", [cells.RNN, LSTM, GRU, Biased])
+@pytest.mark.parametrize("kind", [cells.RNNCell, LSTMCell, GRUCell, Biased])
 def test_kernels_that_come_first_give_the_derivatives_of_scan(monkeypatch, kind, projection, x64):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     monkeypatch.setattr("recurrax.engines.tuning.HEAVY", 1)
@@ -183,7 +183,7 @@ def test_kernels_that_come_first_give_the_derivatives_of_scan(monkeypatch, kind,
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
-@pytest.mark.parametrize("kind", [cells.RNN, GRU])
+@pytest.mark.parametrize("kind", [cells.RNNCell, GRUCell])
 def test_kernels_come_first_in_the_compiled_products_of_both_passes(monkeypatch, kind):
     """XLA moves transpositions into products, where it can."""
     B, T, D, H = 3, 20, 10, 7
@@ -228,7 +228,7 @@ def test_chunks_are_divisors_of_the_steps(T, size, expected):
 
 
 def test_auto_is_decided_for_every_option_and_what_is_given_stays():
-    cell = LSTM(2, 8, rngs=nnx.Rngs(0))
+    cell = LSTMCell(2, 8, rngs=nnx.Rngs(0))
     carry, xs = cell.initialize_carry((4, 2)), jnp.zeros((60, 4, 2))
     decided = tune(Adjoint(), cell, carry, xs)
     assert "auto" not in decided[:5]
@@ -246,17 +246,17 @@ def decide(cell: Any, shape: tuple[int, int, int, int]) -> Tuning:
 @pytest.mark.parametrize(
     ("cell", "shape", "keep", "projection", "chunk"),
     [
-        (LSTM, (32, 100, 2, 32), "preactivations", "inside", None),
-        (GRU, (32, 100, 2, 32), "preactivations", "hoisted", None),
-        (cells.RNN, (32, 100, 2, 32), "preactivations", "inside", None),
-        (cells.RNN, (8, 100, 2, 32), "preactivations", "hoisted", None),
-        (cells.RNN, (32, 100, 9, 32), "preactivations", "hoisted", None),
-        (GRU, (1, 1000, 32, 64), "states", "hoisted", None),
-        (GRU, (1, 1000, 32, 128), "preactivations", "hoisted", None),
-        (cells.RNN, (1, 1000, 32, 64), "preactivations", "hoisted", None),
-        (LSTM, (64, 784, 1, 128), "states", "inside", 56),
-        (GRU, (64, 784, 1, 128), "states", "hoisted", 56),
-        (LSTM, (16, 1024, 768, 768), "preactivations", "hoisted", 32),
+        (LSTMCell, (32, 100, 2, 32), "preactivations", "inside", None),
+        (GRUCell, (32, 100, 2, 32), "preactivations", "hoisted", None),
+        (cells.RNNCell, (32, 100, 2, 32), "preactivations", "inside", None),
+        (cells.RNNCell, (8, 100, 2, 32), "preactivations", "hoisted", None),
+        (cells.RNNCell, (32, 100, 9, 32), "preactivations", "hoisted", None),
+        (GRUCell, (1, 1000, 32, 64), "states", "hoisted", None),
+        (GRUCell, (1, 1000, 32, 128), "preactivations", "hoisted", None),
+        (cells.RNNCell, (1, 1000, 32, 64), "preactivations", "hoisted", None),
+        (LSTMCell, (64, 784, 1, 128), "states", "inside", 56),
+        (GRUCell, (64, 784, 1, 128), "states", "hoisted", 56),
+        (LSTMCell, (16, 1024, 768, 768), "preactivations", "hoisted", 32),
     ],
 )
 def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
@@ -268,14 +268,14 @@ def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
 @pytest.mark.parametrize(
     ("cell", "shape", "transpose"),
     [
-        (LSTM, (32, 100, 2, 128), True),
-        (LSTM, (32, 100, 2, 256), True),
-        (LSTM, (32, 100, 2, 257), False),
-        (LSTM, (32, 63, 2, 256), False),
-        (LSTM, (1, 1000, 32, 256), False),
-        (cells.RNN, (32, 100, 2, 600), True),
-        (cells.RNN, (16, 1024, 768, 768), False),
-        (GRU, (16, 1024, 768, 768), False),
+        (LSTMCell, (32, 100, 2, 128), True),
+        (LSTMCell, (32, 100, 2, 256), True),
+        (LSTMCell, (32, 100, 2, 257), False),
+        (LSTMCell, (32, 63, 2, 256), False),
+        (LSTMCell, (1, 1000, 32, 256), False),
+        (cells.RNNCell, (32, 100, 2, 600), True),
+        (cells.RNNCell, (16, 1024, 768, 768), False),
+        (GRUCell, (16, 1024, 768, 768), False),
     ],
 )
 def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transpose):
@@ -286,13 +286,13 @@ def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transp
 @pytest.mark.parametrize(
     ("cell", "shape", "leads"),
     [
-        (GRU, (20, 35, 650, 650), True),
-        (GRU, (33, 35, 650, 650), False),
-        (GRU, (20, 15, 650, 650), False),
-        (LSTM, (1, 100, 2, 314), True),
-        (LSTM, (1, 100, 2, 313), False),
-        (cells.RNN, (16, 1024, 768, 768), True),
-        (cells.RNN, (32, 100, 2, 512), False),
+        (GRUCell, (20, 35, 650, 650), True),
+        (GRUCell, (33, 35, 650, 650), False),
+        (GRUCell, (20, 15, 650, 650), False),
+        (LSTMCell, (1, 100, 2, 314), True),
+        (LSTMCell, (1, 100, 2, 313), False),
+        (cells.RNNCell, (16, 1024, 768, 768), True),
+        (cells.RNNCell, (32, 100, 2, 512), False),
     ],
 )
 def test_large_kernels_come_first_in_products_with_few_rows(cell, shape, leads):
@@ -302,7 +302,7 @@ def test_large_kernels_come_first_in_products_with_few_rows(cell, shape, leads):
 
 @pytest.mark.parametrize(("D", "projection"), [(8, "inside"), (9, "hoisted")])
 def test_auto_on_a_gpu(monkeypatch, D, projection):
-    cell = GRU(D, 4, rngs=nnx.Rngs(0))
+    cell = GRUCell(D, 4, rngs=nnx.Rngs(0))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     decided = tune(Adjoint(), cell, cell.initialize_carry((2, D)), jnp.zeros((2**19, 2, D)))
     assert decided[:5] == ("fused", "states", projection, None, 16)
@@ -327,7 +327,7 @@ def test_options_that_are_none_are_refused(option):
 
 
 def test_chunks_need_a_fraction_of_the_memory():
-    cell, xs = GRU(2, 64, rngs=nnx.Rngs(0)), jnp.zeros((200, 8, 2))
+    cell, xs = GRUCell(2, 64, rngs=nnx.Rngs(0)), jnp.zeros((200, 8, 2))
 
     def size(backend: Any) -> int:
         program = jax.jit(jax.grad(lambda cell: jnp.mean(unroll(cell, xs, backend=backend)[1] ** 2)))

@@ -13,7 +13,7 @@ from reference import jit, noise
 from tolerances import close
 
 from recurrax import unroll
-from recurrax.cells import Hochreiter1997, TruncatedGradient
+from recurrax.cells import Hochreiter1997Cell, TruncatedGradient
 
 D, H, T = 3, 4, 6
 # Options of the cell, and what the equations are told of them.
@@ -28,8 +28,8 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def built(**options: Any) -> Hochreiter1997:
-    cell = jit(lambda: Hochreiter1997(D, H, **options, rngs=nnx.Rngs(0), dtype=jnp.float64))()
+def built(**options: Any) -> Hochreiter1997Cell:
+    cell = jit(lambda: Hochreiter1997Cell(D, H, **options, rngs=nnx.Rngs(0), param_dtype=jnp.float64))()
     return noise(cell, seed=1, around=1, scale=0.5)
 
 
@@ -102,7 +102,9 @@ def test_the_truncated_gradient_flows_through_the_cell_state_alone(x64):
 
 
 def test_weights_start_in_the_range_asked_for_and_biases_as_given():
-    cell = Hochreiter1997(50, 6, block_size=2, input_gate_bias=(-2, -4, -6), output_gate_bias=-1.5, rngs=nnx.Rngs(0))
+    cell = Hochreiter1997Cell(
+        50, 6, block_size=2, input_gate_bias=(-2, -4, -6), output_gate_bias=-1.5, rngs=nnx.Rngs(0)
+    )
     np.testing.assert_array_equal(cell.bias[:6], [-2, -4, -6, -1.5, -1.5, -1.5])
     assert np.abs(cell.bias[6:]).max() <= 0.1 and len(set(np.asarray(cell.bias[6:]))) == 6
     for weights in (cell.kernel, cell.recurrent_kernel):
@@ -120,4 +122,4 @@ def test_refusals():
         ({"output_gate_bias": 1, "output_gate": False}, r"output_gate_bias=1; "),
     ]:
         with pytest.raises(ValueError, match=f"Hochreiter1997 got {message}"):
-            Hochreiter1997(D, H, **options, rngs=nnx.Rngs(0))
+            Hochreiter1997Cell(D, H, **options, rngs=nnx.Rngs(0))

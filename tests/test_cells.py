@@ -244,7 +244,7 @@ def test_a_step_refuses_inputs_of_another_size_or_dtype():
         cell(carry, jnp.zeros(D, jnp.int32))
 
 
-@pytest.mark.parametrize("build", [recurrax.LSTM, recurrax.GRU, cells.CIFG, cells.MinLSTM])
+@pytest.mark.parametrize("build", [recurrax.LSTMCell, recurrax.GRUCell, cells.CIFGCell, cells.MinLSTMCell])
 @pytest.mark.parametrize("batch", [(), (8,), (2, 4)])
 def test_a_step_reads_its_kernels_where_they_lie(build, batch):
     """XLA copied the kernels of every gate at each call, which took longer than the step itself."""
@@ -255,5 +255,5 @@ def test_a_step_reads_its_kernels_where_they_lie(build, batch):
 
 
 def test_names_that_users_see():
-    assert recurrax.LSTM is cells.LSTM and recurrax.GRU is cells.GRU
-    assert recurrax.RNN is not cells.RNN  # the layer, and one step of Elman's network
+    assert recurrax.LSTMCell is cells.LSTMCell and recurrax.GRUCell is cells.GRUCell
+    assert recurrax.RNN is not cells.RNNCell  # the layer, and one step of Elman's network

@@ -21,7 +21,7 @@ def blocks(kernel, gates: int) -> np.ndarray:
 
 
 def test_orthogonal_is_so_for_each_gate():
-    ours = rx.GRU(3, 8, rngs=nnx.Rngs(0)).recurrent_kernel[...]
+    ours = rx.GRUCell(3, 8, rngs=nnx.Rngs(0)).recurrent_kernel[...]
     np.testing.assert_allclose(np.linalg.svd(np.asarray(ours), compute_uv=False), 1, atol=1e-5)
     theirs = nnx.GRUCell(3, 8, rngs=nnx.Rngs(0)).dense_h.kernel[...]
     if abs(blocks(theirs, 3) - 1).max() < 1e-3:
@@ -86,14 +86,14 @@ def test_the_gru_has_the_bias_inside_the_reset_gate():
         return sum(leaf.size for leaf in jax.tree.leaves(cell) if 5 not in leaf.shape and leaf.shape[-2:] not in SQUARE)
 
     SQUARE = ((4, 4), (4, 12))
-    ours, theirs = rx.GRU(5, 4, rngs=nnx.Rngs(0)), nnx.GRUCell(5, 4, rngs=nnx.Rngs(0))
+    ours, theirs = rx.GRUCell(5, 4, rngs=nnx.Rngs(0)), nnx.GRUCell(5, 4, rngs=nnx.Rngs(0))
     assert biases(ours) == 4 * 4
     if biases(theirs) != 3 * 4:
         gone("flax.nnx.GRUCell has no b_hn")
 
 
 def test_bfloat16_gives_bfloat16():
-    ours = rx.RNN(rx.LSTM(3, 4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))(XS.astype(jnp.bfloat16))
+    ours = rx.RNN(rx.LSTMCell(3, 4, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))(XS.astype(jnp.bfloat16))
     assert ours.dtype == jnp.bfloat16
     theirs = nnx.RNN(nnx.LSTMCell(3, 4, dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))(XS)
     if theirs.dtype == jnp.bfloat16:

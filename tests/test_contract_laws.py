@@ -28,7 +28,7 @@ from reference import (
 )
 from tolerances import close
 
-from recurrax import LSTM, Adjoint, Scan, Structure, unroll
+from recurrax import Adjoint, LSTMCell, Scan, Structure, unroll
 from recurrax.cell import FEW_ROWS
 
 SPLIT = [name for name in CELLS if build(name, seed=0, dtype=jnp.float32).structure is not Structure.GENERAL]
@@ -164,7 +164,7 @@ def long():
 
 def test_the_adjoint_needs_less_memory_than_scan_and_recomputation_a_fraction(long):
     xs, features, stack = long
-    model = LSTM(D, features, rngs=nnx.Rngs(0))
+    model = LSTMCell(D, features, rngs=nnx.Rngs(0))
 
     def energy(cell: Any, xs: jax.Array, backend: Any) -> jax.Array:
         return jnp.sum(unroll(cell, xs, backend=backend)[1] ** 2)
@@ -181,7 +181,7 @@ def test_the_adjoint_needs_less_memory_than_scan_and_recomputation_a_fraction(lo
 def test_few_sequences_need_no_more_memory_than_many(long):
     """They are multiplied by the kernels of all gates at once, in copies that the backward pass need not keep."""
     _, features, _ = long
-    model = LSTM(D, features, rngs=nnx.Rngs(0))
+    model = LSTMCell(D, features, rngs=nnx.Rngs(0))
 
     def energy(cell: Any, xs: jax.Array) -> jax.Array:
         return jnp.sum(unroll(cell, xs, backend="scan")[1] ** 2)
@@ -191,7 +191,7 @@ def test_few_sequences_need_no_more_memory_than_many(long):
 
 
 def test_nested_recomputation_needs_memory_that_grows_with_the_logarithm_of_the_steps():
-    model = LSTM(D, 64, rngs=nnx.Rngs(0))
+    model = LSTMCell(D, 64, rngs=nnx.Rngs(0))
 
     def last(cell: Any, xs: jax.Array, backend: Any) -> jax.Array:  # of the last carry alone: no output is stacked
         return jnp.sum(unroll(cell, xs, backend=backend)[0][1])
@@ -209,7 +209,7 @@ def test_nested_recomputation_needs_memory_that_grows_with_the_logarithm_of_the_
 @pytest.mark.parametrize("backend", ["scan", "adjoint"])
 def test_a_forward_pass_stacks_no_cell_state(backend, long):
     xs, features, stack = long
-    model = LSTM(D, features, rngs=nnx.Rngs(0))
+    model = LSTMCell(D, features, rngs=nnx.Rngs(0))
     size = temporary_bytes(lambda cell, xs: unroll(cell, xs, backend=backend)[1], model, xs)
     assert 4 * stack < size < 5.5 * stack  # the four projected gates and one array more; c would be the sixth
 

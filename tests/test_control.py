@@ -93,7 +93,12 @@ def test_every_run_of_a_fit_tells_its_share():
 
 @pytest.mark.parametrize("form, power", [("norm", 1), ("squared", 2)])
 def test_omega_by_brute_force(x64, form, power):
-    cell, carry, xs, w = rx.LSTM(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), None, noise(T, D), noise(H, seed=1)
+    cell, carry, xs, w = (
+        rx.LSTMCell(D, H, param_dtype=jnp.float64, rngs=nnx.Rngs(0)),
+        None,
+        noise(T, D),
+        noise(H, seed=1),
+    )
     carry = cell.initialize_carry((D,))
 
     def loss(carry: Any, y: Any) -> jax.Array:
@@ -267,7 +272,7 @@ def test_only_the_floating_part_of_a_carry_is_clipped():
 
 
 def test_an_explosion_is_held_and_bad_limits_are_refused():
-    cell = RNN(1, 1, activation=linear, recurrent_kernel_init=lambda *_: jnp.full((1, 1), 2.0), rngs=nnx.Rngs(0))
+    cell = RNN(1, 1, activation_fn=linear, recurrent_kernel_init=lambda *_: jnp.full((1, 1), 2.0), rngs=nnx.Rngs(0))
     xs = jnp.zeros((2000, 1))
 
     def slope(carry: jax.Array, engine: Any) -> jax.Array:

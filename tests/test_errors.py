@@ -11,19 +11,19 @@ import pytest
 from flax import nnx
 from reference import H, T, jit
 
-from recurrax import GRU, LSTM, RNN, Bidirectional, Foreign, Scan, SequenceModel, Stack, cells, unroll
+from recurrax import RNN, Bidirectional, Foreign, GRUCell, LSTMCell, Scan, SequenceModel, Stack, cells, unroll
 
 B, D = 2, 3
 
 
 @functools.cache
-def lstm() -> LSTM:
-    return jit(lambda: LSTM(D, H, rngs=nnx.Rngs(0)))()
+def lstm() -> LSTMCell:
+    return jit(lambda: LSTMCell(D, H, rngs=nnx.Rngs(0)))()
 
 
 @functools.cache
-def gru() -> GRU:
-    return jit(lambda: GRU(D, H, rngs=nnx.Rngs(0)))()
+def gru() -> GRUCell:
+    return jit(lambda: GRUCell(D, H, rngs=nnx.Rngs(0)))()
 
 
 def xs(*shape: int, dtype: Any = jnp.float32) -> jax.Array:
@@ -137,9 +137,15 @@ BAD: dict[str, tuple[Any, type[Exception], str, str, str]] = {
     ),
     "truncate_every": (lambda: Scan(truncate_every=-1), ValueError, "truncate_every=-1", "or None", "leave it out"),
     "unroll None": (lambda: Scan(unroll=None), ValueError, "unroll=None", "an int >= 1", "unroll=1"),
-    "sizes for the layer": (lambda: RNN(2, time_major=True), TypeError, "cell=2", "a recurrax cell", "cells.RNN"),
-    "a class for a cell": (lambda: RNN(LSTM), TypeError, "LSTM", "a recurrax cell", "RNN(LSTM("),
-    "size of a cell": (lambda: cells.RNN(0, 2, rngs=nnx.Rngs(0)), ValueError, "in_features=0", "an int >= 1", "=32"),
+    "sizes for the layer": (lambda: RNN(2, time_major=True), TypeError, "cell=2", "a recurrax cell", "cells.RNNCell"),
+    "a class for a cell": (lambda: RNN(LSTMCell), TypeError, "LSTM", "a recurrax cell", "RNN(LSTMCell("),
+    "size of a cell": (
+        lambda: cells.RNNCell(0, 2, rngs=nnx.Rngs(0)),
+        ValueError,
+        "in_features=0",
+        "an int >= 1",
+        "=32",
+    ),
     "no layer": (lambda: Stack([]), ValueError, "no layers", "one or more", "RNN(LSTM"),
     "a cell in a stack": (lambda: Stack([lstm()]), TypeError, "LSTM", "RNN or Bidirectional", "RNN(cell)"),
     "dropout": (lambda: Stack([RNN(lstm())], dropout=1.5), ValueError, "dropout=1.5", "[0, 1)", "0 is none"),

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-
 from recurrax.engines.fast_math import fast, sigmoid, tanh
 
 

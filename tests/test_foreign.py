@@ -151,7 +151,7 @@ def test_errors_say_what_to_do(xs):
 
 def test_a_cell_of_the_package_may_be_foreign_too(xs):
     cell = build("LSTM", seed=0, dtype=jnp.float32)
-    assert isinstance(cell, cells.LSTM)
+    assert isinstance(cell, cells.LSTMCell)
     close(unroll(Foreign(cell), xs), unroll(cell, xs), "float32")
 
 

@@ -10,11 +10,11 @@ from flax import nnx
 from reference import jit, pick
 from tolerances import TOLERANCE, close
 
-from recurrax import GRU, LSTM, Structure, cells, initializers
+from recurrax import Structure, cells, initializers
 from recurrax.initializers import Chrono
 
 # Hochreiter1997 starts as in 1997, see test_cell_1997.py.
-DENSE = [cell for cell in cells.ALL if cell.structure is Structure.DENSE and cell is not cells.Hochreiter1997]
+DENSE = [cell for cell in cells.ALL if cell.structure is Structure.DENSE and cell is not cells.Hochreiter1997Cell]
 MANY = 400  # units, so that statistics are sharp
 
 
@@ -51,32 +51,32 @@ def test_gates_are_drawn_independently(cell):
 
 
 def test_kernels_are_lecun_normal_for_each_gate():
-    for kernel in wide(LSTM, 50, MANY).kernel[...]:
+    for kernel in wide(LSTMCell, 50, MANY).kernel[...]:
         assert abs(kernel.mean()) < 0.005
         np.testing.assert_allclose(kernel.std(), (1 / 50) ** 0.5, rtol=0.03)
 
 
 def test_glorot_sees_the_sizes_of_one_gate():
     bound = (6 / (50 + MANY)) ** 0.5  # a fused kernel would have 4 times the outputs, and half the bound
-    for kernel in wide(LSTM, 50, MANY, kernel_init=initializers.glorot_uniform()).kernel[...]:
+    for kernel in wide(LSTMCell, 50, MANY, kernel_init=initializers.glorot_uniform()).kernel[...]:
         np.testing.assert_allclose([kernel.min(), kernel.max()], [-bound, bound], rtol=0.01)
         np.testing.assert_allclose(kernel.std(), bound / 3**0.5, rtol=0.03)
 
 
 def test_irnn():
-    one = built(cells.RNN, 2, 4, activation=jax.nn.relu, recurrent_kernel_init=initializers.identity())
+    one = built(cells.RNNCell, 2, 4, activation_fn=jax.nn.relu, recurrent_kernel_init=initializers.identity())
     np.testing.assert_array_equal(one.recurrent_kernel[0], np.eye(4))
-    scaled = built(cells.RNN, 2, 4, recurrent_kernel_init=initializers.identity(0.5))
+    scaled = built(cells.RNNCell, 2, 4, recurrent_kernel_init=initializers.identity(0.5))
     np.testing.assert_array_equal(scaled.recurrent_kernel[0], 0.5 * np.eye(4))
     held, _ = one(jnp.arange(4.0), jnp.zeros(2))
     np.testing.assert_array_equal(held, np.arange(4.0))
     with pytest.raises(ValueError, match=r"identity\(\) got shape \(2, 4\); it allows square matrices only"):
-        cells.RNN(2, 4, kernel_init=initializers.identity(), rngs=nnx.Rngs(0))
+        cells.RNNCell(2, 4, kernel_init=initializers.identity(), rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("bias", [1.0, 0.0, -2.5])
 def test_forget_bias_is_that_of_the_forget_gate_alone(bias):
-    one = built(LSTM, 2, 4) if bias == 1 else built(LSTM, 2, 4, forget_bias=bias)  # 1 is the default
+    one = built(LSTMCell, 2, 4) if bias == 1 else built(LSTMCell, 2, 4, forget_bias=bias)  # 1 is the default
     np.testing.assert_array_equal(one.bias[...], np.outer([bias, 0, 0, 0], np.ones(4)))
     gates = one.gates(one.initialize_carry((2,)), jnp.zeros(2))
     np.testing.assert_allclose(gates.f, 1 / (1 + np.exp(-bias)), rtol=1e-6)
@@ -86,7 +86,7 @@ def test_forget_bias_is_that_of_the_forget_gate_alone(bias):
 
 @pytest.mark.parametrize("bias", [0.0, 1.5])
 def test_update_bias_is_that_of_the_gate_that_keeps(bias):
-    one = built(GRU, 2, 4) if bias == 0 else built(GRU, 2, 4, update_bias=bias)  # 0 is the default
+    one = built(GRUCell, 2, 4) if bias == 0 else built(GRUCell, 2, 4, update_bias=bias)  # 0 is the default
     np.testing.assert_array_equal(one.bias[...], np.outer([0, bias, 0], np.ones(4)))
     np.testing.assert_array_equal(one.recurrent_bias[...], 0)
     h = jnp.ones(4)
@@ -96,7 +96,7 @@ def test_update_bias_is_that_of_the_gate_that_keeps(bias):
 
 @pytest.mark.parametrize("t_max", [10.0, 784])
 def test_chrono_spreads_time_constants_uniformly(t_max):
-    lstm, gru = wide(LSTM, 2, MANY, forget_bias=Chrono(t_max)), wide(GRU, 2, MANY, update_bias=Chrono(t_max))
+    lstm, gru = wide(LSTMCell, 2, MANY, forget_bias=Chrono(t_max)), wide(GRUCell, 2, MANY, update_bias=Chrono(t_max))
     f, i, c, o = lstm.bias[...]
     np.testing.assert_array_equal(i, -f)
     np.testing.assert_array_equal([c, o], 0)
@@ -116,7 +116,7 @@ def test_chrono_refuses(t_max):
 
 
 def test_a_bias_may_be_drawn_by_any_initialiser():
-    one = wide(LSTM, 2, MANY, forget_bias=initializers.uniform(3.0), bias_init=initializers.normal(0.1))
+    one = wide(LSTMCell, 2, MANY, forget_bias=initializers.uniform(3.0), bias_init=initializers.normal(0.1))
     f, i, *_ = one.bias[...]
     assert f.min() >= 0 and 2.8 < f.max() <= 3
     assert 0.05 < i.std() < 0.2 and not np.allclose(i, -f)

@@ -11,7 +11,7 @@ from flax import nnx
 from reference import BATCH, D, H, T, build, dot, jit, noise, pick
 from tolerances import close
 
-from recurrax import LSTM, RNN, Bidirectional, Scan, Stack
+from recurrax import RNN, Bidirectional, LSTMCell, Scan, Stack
 
 pytestmark = pytest.mark.usefixtures("exact")
 
@@ -238,4 +238,4 @@ def test_initial_carries_reach_both_directions_and_all_layers():
 
 @functools.cache
 def build_wide() -> Any:
-    return jit(lambda: LSTM(2 * H, H, rngs=nnx.Rngs(5)))()
+    return jit(lambda: LSTMCell(2 * H, H, rngs=nnx.Rngs(5)))()

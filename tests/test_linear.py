@@ -14,8 +14,8 @@ from flax import nnx
 from reference import jit
 from tolerances import close
 
-from recurrax import LSTM, Associative, Scan, Structure, cells, gradflow, unroll
-from recurrax.cells import LRU, DiagonalRNN, MinGRU, MinLSTM
+from recurrax import Associative, LSTMCell, Scan, Structure, cells, gradflow, unroll
+from recurrax.cells import DiagonalRNNCell, LRUCell, MinGRUCell, MinLSTMCell
 from recurrax.engines.recurrence import solve
 from recurrax.initializers import Chrono, Ring
 
@@ -50,7 +50,7 @@ def test_a_ring_that_is_none_is_refused(options):
 
 def test_gamma_gives_every_unit_the_same_variance():
     """Of white noise: abs(gamma)^2 sum_k abs(lambda)^2k = 1 for every unit, times the variance of B x."""
-    cell = LRU(16, 256, ring=Ring(r_min=0.5, r_max=0.99), rngs=nnx.Rngs(0))
+    cell = LRUCell(16, 256, ring=Ring(r_min=0.5, r_max=0.99), rngs=nnx.Rngs(0))
     radius = np.exp(-np.exp(np.asarray(cell.nu[...], np.float64)))
     gain = np.exp(2 * np.asarray(cell.log_gamma[...], np.float64)) / (1 - radius**2)
     np.testing.assert_allclose(gain, 1, rtol=1e-4)
@@ -60,15 +60,15 @@ def test_gamma_gives_every_unit_the_same_variance():
 
 
 def test_keep_biases_of_the_minimal_cells():
-    b_f, b_i, b_c = MinLSTM(2, 50, forget_bias=Chrono(100), rngs=nnx.Rngs(0)).bias[...]
+    b_f, b_i, b_c = MinLSTMCell(2, 50, forget_bias=Chrono(100), rngs=nnx.Rngs(0)).bias[...]
     assert 0 <= b_f.min() and b_f.max() <= np.log(99) + 1e-6 and len(np.unique(b_f)) == 50
     np.testing.assert_array_equal([b_i, b_c], [-b_f, 0 * b_f])
-    np.testing.assert_array_equal(MinLSTM(2, 3, rngs=nnx.Rngs(0)).bias[...], [[1] * 3, [0] * 3, [0] * 3])
-    np.testing.assert_array_equal(MinGRU(2, 3, update_bias=2.0, rngs=nnx.Rngs(0)).bias[...], [[2] * 3, [0] * 3])
+    np.testing.assert_array_equal(MinLSTMCell(2, 3, rngs=nnx.Rngs(0)).bias[...], [[1] * 3, [0] * 3, [0] * 3])
+    np.testing.assert_array_equal(MinGRUCell(2, 3, update_bias=2.0, rngs=nnx.Rngs(0)).bias[...], [[2] * 3, [0] * 3])
 
 
 def test_gates_of_minlstm_sum_to_one_where_both_are_zero_in_float32():
-    cell = MinLSTM(1, 2, forget_bias=-200.0, bias_init=lambda *_: jnp.full(2, -199.0), rngs=nnx.Rngs(0))
+    cell = MinLSTMCell(1, 2, forget_bias=-200.0, bias_init=lambda *_: jnp.full(2, -199.0), rngs=nnx.Rngs(0))
     f, i, _ = cell.gates(None, jnp.zeros(1))
     np.testing.assert_allclose(f, 1 / (1 + np.e), rtol=1e-5)
     np.testing.assert_allclose(f + i, 1, rtol=1e-6)
@@ -89,7 +89,7 @@ def test_a_long_sequence_in_single_precision_is_that_of_scan(kind, chunk):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nothing_outlives_a_reset(bad):
-    cell, xs = MinGRU(2, 3, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (9, 2)).at[2].set(bad)
+    cell, xs = MinGRUCell(2, 3, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (9, 2)).at[2].set(bad)
     resets = jnp.arange(9) == 5
     (last, ys), (expected, _) = (unroll(cell, xs, resets=resets, backend=b) for b in ("associative", "scan"))
     assert not np.isfinite(ys[4]).all() and np.isfinite(ys[5:]).all()
@@ -107,7 +107,7 @@ def test_matrices_compose_as_maps(x64):
 
 
 def test_chunks_bound_the_memory_of_a_training_step():
-    cell = MinGRU(2, 32, rngs=nnx.Rngs(0))
+    cell = MinGRUCell(2, 32, rngs=nnx.Rngs(0))
 
     def last(cell: Any, xs: jax.Array, backend: Any) -> jax.Array:  # no output is stacked
         return jnp.sum(unroll(cell, xs, backend=backend)[0] ** 2)
@@ -124,7 +124,7 @@ def test_chunks_bound_the_memory_of_a_training_step():
 
 def test_other_cells_and_options_are_refused():
     with pytest.raises(ValueError, match=r"got LSTM of Structure.DENSE; allowed: Structure.LINEAR.*backend='auto'"):
-        unroll(LSTM(2, 3, rngs=nnx.Rngs(0)), jnp.zeros((4, 2)), backend="associative")
+        unroll(LSTMCell(2, 3, rngs=nnx.Rngs(0)), jnp.zeros((4, 2)), backend="associative")
     for chunk in (0, -1, 2.0, True):
         with pytest.raises(ValueError, match=r"got chunk=.*allowed: an int >= 1 or None"):
             Associative(chunk=chunk)  # type: ignore[arg-type]
@@ -132,7 +132,7 @@ def test_other_cells_and_options_are_refused():
 
 def test_gradients_flow_back_as_powers_of_the_largest_eigenvalue(x64):
     """The closed form of a diagonal recurrence: sigma_max of the Jacobian over k steps is max abs(lambda)^k."""
-    cell = LRU(2, 5, dtype=jnp.float64, rngs=nnx.Rngs(0))
+    cell = LRUCell(2, 5, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
     xs = jax.random.normal(jax.random.key(0), (12, 2), jnp.float64)
     norms = jit(gradflow.jacobian_norms)(cell, cell.initialize_carry((2,)), xs)
     slope = np.log(np.exp(-np.exp(np.asarray(cell.nu[...]))).max())
@@ -140,7 +140,7 @@ def test_gradients_flow_back_as_powers_of_the_largest_eigenvalue(x64):
 
 
 def test_decays_are_below_one_for_every_parameter():
-    cell = DiagonalRNN(2, 3, rngs=nnx.Rngs(0))
+    cell = DiagonalRNNCell(2, 3, rngs=nnx.Rngs(0))
     cell.nu[...] = jnp.array([-30.0, 0.0, 30.0])
     a, _ = cell.project(jnp.zeros(2))
     assert (a >= 0).all() and (a <= 1).all()

@@ -11,7 +11,7 @@ from flax import nnx
 from reference import D, H, T, cast, jit, noise, pick
 from tolerances import close
 
-from recurrax import GRU, LSTM, RNN, Bidirectional, Foreign, SequenceModel, Stack
+from recurrax import RNN, Bidirectional, Foreign, GRUCell, LSTMCell, SequenceModel, Stack
 
 B, TOKENS, OUT = 3, 7, 5
 LENGTHS = np.array([0, 2, T])
@@ -25,7 +25,7 @@ def filled(build: Any, seed: int = 0) -> Any:
 
 @functools.cache
 def layers() -> tuple[RNN, RNN]:
-    return tuple(filled(lambda: RNN(LSTM(H, H, rngs=nnx.Rngs(0))), seed) for seed in (0, 1))
+    return tuple(filled(lambda: RNN(LSTMCell(H, H, rngs=nnx.Rngs(0))), seed) for seed in (0, 1))
 
 
 @functools.cache
@@ -54,7 +54,7 @@ def test_residual_sums_where_shapes_agree_and_only_over_steps_that_exist(given, 
 
     one, two = (RNN(layer.cell, time_major=time_major) for layer in layers())
     both = Bidirectional(RNN(one.cell, time_major=time_major), RNN(two.cell, time_major=time_major))
-    three = filled(lambda: RNN(GRU(2 * H, H, rngs=nnx.Rngs(2)), time_major=time_major))
+    three = filled(lambda: RNN(GRUCell(2 * H, H, rngs=nnx.Rngs(2)), time_major=time_major))
 
     def by_hand(x: jax.Array) -> jax.Array:
         clean = jnp.where(flip(exists)[..., None], x, 0)
@@ -102,7 +102,7 @@ def test_dropout_keeps_the_mean_of_what_it_drops():
 
 def model(key: jax.Array, read: str = "every", **options: Any) -> SequenceModel:
     rngs = nnx.Rngs(key)
-    stack = Stack([RNN(LSTM(D, H, rngs=rngs)), RNN(GRU(H, H, rngs=rngs))], dropout=0.5, residual=True)
+    stack = Stack([RNN(LSTMCell(D, H, rngs=rngs)), RNN(GRUCell(H, H, rngs=rngs))], dropout=0.5, residual=True)
     return SequenceModel(stack, OUT, read=read, rngs=rngs, **options)
 
 

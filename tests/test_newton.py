@@ -18,7 +18,7 @@ from recurrax.engines.newton import Newton, newton
 
 T = 20
 MAX = 60
-STRICT = Newton(max_iterations=MAX, otherwise="nan")  # no fallback that would hide a failure
+STRICT = Newton(max_iterations=MAX, on_failure="nan")  # no fallback that would hide a failure
 pytestmark = pytest.mark.usefixtures("x64")
 
 
@@ -30,7 +30,7 @@ def long(name: str) -> Case:
 
 def expansive(gain: float = 3.0, steps: int = 100) -> Case:
     """An RNN whose recurrent matrix is ``gain`` times an orthogonal one: chaos."""
-    cell = cells.RNN(D, 8, dtype=jnp.float64, rngs=nnx.Rngs(0))
+    cell = cells.RNNCell(D, 8, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
     cell.recurrent_kernel[...] *= gain
     return Case(
         cell, *noise((jax.ShapeDtypeStruct((8,), jnp.float64), jax.ShapeDtypeStruct((steps, D), jnp.float64)), 1)
@@ -65,7 +65,7 @@ def solution(one: Case, **options: Any) -> Any:
 def test_it_equals_scan_with_masks_and_resets(name, jacobian):
     one, (mask, resets) = long(name), flags()
     one = one._replace(xs=jnp.where(mask[..., None], one.xs, jnp.nan))
-    engine = Newton(max_iterations=MAX, jacobian=jacobian, otherwise="nan")
+    engine = Newton(max_iterations=MAX, jacobian=jacobian, on_failure="nan")
     close(program(engine)(one, mask, resets), program("scan")(one, mask, resets))
 
 
@@ -131,7 +131,7 @@ def test_where_it_does_not_converge_the_sequence_is_scanned():
 
 
 def test_damping_converges_where_iterates_blow_up_without():
-    cell = cells.GRU(D, 8, dtype=jnp.float64, rngs=nnx.Rngs(0))
+    cell = cells.GRUCell(D, 8, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
     cell.recurrent_kernel[...] *= 3  # steps contract at the solution but not at what is first guessed
     one = Case(cell, jnp.zeros(8), noise(jax.ShapeDtypeStruct((400, D), jnp.float64), 1))
     options = Newton(tolerance=1e-5, max_iterations=70)
@@ -162,15 +162,15 @@ def test_in_an_ensemble_each_run_is_judged_alone():
 
 def test_nan_fills_outputs_and_derivatives():
     one = expansive()
-    gradients, out = program(Newton(max_iterations=5, otherwise="nan"))(one)
+    gradients, out = program(Newton(max_iterations=5, on_failure="nan"))(one)
     assert all(jnp.isnan(leaf).all() for leaf in jax.tree.leaves(out))
     assert jnp.isnan(gradients.xs).all() and jnp.isnan(gradients.carry).all()
     assert all(jnp.isnan(leaf).all() for leaf in jax.tree.leaves(gradients.cell))
 
 
 def test_error_raises_outside_jit_and_is_nan_inside():
-    one, engine = expansive(steps=20), Newton(max_iterations=3, otherwise="error")
-    with pytest.raises(RuntimeError, match=r"in 3 iterations: its residual is \d.*otherwise='scan'"):
+    one, engine = expansive(steps=20), Newton(max_iterations=3, on_failure="error")
+    with pytest.raises(RuntimeError, match=r"in 3 iterations: its residual is \d.*on_failure='scan'"):
         objective(engine, one)
     assert all(jnp.isnan(leaf).all() for leaf in jax.tree.leaves(program(engine)(one)[1]))
     few = one._replace(xs=one.xs[:2])
@@ -194,7 +194,7 @@ def test_inputs_that_are_nan_give_what_scan_gives():
         ({"jacobian": "full"}, "jacobian='full'; allowed: 'dense', 'diagonal'. Try jacobian='dense'"),
         ({"damping": 1.5}, "damping=1.5; allowed: a number from 0 to 1"),
         ({"damping": "0"}, "damping='0'"),
-        ({"otherwise": None}, "otherwise=None; allowed: 'scan', 'error', 'nan'"),
+        ({"otherwise": None}, "on_failure=None; allowed: 'scan', 'error', 'nan'"),
     ],
 )
 def test_bad_options(options, message):

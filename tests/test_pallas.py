@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from recurrax.engines.pallas_layout import Tiles
 from reference import BATCH, Case, D, H, T, case, cast, dot, jit, noise
 from tolerances import close
 
@@ -18,7 +19,6 @@ from recurrax import Scan, unroll
 from recurrax.cells import TruncatedGradient
 from recurrax.engines import pallas, pallas_kernels
 from recurrax.engines.pallas import Pallas
-from recurrax.engines.pallas_layout import Tiles
 
 CELLS = ("RNN", "LSTM", "GRU", "CIFG", "Truncated")
 INTERPRETED = Pallas(platform="interpret")  # on an accelerator too
@@ -116,7 +116,7 @@ def test_float32_without_batch_axes():
 
 
 def test_one_feature_and_one_step(x64):
-    cell = recurrax.GRU(1, 1, dtype=jnp.float64, rngs=nnx.Rngs(0))
+    cell = recurrax.GRUCell(1, 1, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
     xs, always = noise(jax.ShapeDtypeStruct((1, 2, 1), jnp.float64), seed=0), np.ones((1, 2), bool)
     close(unroll(cell, xs, mask=always, resets=always, backend=INTERPRETED), unroll(cell, xs, backend=Scan()))
 
@@ -173,7 +173,9 @@ def test_what_a_device_cannot_hold_is_refused(engine, hidden, dtype, words):
     with pytest.raises(ValueError, match=f"allowed.*{words}"):
         jax.eval_shape(
             lambda: unroll(
-                recurrax.GRU(1, hidden, dtype=dtype, rngs=nnx.Rngs(0)), jnp.zeros((2, 3, 1), dtype), backend=engine
+                recurrax.GRUCell(1, hidden, param_dtype=dtype, rngs=nnx.Rngs(0)),
+                jnp.zeros((2, 3, 1), dtype),
+                backend=engine,
             )
         )
 
@@ -181,20 +183,20 @@ def test_what_a_device_cannot_hold_is_refused(engine, hidden, dtype, words):
 @pytest.mark.parametrize(
     ("build", "capability", "hidden", "dtype", "precision", "fits"),
     [
-        (recurrax.LSTM, "9.0", 128, jnp.bfloat16, None, True),
-        (recurrax.LSTM, "8.0", 128, jnp.bfloat16, None, True),
-        (recurrax.LSTM, "8.9", 128, jnp.bfloat16, None, True),  # in registers
-        (recurrax.LSTM, "9.0", 65, jnp.float32, None, True),  # padded to 128, half in registers
-        (recurrax.GRU, "8.0", 128, jnp.float32, None, True),
-        (recurrax.LSTM, "8.9", 128, jnp.float32, None, False),
-        (recurrax.LSTM, "9.0", 129, jnp.bfloat16, None, False),  # padded to 256
-        (recurrax.LSTM, "9.0", 64, jnp.float32, "highest", True),
-        (recurrax.LSTM, "8.9", 64, jnp.float32, "highest", False),
-        (recurrax.GRU, "9.0", 128, jnp.float32, None, True),
-        (recurrax.GRU, "9.0", 128, jnp.float32, "highest", False),
-        (recurrax.GRU, "8.9", 128, jnp.float32, None, True),
-        (recurrax.cells.RNN, "9.0", 256, jnp.bfloat16, None, True),
-        (recurrax.cells.RNN, "12.0", 128, jnp.bfloat16, None, True),  # not listed: 99 KiB
+        (recurrax.LSTMCell, "9.0", 128, jnp.bfloat16, None, True),
+        (recurrax.LSTMCell, "8.0", 128, jnp.bfloat16, None, True),
+        (recurrax.LSTMCell, "8.9", 128, jnp.bfloat16, None, True),  # in registers
+        (recurrax.LSTMCell, "9.0", 65, jnp.float32, None, True),  # padded to 128, half in registers
+        (recurrax.GRUCell, "8.0", 128, jnp.float32, None, True),
+        (recurrax.LSTMCell, "8.9", 128, jnp.float32, None, False),
+        (recurrax.LSTMCell, "9.0", 129, jnp.bfloat16, None, False),  # padded to 256
+        (recurrax.LSTMCell, "9.0", 64, jnp.float32, "highest", True),
+        (recurrax.LSTMCell, "8.9", 64, jnp.float32, "highest", False),
+        (recurrax.GRUCell, "9.0", 128, jnp.float32, None, True),
+        (recurrax.GRUCell, "9.0", 128, jnp.float32, "highest", False),
+        (recurrax.GRUCell, "8.9", 128, jnp.float32, None, True),
+        (recurrax.cells.RNNCell, "9.0", 256, jnp.bfloat16, None, True),
+        (recurrax.cells.RNNCell, "12.0", 128, jnp.bfloat16, None, True),  # not listed: 99 KiB
     ],
 )
 def test_matrices_have_to_fit_into_registers_and_shared_memory(
@@ -219,7 +221,9 @@ def test_products_are_as_precise_as_jax_is_asked_for():
     assert found == [tf32.TF32_TF32_F32, lax.DEFAULT] * 2 + [tf32.TF32_TF32_F32_X3, lax.HIGHEST] * 2
 
 
-@pytest.mark.parametrize(("build", "streams"), [(recurrax.LSTM, 4), (recurrax.GRU, 4), (recurrax.cells.RNN, 1)])
+@pytest.mark.parametrize(
+    ("build", "streams"), [(recurrax.LSTMCell, 4), (recurrax.GRUCell, 4), (recurrax.cells.RNNCell, 1)]
+)
 def test_gates_that_are_only_added_come_out_once(monkeypatch, build, streams):
     """Of a GRU two gates and both halves of the candidate; of the others each gate."""
     written = []
@@ -230,10 +234,10 @@ def test_gates_that_are_only_added_come_out_once(monkeypatch, build, streams):
 
 
 def test_cells_without_the_structure_are_refused():
-    general = recurrax.GRU(D, H, reset_after=False, rngs=nnx.Rngs(0))
+    general = recurrax.GRUCell(D, H, reset_after=False, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"GENERAL; allowed.*Scan"):
         unroll(general, jnp.zeros((T, D)), backend=Pallas())
-    cell = recurrax.cells.RNN(D, H, rngs=nnx.Rngs(0))
+    cell = recurrax.cells.RNNCell(D, H, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"complex carry; allowed.*Scan"):
         Pallas()(cell, jnp.zeros(H, jnp.complex64), jnp.zeros((T, D)))
 
@@ -251,7 +255,7 @@ def device_named(platform: str) -> Any:
 @pytest.mark.filterwarnings("ignore:The Pallas Triton backend is deprecated:DeprecationWarning")  # since jax 0.12
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-@pytest.mark.parametrize("build", [recurrax.cells.RNN, recurrax.LSTM, recurrax.GRU])
+@pytest.mark.parametrize("build", [recurrax.cells.RNNCell, recurrax.LSTMCell, recurrax.GRUCell])
 def test_both_kernels_are_lowered_for_devices_that_are_not_here(platform, build, dtype):
     cell = jax.eval_shape(lambda: build(2, 128, dtype=dtype, rngs=nnx.Rngs(0)))
     xs, keep = jax.ShapeDtypeStruct((20, 40, 2), dtype), jax.ShapeDtypeStruct((20, 40), bool)
@@ -285,12 +289,12 @@ def test_the_compiled_kernel_equals_the_interpreted_one(name):
 @pytest.mark.parametrize(
     ("build", "hidden", "dtype", "precision", "allowed"),
     [
-        (recurrax.LSTM, 64, jnp.float32, "highest", 1e-5),
-        (recurrax.LSTM, 64, jnp.float32, None, 3e-3),
-        (recurrax.LSTM, 128, jnp.float32, None, 3e-3),
-        (recurrax.GRU, 128, jnp.float32, None, 3e-3),
-        (recurrax.LSTM, 128, jnp.bfloat16, None, 3e-2),
-        (recurrax.cells.RNN, 256, jnp.bfloat16, None, 3e-2),
+        (recurrax.LSTMCell, 64, jnp.float32, "highest", 1e-5),
+        (recurrax.LSTMCell, 64, jnp.float32, None, 3e-3),
+        (recurrax.LSTMCell, 128, jnp.float32, None, 3e-3),
+        (recurrax.GRUCell, 128, jnp.float32, None, 3e-3),
+        (recurrax.LSTMCell, 128, jnp.bfloat16, None, 3e-2),
+        (recurrax.cells.RNNCell, 256, jnp.bfloat16, None, 3e-2),
     ],
 )
 @pytest.mark.parametrize("engine", [Pallas(), recurrax.Adjoint()], ids=["pallas", "adjoint"])

@@ -73,7 +73,7 @@ def test_values_of_very_different_size(dtype):
 
 
 def gru(dtype, seed=0):
-    return rx.GRU(2, 5, dtype=dtype, rngs=nnx.Rngs(seed))
+    return rx.GRUCell(2, 5, param_dtype=dtype, rngs=nnx.Rngs(seed))
 
 
 def normal(*shape, dtype="float32", seed=1):
@@ -82,7 +82,7 @@ def normal(*shape, dtype="float32", seed=1):
 
 def test_spectrum_by_brute_force(x64):
     """The singular values of the explicit product of explicit Jacobians, in float64."""
-    cell = rx.cells.RNN(2, 4, dtype="float64", rngs=nnx.Rngs(0))
+    cell = rx.cells.RNNCell(2, 4, param_dtype="float64", rngs=nnx.Rngs(0))
     carry, xs = jax.tree.map(lambda a: a + 0.1, cell.initialize_carry((2,))), normal(12, 2, dtype="float64")
     J = np.asarray(gradflow.jacobians(cell, carry, xs))
     largest, mean, smallest = gradflow.jacobian_spectrum(cell, carry, xs)
@@ -180,7 +180,7 @@ def test_scalar_sensitivity_and_horizon(dtype):
 
 
 def test_sensitivity_by_brute_force(x64):
-    cell = rx.LSTM(2, 4, dtype="float64", rngs=nnx.Rngs(0))
+    cell = rx.LSTMCell(2, 4, param_dtype="float64", rngs=nnx.Rngs(0))
     carry, xs = cell.initialize_carry((2,)), normal(9, 2, dtype="float64")
     J = jax.jacrev(lambda xs: jax.lax.scan(cell, carry, xs)[1][-1])(xs)  # [H, T, D]
     expected = np.log(np.sqrt((np.asarray(J) ** 2).sum((0, 2))))
@@ -240,7 +240,7 @@ def test_fixed_points_of_two_bistable_units(x64):
 
 
 def test_fixed_points_of_an_lstm_and_of_a_cell_without_any():
-    cell = rx.LSTM(1, 2, rngs=nnx.Rngs(0))
+    cell = rx.LSTMCell(1, 2, rngs=nnx.Rngs(0))
     starts = jax.tree.map(lambda a: jnp.zeros((5, *a.shape)), cell.initialize_carry((1,)))
     found = gradflow.fixed_points(cell, starts, jnp.zeros(1), jax.random.key(0))
     assert found.found.sum() == 5 and found.states.shape[1] == 4 and found.stable.all()

@@ -203,7 +203,7 @@ def test_an_ensemble_is_its_layer_many_times():
 
 
 def test_gains_scale_the_recurrent_weights_alone():
-    cell = cells.LSTM(D, H, rngs=nnx.Rngs(0))
+    cell = cells.LSTMCell(D, H, rngs=nnx.Rngs(0))
     twice = parallel.scaled(cell, 2.0)
     np.testing.assert_array_equal(twice.recurrent_kernel[...], 2 * cell.recurrent_kernel[...])
     np.testing.assert_array_equal(twice.kernel[...], cell.kernel[...])

@@ -28,7 +28,7 @@ SWEEP = {"learning_rate": (1e-3, 3e-2), "clip_norm": (0.1,), "forget_bias": (0.0
 
 def build(key, forget_bias=1.0):
     rngs = nnx.Rngs(key)
-    return rx.SequenceModel(rx.RNN(rx.LSTM(2, 4, forget_bias=forget_bias, rngs=rngs)), 1, rngs=rngs)
+    return rx.SequenceModel(rx.RNN(rx.LSTMCell(2, 4, forget_bias=forget_bias, rngs=rngs)), 1, rngs=rngs)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ SMALL = Plan(steps=6, batch_size=4, chunk=3, held_out=16, seeds=(3, 5), devices=
 
 def build(key):
     rngs = nnx.Rngs(key)
-    return rx.SequenceModel(rx.RNN(rx.GRU(2, 4, rngs=rngs)), 1, rngs=rngs)
+    return rx.SequenceModel(rx.RNN(rx.GRUCell(2, 4, rngs=rngs)), 1, rngs=rngs)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from experiments.claims.config import Config
 from experiments.vanishing_gradients import initial
 from experiments.vanishing_gradients.initial import FEATURES, Subject
 from recurrax.cell import Cell
-from recurrax.cells import LSTM, NoForgetGate, TruncatedGradient
+from recurrax.cells import LSTMCell, NoForgetGateCell, TruncatedGradient
 from recurrax.initializers import zeros
 
 SHUT, OPEN = -20.0, 20.0  # biases at which a sigmoid is 2e-9 and 1 - 2e-9
@@ -32,10 +32,10 @@ def paths(config: Config) -> dict[str, Subject]:
     D, H = FEATURES, config.hidden
 
     def lstm(bias: float, **options: Any) -> Callable[[jax.Array], Cell]:
-        return lambda key: LSTM(D, H, forget_bias=bias, rngs=nnx.Rngs(key), **options)
+        return lambda key: LSTMCell(D, H, forget_bias=bias, rngs=nnx.Rngs(key), **options)
 
     def carousel(key: jax.Array) -> Cell:
-        return NoForgetGate(D, H, rngs=nnx.Rngs(key))
+        return NoForgetGateCell(D, H, rngs=nnx.Rngs(key))
 
     return {
         "forget gate 0, no recurrent weights": Subject(lstm(SHUT, recurrent_kernel_init=zeros)),

@@ -26,8 +26,8 @@ NAME = "engine_options"
 def prepare(config: Config) -> None:
     """Everything that can be wrong with the settings, found before anything is compiled."""
     for name in config.cells:
-        if name not in {cell.__name__ for cell in cells.ALL}:
-            allowed = ", ".join(cell.__name__ for cell in cells.ALL)
+        if name not in {cell.short for cell in cells.ALL}:
+            allowed = ", ".join(cell.short for cell in cells.ALL)
             raise ValueError(f"cells={config.cells}; allowed: {allowed}. Try --cells LSTM.")
     report.check_folder(config.out)
 

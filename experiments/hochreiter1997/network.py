@@ -10,7 +10,7 @@ from flax import nnx
 
 from recurrax import Foreign, Scan, unroll
 from recurrax.cell import Cell
-from recurrax.cells import Hochreiter1997, TruncatedGradient
+from recurrax.cells import Hochreiter1997Cell, TruncatedGradient
 from recurrax.cells.hochreiter1997 import symmetric
 from recurrax.tasks import Task
 
@@ -72,7 +72,7 @@ def _cell(net: Net, D: int, rngs: nnx.Rngs) -> Cell:
     if net.kind == "simple":
         return _simple(net, D, rngs)
     alone = {"output_gate": False, "recurrent": False, "g": jax.nn.sigmoid, "h": lambda c: c}
-    cell = Hochreiter1997(
+    cell = Hochreiter1997Cell(
         D,
         net.blocks * net.size,
         block_size=net.size,

@@ -15,16 +15,16 @@ from flax import nnx
 from experiments.initialization.config import Config
 from recurrax import gradflow
 from recurrax.cell import Cell, Foreign
-from recurrax.cells import GRU, LSTM, RNN
+from recurrax.cells import GRUCell, LSTMCell, RNNCell
 
 FEATURES = 8  # inputs of a step, N(0, 1)
 NNX = (nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell, nnx.SimpleCell)
 LINEN = (flax.linen.LSTMCell, flax.linen.OptimizedLSTMCell, flax.linen.GRUCell)
 OURS: dict[str, Callable[..., Cell]] = {
-    "recurrax.LSTM, forget bias 0": lambda *sizes, **rest: LSTM(*sizes, forget_bias=0.0, **rest),  # as Flax's
-    "recurrax.LSTM": LSTM,
-    "recurrax.GRU": GRU,
-    "recurrax.cells.RNN": RNN,
+    "recurrax.LSTM, forget bias 0": lambda *sizes, **rest: LSTMCell(*sizes, forget_bias=0.0, **rest),  # as Flax's
+    "recurrax.LSTM": LSTMCell,
+    "recurrax.GRU": GRUCell,
+    "recurrax.cells.RNN": RNNCell,
 }
 
 

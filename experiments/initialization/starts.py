@@ -12,7 +12,6 @@ from flax import nnx
 
 from experiments.models import IRNN
 from recurrax.cell import Cell
-from recurrax.cells import GRU, LSTM, RNN
 from recurrax.initializers import Chrono, glorot_uniform, identity, normal, orthogonal
 
 
@@ -28,7 +27,7 @@ class Start(NamedTuple):
     fused: bool = False
 
 
-CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNN, "IRNN": IRNN, "GRU": GRU, "LSTM": LSTM}
+CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNNCell, "IRNN": IRNN, "GRU": GRUCell, "LSTM": LSTMCell}
 KEEP: dict[str, tuple[str, int]] = {"LSTM": ("forget_bias", 0), "GRU": ("update_bias", 1)}  # and which row of the bias
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 
 from experiments.models import builder
-from recurrax.cells import LSTM
+from recurrax.cells import LSTMCell
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Example, Recall, Task
 
@@ -129,9 +129,9 @@ def leveled(cell: str, delay: int, hidden: int) -> Callable[..., Noisy]:
     return build
 
 
-def shut(in_features: int, hidden_features: int, *, forget_bias: float, rngs: nnx.Rngs) -> LSTM:
+def shut(in_features: int, hidden_features: int, *, forget_bias: float, rngs: nnx.Rngs) -> LSTMCell:
     """An LSTM whose input gate starts as shut as the forget gate starts open, ``b_i = -b_f``."""
-    cell = LSTM(in_features, hidden_features, forget_bias=forget_bias, rngs=rngs)
+    cell = LSTMCell(in_features, hidden_features, forget_bias=forget_bias, rngs=rngs)
     f, _, c_tilde, o = cell.bias[...]
     cell.bias = nnx.Param(jnp.stack([f, -f, c_tilde, o]))
     return cell

@@ -14,7 +14,7 @@ from flax import nnx
 from experiments.vanishing_gradients.config import Config
 from recurrax import gradflow
 from recurrax.cell import Cell
-from recurrax.cells import GRU, LSTM, RNN
+from recurrax.cells import GRUCell, LSTMCell
 from recurrax.initializers import Chrono, identity, normal, orthogonal, zeros
 
 FEATURES = 2  # inputs of a step, as in the adding problem
@@ -32,9 +32,9 @@ def subjects(config: Config) -> dict[str, Subject]:
     """The cells compared: the default of each, and the initialisations that change the story."""
     D, H = FEATURES, config.hidden
     return {
-        "tanh RNN": Subject(lambda key: RNN(D, H, rngs=nnx.Rngs(key))),
+        "tanh RNN": Subject(lambda key: RNNCell(D, H, rngs=nnx.Rngs(key))),
         "IRNN": Subject(
-            lambda key: RNN(
+            lambda key: RNNCell(
                 D,
                 H,
                 activation=jax.nn.relu,
@@ -43,10 +43,10 @@ def subjects(config: Config) -> dict[str, Subject]:
                 rngs=nnx.Rngs(key),
             )
         ),
-        "GRU": Subject(lambda key: GRU(D, H, rngs=nnx.Rngs(key))),
-        "LSTM, forget bias 0": Subject(lambda key: LSTM(D, H, forget_bias=0.0, rngs=nnx.Rngs(key))),
-        "LSTM, forget bias 1": Subject(lambda key: LSTM(D, H, forget_bias=1.0, rngs=nnx.Rngs(key))),
-        "LSTM, chrono": Subject(lambda key: LSTM(D, H, forget_bias=Chrono(config.init_length), rngs=nnx.Rngs(key))),
+        "GRU": Subject(lambda key: GRUCell(D, H, rngs=nnx.Rngs(key))),
+        "LSTM, forget bias 0": Subject(lambda key: LSTMCell(D, H, forget_bias=0.0, rngs=nnx.Rngs(key))),
+        "LSTM, forget bias 1": Subject(lambda key: LSTMCell(D, H, forget_bias=1.0, rngs=nnx.Rngs(key))),
+        "LSTM, chrono": Subject(lambda key: LSTMCell(D, H, forget_bias=Chrono(config.init_length), rngs=nnx.Rngs(key))),
     }
 
 
@@ -59,10 +59,10 @@ def controls(config: Config) -> dict[str, Subject]:
     gamma = 0.95
 
     def linear(key: jax.Array) -> Cell:
-        return RNN(D, H, activation=lambda a: a, recurrent_kernel_init=orthogonal(gamma), rngs=nnx.Rngs(key))
+        return RNNCell(D, H, activation_fn=lambda a: a, recurrent_kernel_init=orthogonal(gamma), rngs=nnx.Rngs(key))
 
     def lstm(bias: float) -> Callable[[jax.Array], Cell]:
-        return lambda key: LSTM(D, H, forget_bias=bias, recurrent_kernel_init=zeros, rngs=nnx.Rngs(key))
+        return lambda key: LSTMCell(D, H, forget_bias=bias, recurrent_kernel_init=zeros, rngs=nnx.Rngs(key))
 
     def positive(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return jnp.abs(jax.random.normal(key, shape))
@@ -72,19 +72,19 @@ def controls(config: Config) -> dict[str, Subject]:
             return jnp.abs(normal(1e-3)(key, shape, dtype))
 
         options = {"kernel_init": kernel, "recurrent_kernel_init": identity()}
-        return RNN(D, H, activation=jax.nn.relu, rngs=nnx.Rngs(key), **options)
+        return RNNCell(D, H, activation_fn=jax.nn.relu, rngs=nnx.Rngs(key), **options)
 
     def no_input(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
         return silent(shape)
 
     return {
         "linear RNN, U = 0.95 Q": Subject(linear, closed_form=math.log(gamma)),
-        "tanh RNN, orthogonal U, at rest": Subject(lambda key: RNN(D, H, rngs=nnx.Rngs(key)), no_input, 0.0),
+        "tanh RNN, orthogonal U, at rest": Subject(lambda key: RNNCell(D, H, rngs=nnx.Rngs(key)), no_input, 0.0),
         "IRNN, positive inputs": Subject(irnn, positive, 0.0),
         "LSTM, U = 0, forget bias 0": Subject(lstm(0.0), no_input, math.log(1 / 2)),
         "LSTM, U = 0, forget bias 1": Subject(lstm(1.0), no_input, -math.log1p(math.exp(-1))),
         "GRU, U = 0": Subject(
-            lambda key: GRU(D, H, recurrent_kernel_init=zeros, rngs=nnx.Rngs(key)), no_input, math.log(1 / 2)
+            lambda key: GRUCell(D, H, recurrent_kernel_init=zeros, rngs=nnx.Rngs(key)), no_input, math.log(1 / 2)
         ),
     }
 

@@ -11,14 +11,16 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, InputKernels, Kernels, affine, check_size
+from recurrax.cell import preactivations
+from recurrax.cells.affine import AffineCell
 from recurrax.initializers import Chrono, Initializer, keep_bias, per_gate
+from recurrax.kernels import Kernel, RecurrentKernel, check_size
 
 Activation = Callable[[jax.Array], jax.Array]
 Carry = tuple[jax.Array, jax.Array]
 
 
-class AblatedLSTM(Cell):
+class AblatedLSTM(AffineCell):
     r"""What the four cells below share; abstract.
 
     .. math::
@@ -31,14 +33,16 @@ class AblatedLSTM(Cell):
     Args:
         in_features: D.
         hidden_features: H.
-        activation: the tanh of the candidate, and that of C in h.
-        gate: the sigmoids.
-        forget_bias: ``b_f``; a number (default 1, as in `LSTM`), or `Chrono`, which then also sets ``b_i = -b_f`` where
-            the cell has an input gate. It replaces what bias_init drew for that gate.
+        gate_fn: the sigmoids.
+        activation_fn: the tanh of the candidate, and that of C in h.
+        forget_bias: ``b_f``; a number (default 1, as in `LSTMCell`), or `Chrono`, which then also sets ``b_i = -b_f``
+            where the cell has an input gate. It replaces what bias_init drew for that gate.
         kernel_init: initialiser of each gate's W.
         recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
         bias_init: initialiser of the other gates' b.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -55,49 +59,43 @@ class AblatedLSTM(Cell):
         in_features: int,
         hidden_features: int,
         *,
-        activation: Activation = jnp.tanh,
-        gate: Activation = jax.nn.sigmoid,
+        gate_fn: Activation = jax.nn.sigmoid,
+        activation_fn: Activation = jnp.tanh,
         forget_bias: float | Initializer = 1.0,
         kernel_init: Initializer = initializers.lecun_normal(),
         recurrent_kernel_init: Initializer = initializers.orthogonal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         check_size(type(self).__name__, in_features=in_features, hidden_features=hidden_features)
         D, H, G = in_features, hidden_features, len(self.Gates._fields)
         self.in_features, self.hidden_features = D, H
-        self.activation, self.gate = activation, gate
+        self.gate_fn, self.activation_fn = gate_fn, activation_fn
+        self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 4)
-        self.kernel = InputKernels(per_gate(kernel_init, keys[0], G, (D, H), dtype))
-        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], G, (H, H), dtype))
-        b = self.Gates(*per_gate(bias_init, keys[2], G, (H,), dtype))
+        self.kernel = Kernel.draw(kernel_init, keys[0], G, (D, H), param_dtype)
+        self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], G, (H, H), param_dtype)
+        b = self.Gates(*per_gate(bias_init, keys[2], G, (H,), param_dtype))
         if hasattr(b, "f"):
-            b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), dtype))
+            b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), param_dtype))
             if isinstance(forget_bias, Chrono) and hasattr(b, "i"):
                 b = b._replace(i=-b.f)
         self.bias = nnx.Param(jnp.stack(b))
 
-    def project(self, x: jax.Array) -> Any:
-        """``u_g = W_g x + b_g``."""
-        return self.Gates(*affine(x, self.kernel, self.bias))
-
-    def mix(self, carry: Carry) -> Any:
-        """``v_g = U_g h``."""
-        _, h = carry
-        return self.Gates(*affine(h, self.recurrent_kernel))
-
     @abc.abstractmethod
-    def update(self, carry: Carry, u: Any, v: Any) -> Carry:
+    def update(self, carry: Carry, a: tuple[jax.Array, ...]) -> Carry:
         """New ``(C, h)``: the cell's own equations."""
 
     def gates(self, carry: Carry, x: jax.Array) -> Any:
         """The gates used in the step from ``carry`` with ``x``, after their activations."""
-        return self._activate(self.project(x), self.mix(carry))
+        return self._activate(preactivations(self.project(x), self.mix(carry)))
 
-    def _activate(self, u: Any, v: Any) -> Any:
-        sums = zip(self.Gates._fields, u, v, strict=True)
-        return self.Gates(*((self.activation if g == "c_tilde" else self.gate)(a + b) for g, a, b in sums))
+    def _activate(self, a: tuple[jax.Array, ...]) -> Any:
+        named = zip(self.Gates._fields, a, strict=True)
+        return self.Gates(*((self.activation_fn if g == "c_tilde" else self.gate_fn)(a_g) for g, a_g in named))
 
 
 class NFGGates(NamedTuple):
@@ -108,7 +106,7 @@ class NFGGates(NamedTuple):
     o: jax.Array
 
 
-class NoForgetGate(AblatedLSTM):
+class NoForgetGateCell(AblatedLSTM):
     r"""LSTM without forget gate (NFG), f = 1: what is written stays, the constant error carousel of 1997.
 
     .. math::
@@ -119,7 +117,7 @@ class NoForgetGate(AblatedLSTM):
         h_t &= o_t \odot \tanh(C_t)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates i, c~, o first:
-    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
     and errors are those of `AblatedLSTM`, without ``forget_bias``.
 
     Source: Hochreiter & Schmidhuber (1997); Greff et al. (2017).
@@ -132,32 +130,36 @@ class NoForgetGate(AblatedLSTM):
         in_features: int,
         hidden_features: int,
         *,
-        activation: Activation = jnp.tanh,
-        gate: Activation = jax.nn.sigmoid,
+        gate_fn: Activation = jax.nn.sigmoid,
+        activation_fn: Activation = jnp.tanh,
         kernel_init: Initializer = initializers.lecun_normal(),
         recurrent_kernel_init: Initializer = initializers.orthogonal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         super().__init__(
             in_features,
             hidden_features,
-            activation=activation,
-            gate=gate,
+            gate_fn=gate_fn,
+            activation_fn=activation_fn,
             kernel_init=kernel_init,
             recurrent_kernel_init=recurrent_kernel_init,
             bias_init=bias_init,
+            carry_init=carry_init,
             dtype=dtype,
+            param_dtype=param_dtype,
             rngs=rngs,
         )
 
-    def update(self, carry: Carry, u: NFGGates, v: NFGGates) -> Carry:
+    def update(self, carry: Carry, a: tuple[jax.Array, ...]) -> Carry:
         """``C = C + i c~``, ``h = o tanh(C)``."""
         C, _ = carry
-        i, c_tilde, o = self._activate(u, v)
+        i, c_tilde, o = self._activate(a)
         C = C + i * c_tilde
-        h = o * self.activation(C)
+        h = o * self.activation_fn(C)
         return C, h
 
 
@@ -169,7 +171,7 @@ class NIGGates(NamedTuple):
     o: jax.Array
 
 
-class NoInputGate(AblatedLSTM):
+class NoInputGateCell(AblatedLSTM):
     r"""LSTM without input gate (NIG), i = 1: every candidate is written.
 
     .. math::
@@ -180,7 +182,7 @@ class NoInputGate(AblatedLSTM):
         h_t &= o_t \odot \tanh(C_t)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, c~, o first:
-    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
     and errors are those of `AblatedLSTM`.
 
     Source: Greff et al. (2017).
@@ -188,12 +190,12 @@ class NoInputGate(AblatedLSTM):
 
     Gates = NIGGates
 
-    def update(self, carry: Carry, u: NIGGates, v: NIGGates) -> Carry:
+    def update(self, carry: Carry, a: tuple[jax.Array, ...]) -> Carry:
         """``C = f C + c~``, ``h = o tanh(C)``."""
         C, _ = carry
-        f, c_tilde, o = self._activate(u, v)
+        f, c_tilde, o = self._activate(a)
         C = f * C + c_tilde
-        h = o * self.activation(C)
+        h = o * self.activation_fn(C)
         return C, h
 
 
@@ -205,7 +207,7 @@ class NOGGates(NamedTuple):
     c_tilde: jax.Array
 
 
-class NoOutputGate(AblatedLSTM):
+class NoOutputGateCell(AblatedLSTM):
     r"""LSTM without output gate (NOG), o = 1: all that is kept is shown.
 
     .. math::
@@ -216,7 +218,7 @@ class NoOutputGate(AblatedLSTM):
         h_t &= \tanh(C_t)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, i, c~ first:
-    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
     and errors are those of `AblatedLSTM`.
 
     Source: Greff et al. (2017).
@@ -224,12 +226,12 @@ class NoOutputGate(AblatedLSTM):
 
     Gates = NOGGates
 
-    def update(self, carry: Carry, u: NOGGates, v: NOGGates) -> Carry:
+    def update(self, carry: Carry, a: tuple[jax.Array, ...]) -> Carry:
         """``C = f C + i c~``, ``h = tanh(C)``."""
         C, _ = carry
-        f, i, c_tilde = self._activate(u, v)
+        f, i, c_tilde = self._activate(a)
         C = f * C + i * c_tilde
-        h = self.activation(C)
+        h = self.activation_fn(C)
         return C, h
 
 
@@ -241,7 +243,7 @@ class CIFGGates(NamedTuple):
     o: jax.Array
 
 
-class CIFG(AblatedLSTM):
+class CIFGCell(AblatedLSTM):
     r"""LSTM with coupled input and forget gate (CIFG), i = 1 - f: what is forgotten makes room for what is written.
 
     .. math::
@@ -252,7 +254,7 @@ class CIFG(AblatedLSTM):
         h_t &= o_t \odot \tanh(C_t)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, c~, o first:
-    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
+    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
     and errors are those of `AblatedLSTM`.
 
     Source: Greff et al. (2017).
@@ -260,10 +262,10 @@ class CIFG(AblatedLSTM):
 
     Gates = CIFGGates
 
-    def update(self, carry: Carry, u: CIFGGates, v: CIFGGates) -> Carry:
+    def update(self, carry: Carry, a: tuple[jax.Array, ...]) -> Carry:
         """``C = f C + (1 - f) c~``, ``h = o tanh(C)``."""
         C, _ = carry
-        f, c_tilde, o = self._activate(u, v)
+        f, c_tilde, o = self._activate(a)
         C = f * C + (1 - f) * c_tilde
-        h = o * self.activation(C)
+        h = o * self.activation_fn(C)
         return C, h

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, InputKernels, Kernels, affine, check_size
+from recurrax.cells.affine import AffineCell
 from recurrax.initializers import Initializer, per_gate
+from recurrax.kernels import Kernel, RecurrentKernel, check_size
 
 
-class RNN(Cell):
+class RNNCell(AffineCell):
     r"""Elman's recurrent network.
 
     .. math:: h_t = \phi(W x_t + b + U h_{t-1})
 
-    Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters: ``kernel: [1, D, H]`` (W),
+    Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters: ``kernel: [1, H, D]`` (W),
     ``recurrent_kernel: [1, H, H]`` (U), ``bias: [1, H]`` (b).
 
     Args:
         in_features: D.
         hidden_features: H.
-        activation: phi; ``jnp.tanh``, ``jax.nn.relu``, the identity ``lambda a: a``, or any elementwise function.
+        activation_fn: phi; ``jnp.tanh``, ``jax.nn.relu``, or any elementwise function.
         kernel_init: initialiser of W.
         recurrent_kernel_init: initialiser of U; with ``identity()`` and ``jax.nn.relu`` this is the IRNN.
         bias_init: initialiser of b.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -42,32 +46,24 @@ class RNN(Cell):
         in_features: int,
         hidden_features: int,
         *,
-        activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
+        activation_fn: Callable[[jax.Array], jax.Array] = jnp.tanh,
         kernel_init: Initializer = initializers.lecun_normal(),
         recurrent_kernel_init: Initializer = initializers.orthogonal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("RNN", in_features=in_features, hidden_features=hidden_features)
+        check_size("RNNCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
-        self.activation = activation
+        self.activation_fn, self.carry_init, self.dtype = activation_fn, carry_init, dtype
         keys = jax.random.split(rngs.params(), 3)
-        self.kernel = InputKernels(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
-        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 1, (H, H), dtype))
-        self.bias = nnx.Param(per_gate(bias_init, keys[2], 1, (H,), dtype))
+        self.kernel = Kernel.draw(kernel_init, keys[0], 1, (D, H), param_dtype)
+        self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], 1, (H, H), param_dtype)
+        self.bias = nnx.Param(per_gate(bias_init, keys[2], 1, (H,), param_dtype))
 
-    def project(self, x: jax.Array) -> tuple[jax.Array]:
-        """``u = W x + b``."""
-        (u,) = affine(x, self.kernel, self.bias)
-        return (u,)
-
-    def mix(self, carry: jax.Array) -> tuple[jax.Array]:
-        """``v = U h``."""
-        (v,) = affine(carry, self.recurrent_kernel)
-        return (v,)
-
-    def update(self, carry: jax.Array, u: tuple[jax.Array], v: tuple[jax.Array]) -> jax.Array:
-        """``h = phi(u + v)``."""
+    def update(self, carry: jax.Array, a: tuple[jax.Array]) -> jax.Array:
+        """``h = phi(W x + b + U h)``."""
         del carry
-        return self.activation(u[0] + v[0])
+        return self.activation_fn(a[0])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, InputKernels, Kernels, Structure, affine, check_size
+from recurrax.cell import Cell, Structure, preactivations
+from recurrax.cells.affine import AffineCell
 from recurrax.initializers import Chrono, Initializer, keep_bias, per_gate
+from recurrax.kernels import Kernel, RecurrentKernel, affine, check_size, like
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -33,7 +35,7 @@ class GRUGates(NamedTuple):
     n: jax.Array
 
 
-class LSTM(Cell):
+class LSTMCell(AffineCell):
     r"""Long short-term memory with a forget gate.
 
     .. math::
@@ -45,19 +47,21 @@ class LSTM(Cell):
         h_t &= o_t \odot \tanh(C_t)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, i, c~, o first:
-    ``kernel: [4, D, H]`` (W), ``recurrent_kernel: [4, H, H]`` (U), ``bias: [4, H]`` (b).
+    ``kernel: [4, H, D]`` (W), ``recurrent_kernel: [4, H, H]`` (U), ``bias: [4, H]`` (b).
 
     Args:
         in_features: D.
         hidden_features: H.
-        activation: the two tanh above.
-        gate: the three sigmoids above.
+        gate_fn: the three sigmoids above.
+        activation_fn: the two tanh above.
         forget_bias: ``b_f``; a number (default 1, which keeps 73% per step at the start; 0 keeps 50%), or `Chrono`,
             which then also sets ``b_i = -b_f``. It replaces what bias_init drew for that gate.
         kernel_init: initialiser of each gate's W.
         recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
         bias_init: initialiser of the other gates' b.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -74,54 +78,49 @@ class LSTM(Cell):
         in_features: int,
         hidden_features: int,
         *,
-        activation: Activation = jnp.tanh,
-        gate: Activation = jax.nn.sigmoid,
+        gate_fn: Activation = jax.nn.sigmoid,
+        activation_fn: Activation = jnp.tanh,
         forget_bias: float | Initializer = 1.0,
         kernel_init: Initializer = initializers.lecun_normal(),
         recurrent_kernel_init: Initializer = initializers.orthogonal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("LSTM", in_features=in_features, hidden_features=hidden_features)
+        check_size("LSTMCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
-        self.activation, self.gate = activation, gate
+        self.gate_fn, self.activation_fn = gate_fn, activation_fn
+        self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 4)
-        self.kernel = InputKernels(per_gate(kernel_init, keys[0], 4, (D, H), dtype))
-        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 4, (H, H), dtype))
-        b = LSTMGates(*per_gate(bias_init, keys[2], 4, (H,), dtype))
-        b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), dtype))
+        self.kernel = Kernel.draw(kernel_init, keys[0], 4, (D, H), param_dtype)
+        self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], 4, (H, H), param_dtype)
+        b = LSTMGates(*per_gate(bias_init, keys[2], 4, (H,), param_dtype))
+        b = b._replace(f=keep_bias(forget_bias, keys[3], (H,), param_dtype))
         if isinstance(forget_bias, Chrono):
             b = b._replace(i=-b.f)
         self.bias = nnx.Param(jnp.stack(b))
 
-    def project(self, x: jax.Array) -> LSTMGates:
-        """``u_g = W_g x + b_g``."""
-        return LSTMGates(*affine(x, self.kernel, self.bias))
-
-    def mix(self, carry: tuple[jax.Array, jax.Array]) -> LSTMGates:
-        """``v_g = U_g h``."""
-        _, h = carry
-        return LSTMGates(*affine(h, self.recurrent_kernel))
-
-    def update(self, carry: tuple[jax.Array, jax.Array], u: LSTMGates, v: LSTMGates) -> tuple[jax.Array, jax.Array]:
-        """``C = f C + i c~``, ``h = o tanh(C)``."""
+    def update(self, carry: tuple[jax.Array, jax.Array], a: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        """The six equations above, from the pre-activations ``a_f, a_i, a_c, a_o``."""
         C, _ = carry
-        f, i, c_tilde, o = self._activate(u, v)
+        a_f, a_i, a_c, a_o = a
+        f = self.gate_fn(a_f)
+        i = self.gate_fn(a_i)
+        c_tilde = self.activation_fn(a_c)
         C = f * C + i * c_tilde
-        h = o * self.activation(C)
+        o = self.gate_fn(a_o)
+        h = o * self.activation_fn(C)
         return C, h
 
     def gates(self, carry: tuple[jax.Array, jax.Array], x: jax.Array) -> LSTMGates:
         """The gates used in the step from ``carry`` with ``x``, after their activations."""
-        return self._activate(self.project(x), self.mix(carry))
-
-    def _activate(self, u: LSTMGates, v: LSTMGates) -> LSTMGates:
-        f, i, c_tilde, o = (a + b for a, b in zip(u, v, strict=True))
-        return LSTMGates(self.gate(f), self.gate(i), self.activation(c_tilde), self.gate(o))
+        f, i, c_tilde, o = preactivations(self.project(x), self.mix(carry))
+        return LSTMGates(self.gate_fn(f), self.gate_fn(i), self.activation_fn(c_tilde), self.gate_fn(o))
 
 
-class GRU(Cell):
+class GRUCell(Cell):
     r"""Gated recurrent unit.
 
     .. math::
@@ -135,20 +134,22 @@ class GRU(Cell):
     structure GENERAL: same engines, slower path, no ``b_hn``. The paper writes 1 - z for our z.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, gates r, z, n first:
-    ``kernel: [3, D, H]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b), ``recurrent_bias: [H]``
+    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b), ``recurrent_bias: [H]``
     (b_hn).
 
     Args:
         in_features: D.
         hidden_features: H.
-        activation: the tanh above.
-        gate: the two sigmoids above.
+        gate_fn: the two sigmoids above.
+        activation_fn: the tanh above.
         reset_after: reset the product ``U_n h`` (True) or the state before it (False).
         update_bias: ``b_z``; a number (default 0, which keeps 50% per step at the start), or `Chrono`.
         kernel_init: initialiser of each gate's W.
         recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
         bias_init: initialiser of the other gates' b, and of b_hn.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -157,68 +158,75 @@ class GRU(Cell):
     Source: Cho et al. (2014), "Learning phrase representations using RNN encoder-decoder".
     """
 
+    structure = Structure.DENSE
+
     def __init__(
         self,
         in_features: int,
         hidden_features: int,
         *,
-        activation: Activation = jnp.tanh,
-        gate: Activation = jax.nn.sigmoid,
+        gate_fn: Activation = jax.nn.sigmoid,
+        activation_fn: Activation = jnp.tanh,
         reset_after: bool = True,
         update_bias: float | Initializer = 0.0,
         kernel_init: Initializer = initializers.lecun_normal(),
         recurrent_kernel_init: Initializer = initializers.orthogonal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("GRU", in_features=in_features, hidden_features=hidden_features)
+        check_size("GRUCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
-        self.activation, self.gate, self.reset_after = activation, gate, reset_after
-        self.structure = Structure.DENSE if reset_after else Structure.GENERAL
+        self.gate_fn, self.activation_fn, self.reset_after = gate_fn, activation_fn, reset_after
+        self.carry_init, self.dtype = carry_init, dtype
+        if not reset_after:
+            self.structure = Structure.GENERAL
         keys = jax.random.split(rngs.params(), 5)
-        self.kernel = InputKernels(per_gate(kernel_init, keys[0], 3, (D, H), dtype))
-        self.recurrent_kernel = Kernels(per_gate(recurrent_kernel_init, keys[1], 3, (H, H), dtype))
-        b = GRUGates(*per_gate(bias_init, keys[2], 3, (H,), dtype))
-        b = b._replace(z=keep_bias(update_bias, keys[3], (H,), dtype))
+        self.kernel = Kernel.draw(kernel_init, keys[0], 3, (D, H), param_dtype)
+        self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], 3, (H, H), param_dtype)
+        b = GRUGates(*per_gate(bias_init, keys[2], 3, (H,), param_dtype))
+        b = b._replace(z=keep_bias(update_bias, keys[3], (H,), param_dtype))
         self.bias = nnx.Param(jnp.stack(b))
         if reset_after:
-            self.recurrent_bias = nnx.Param(bias_init(keys[4], (H,), dtype))
+            self.recurrent_bias = nnx.Param(bias_init(keys[4], (H,), param_dtype))
 
-    def project(self, x: jax.Array) -> GRUGates:
-        """``u_g = W_g x + b_g``."""
-        return GRUGates(*affine(x, self.kernel, self.bias))
+    def project(self, x: jax.Array) -> tuple[jax.Array | None, ...]:
+        """``W_g x + b_g`` of r, z and n; nothing for the product that r resets."""
+        return (*affine(x, self.kernel, self.bias), None)
 
-    def mix(self, carry: jax.Array) -> GRUGates:
-        """``v_g = U_g h``, with ``b_hn`` added for the candidate."""
+    def mix(self, carry: jax.Array) -> tuple[jax.Array | None, ...]:
+        """``U_r h``, ``U_z h``, nothing for n, and ``m = U_n h + b_hn``, which r resets."""
         if not self.reset_after:
-            raise NotImplementedError(self._only_step("mix"))
-        v = GRUGates(*affine(carry, self.recurrent_kernel))
-        return v._replace(n=v.n + self.recurrent_bias[...])
+            raise NotImplementedError(self._has_no("mix"))
+        r, z, m = affine(carry, self.recurrent_kernel)
+        return r, z, None, m + like(self.recurrent_bias[...], m)
 
-    def update(self, carry: jax.Array, u: GRUGates, v: GRUGates) -> jax.Array:
-        """``h' = (1 - z) n + z h``."""
-        _, z, n = self._activate(u, v)
+    def update(self, carry: jax.Array, a: tuple[jax.Array, ...]) -> jax.Array:
+        """The four equations above, from ``a_r, a_z, a_n`` and ``m = U_n h + b_hn``."""
+        a_r, a_z, a_n, m = a
+        r = self.gate_fn(a_r)
+        z = self.gate_fn(a_z)
+        n = self.activation_fn(a_n + r * m)
         return (1 - z) * n + z * carry
 
     def __call__(self, carry: jax.Array, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """One step, ``(h, x) -> (h', h')``."""
         if self.reset_after:
             return super().__call__(carry, inputs)
-        self.check_features(inputs)
-        _, z, n = self.gates(carry, inputs)
-        h = (1 - z) * n + z * carry
+        cell, h, x = self.promote(carry, self.check_features(inputs))
+        _, z, n = cell.gates(h, x)
+        h = (1 - z) * n + z * h
         return h, h
 
     def gates(self, carry: jax.Array, x: jax.Array) -> GRUGates:
         """The gates used in the step from ``carry`` with ``x``, after their activations."""
-        u = self.project(x)
         if self.reset_after:
-            return self._activate(u, self.mix(carry))
+            a_r, a_z, a_n, m = preactivations(self.project(x), self.mix(carry))
+            r = self.gate_fn(a_r)
+            return GRUGates(r, self.gate_fn(a_z), self.activation_fn(a_n + r * m))
+        W_r, W_z, W_n, _ = self.project(x)
         U_r, U_z, U_n = self.recurrent_kernel[...]
-        r, z = self.gate(u.r + carry @ U_r), self.gate(u.z + carry @ U_z)
-        return GRUGates(r, z, self.activation(u.n + (r * carry) @ U_n))
-
-    def _activate(self, u: GRUGates, v: GRUGates) -> GRUGates:
-        r, z = self.gate(u.r + v.r), self.gate(u.z + v.z)
-        return GRUGates(r, z, self.activation(u.n + r * v.n))
+        r, z = self.gate_fn(W_r + carry @ U_r.T), self.gate_fn(W_z + carry @ U_z.T)
+        return GRUGates(r, z, self.activation_fn(W_n + (r * carry) @ U_n.T))

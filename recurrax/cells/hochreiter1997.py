@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from recurrax.cell import Cell, check_size
+from recurrax.cell import Cell, preactivations
 from recurrax.initializers import Initializer, per_gate
+from recurrax.kernels import check_size, like
 
 Carry = tuple[jax.Array, ...]
 Squash = Callable[[jax.Array], jax.Array]
@@ -20,9 +21,9 @@ BIASED = ("all", "gates", "none")
 class Gates1997(NamedTuple):
     """Input gate i, output gate o (None in a cell without it), candidate c~: arrays ``[..., H]``, as the parameters."""
 
-    i: jax.Array
-    o: jax.Array | None
-    c_tilde: jax.Array
+    i: Any
+    o: Any
+    c_tilde: Any
 
 
 def symmetric(bound: float) -> Initializer:
@@ -44,7 +45,7 @@ def squash_state(c: jax.Array) -> jax.Array:
     return 2 * jax.nn.sigmoid(c) - 1
 
 
-class Hochreiter1997(Cell):
+class Hochreiter1997Cell(Cell):
     r"""The original memory cell: input and output gate, no forget gate, and gates that see the gates of the last step.
 
     .. math::
@@ -57,7 +58,7 @@ class Hochreiter1997(Cell):
 
     The H cells stand in blocks of S = ``block_size``; the cells of a block share its two gates, so there are K = H / S
     of each. The gradient is exact; that of the paper, which lets errors flow back through C alone, is
-    ``TruncatedGradient(Hochreiter1997(...))``.
+    ``TruncatedGradient(Hochreiter1997Cell(...))``.
 
     Shapes: ``x: [..., D]``, carry ``(C, i, o, h)``, all ``[..., H]`` (a gate once for each cell of its block), output
     ``h``. Parameters, units in the order input gates, output gates, cells, N = 2 K + H of them: ``kernel: [D, N]`` (W),
@@ -75,7 +76,9 @@ class Hochreiter1997(Cell):
         input_gate_bias: initial b_i, a number or one for each block; None draws it as the weights.
         output_gate_bias: initial b_o, likewise.
         kernel_init: initialiser of W, U and b; U[-0.1, 0.1) by default.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -100,12 +103,15 @@ class Hochreiter1997(Cell):
         input_gate_bias: float | Sequence[float] | None = None,
         output_gate_bias: float | Sequence[float] | None = None,
         kernel_init: Initializer = symmetric(0.1),
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
         D, H, S = self.in_features, self.hidden_features, self.block_size = in_features, hidden_features, block_size
         _check(D, H, S, biased)
         self.g, self.h, self.output_gate = g, h, output_gate
+        self.carry_init, self.dtype = carry_init, dtype
         self.states = ("c", "i", "o", "h") if output_gate else ("c", "i", "h")
         K = self.blocks = H // S
         gates = 2 * K if output_gate else K
@@ -113,7 +119,7 @@ class Hochreiter1997(Cell):
         keys = jax.random.split(rngs.params(), 3)
 
         def draw(key: jax.Array, *shape: int) -> jax.Array:
-            return per_gate(kernel_init, key, 1, shape, dtype)[0]
+            return per_gate(kernel_init, key, 1, shape, param_dtype)[0]
 
         self.kernel = nnx.Param(draw(keys[0], D, N))
         self.recurrent_kernel = nnx.Param(draw(keys[1], N, N)) if recurrent else None
@@ -123,33 +129,33 @@ class Hochreiter1997(Cell):
         self.bias = nnx.Param(bias) if bias.size else None
 
     def project(self, x: jax.Array) -> Gates1997:
-        """``u = W x + b``."""
+        """``W x + b``."""
         u = x @ self.kernel[...]
         if self.bias is not None:
-            u = u.at[..., : self.bias.shape[0]].add(self.bias[...])
+            b = self.bias[...]
+            u = u + like(jnp.pad(b, (0, u.shape[-1] - len(b))), u)
         return self._spread(u)
 
     def mix(self, carry: Carry) -> Gates1997:
-        """``v = U (i, o, h)``."""
+        """``U (i, o, h)``."""
         _, *gates, h = carry
         if self.recurrent_kernel is None:
-            zero = jnp.zeros_like(h)
-            return Gates1997(zero, zero if self.output_gate else None, zero)
+            return Gates1997(None, None, None)
         r = jnp.concatenate([*(gate[..., :: self.block_size] for gate in gates), h], axis=-1)
         return self._spread(r @ self.recurrent_kernel[...])
 
-    def update(self, carry: Carry, u: Gates1997, v: Gates1997) -> Carry:
+    def update(self, carry: Carry, a: tuple[Any, ...]) -> Carry:
         """``C = C + i c~``, ``h = o h(C)``; the new gates stay in the carry, for the next step sees them."""
-        i, o, c_tilde = self._activate(u, v)
+        i, o, c_tilde = self._activate(a)
         C = carry[0] + i * c_tilde
         return (C, i, self.h(C)) if o is None else (C, i, o, o * self.h(C))
 
     def gates(self, carry: Carry, x: jax.Array) -> Gates1997:
         """The gates used in the step from ``carry`` with ``x``, after their activations."""
-        return self._activate(self.project(x), self.mix(carry))
+        return self._activate(preactivations(self.project(x), self.mix(carry)))
 
-    def _activate(self, u: Gates1997, v: Gates1997) -> Gates1997:
-        i, o, c_tilde = jax.tree.map(jnp.add, u, v)
+    def _activate(self, a: tuple[Any, ...]) -> Gates1997:
+        i, o, c_tilde = a
         return Gates1997(jax.nn.sigmoid(i), None if o is None else jax.nn.sigmoid(o), self.g(c_tilde))
 
     def _spread(self, units: jax.Array) -> Gates1997:
@@ -162,7 +168,7 @@ class Hochreiter1997(Cell):
 
 def _check(D: int, H: int, S: int, biased: str) -> None:
     """Raises ValueError where a size or ``biased`` cannot be used."""
-    check_size("Hochreiter1997", in_features=D, hidden_features=H, block_size=S)
+    check_size("Hochreiter1997Cell", in_features=D, hidden_features=H, block_size=S)
     if H % S:
         raise ValueError(
             f"Hochreiter1997 got hidden_features={H} in blocks of block_size={S}; allowed: a multiple of it. "

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell, Structure, affine, check_size
+from recurrax.cell import Cell, Structure
 from recurrax.initializers import Chrono, Initializer, Ring, keep_bias, per_gate
+from recurrax.kernels import Kernel, affine, check_size
 
 
 class Linear(NamedTuple):
@@ -38,18 +39,17 @@ class LinearCell(Cell):
         del carry
         return ()
 
-    def update(self, carry: jax.Array, u: Linear, v: tuple[()]) -> jax.Array:
+    def update(self, carry: jax.Array, a: Linear) -> jax.Array:
         """``s' = a s + b``."""
-        del v
-        return u.a * carry + u.b
+        return a.a * carry + a.b
 
 
-class DiagonalRNN(LinearCell):
+class DiagonalRNNCell(LinearCell):
     r"""Diagonal linear recurrent network with real decays in (0, 1).
 
     .. math:: h_t = \lambda \odot h_{t-1} + W x_t + b, \qquad \lambda = \exp(-\exp(\nu))
 
-    Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters: ``kernel: [1, D, H]`` (W),
+    Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters: ``kernel: [1, H, D]`` (W),
     ``bias: [1, H]`` (b), ``nu: [H]``. The decay is below 1 for every nu, so the cell cannot explode.
 
     Args:
@@ -58,7 +58,9 @@ class DiagonalRNN(LinearCell):
         decay_init: `Ring`, from which the decays are drawn.
         kernel_init: initialiser of W.
         bias_init: initialiser of b.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -76,15 +78,18 @@ class DiagonalRNN(LinearCell):
         decay_init: Ring = Ring(),
         kernel_init: Initializer = initializers.lecun_normal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("DiagonalRNN", in_features=in_features, hidden_features=hidden_features)
+        check_size("DiagonalRNNCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
+        self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 3)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 1, (D, H), dtype))
-        self.bias = nnx.Param(per_gate(bias_init, keys[1], 1, (H,), dtype))
-        self.nu = nnx.Param(decay_init.nu(keys[2], (H,), dtype))
+        self.kernel = Kernel.draw(kernel_init, keys[0], 1, (D, H), param_dtype)
+        self.bias = nnx.Param(per_gate(bias_init, keys[1], 1, (H,), param_dtype))
+        self.nu = nnx.Param(decay_init.nu(keys[2], (H,), param_dtype))
 
     def project(self, x: jax.Array) -> Linear:
         """``a = lambda``, ``b = W x + b``."""
@@ -92,7 +97,7 @@ class DiagonalRNN(LinearCell):
         return Linear(jnp.broadcast_to(jnp.exp(-jnp.exp(self.nu[...])), b.shape), b)
 
 
-class LRU(LinearCell):
+class LRUCell(LinearCell):
     r"""Linear recurrent unit: a diagonal linear recurrence of complex numbers.
 
     .. math::
@@ -101,16 +106,18 @@ class LRU(LinearCell):
         y_t &= \mathrm{Re}(C h_t) + W x_t
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]`` complex, output ``y: [..., H]`` real. Parameters, all real:
-    ``nu, theta, log_gamma: [H]``, ``input_kernel: [2, D, H]`` (B, real and imaginary part),
-    ``output_kernel: [2, H, H]`` (C), ``skip_kernel: [D, H]`` (W; the paper's D, a matrix because inputs and outputs
-    may differ in size). With parameters of bfloat16 the state is complex64, and the outputs are bfloat16.
+    ``nu, theta, log_gamma: [H]``, ``input_kernel: [2, H, D]`` (B, real and imaginary part),
+    ``output_kernel: [2, H, H]`` (C), ``skip_kernel: [1, H, D]`` (W; the paper's D, a matrix because inputs and
+    outputs may differ in size). With parameters of bfloat16 the state is complex64, and the outputs are bfloat16.
 
     Args:
         in_features: D.
         hidden_features: H, complex numbers in the state and real numbers in the output.
         ring: `Ring`, from which the eigenvalues are drawn; gamma starts at sqrt(1 - abs(lambda)^2), which gives the
             state the same variance for every eigenvalue.
-        dtype: of the parameters, and so of the outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -125,27 +132,29 @@ class LRU(LinearCell):
         hidden_features: int,
         *,
         ring: Ring = Ring(),
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("LRU", in_features=in_features, hidden_features=hidden_features)
+        check_size("LRUCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
+        self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 5)
-        nu = ring.nu(keys[0], (H,), jnp.promote_types(dtype, jnp.float32))
-        self.nu = nnx.Param(nu.astype(dtype))
-        self.theta = nnx.Param(ring.theta(keys[1], (H,), dtype))
-        self.log_gamma = nnx.Param((0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(nu)))).astype(dtype))
+        nu = ring.nu(keys[0], (H,), jnp.promote_types(param_dtype, jnp.float32))
+        self.nu = nnx.Param(nu.astype(param_dtype))
+        self.theta = nnx.Param(ring.theta(keys[1], (H,), param_dtype))
+        self.log_gamma = nnx.Param((0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(nu)))).astype(param_dtype))
         # Real and imaginary part of a complex number of variance 1 / fan_in have half of it each.
         half = initializers.variance_scaling(0.5, "fan_in", "normal")
-        self.input_kernel = nnx.Param(per_gate(half, keys[2], 2, (D, H), dtype))
+        self.input_kernel = Kernel.draw(half, keys[2], 2, (D, H), param_dtype)
         whole = initializers.variance_scaling(1.0, "fan_in", "normal")
-        self.output_kernel = nnx.Param(per_gate(whole, keys[3], 2, (H, H), dtype))
-        self.skip_kernel = nnx.Param(per_gate(initializers.lecun_normal(), keys[4], 1, (D, H), dtype)[0])
+        self.output_kernel = Kernel.draw(whole, keys[3], 2, (H, H), param_dtype)
+        self.skip_kernel = Kernel.draw(initializers.lecun_normal(), keys[4], 1, (D, H), param_dtype)
 
-    @property
-    def state_dtype(self) -> jnp.dtype:
-        """complex64, or complex128 for parameters of float64."""
-        return jnp.promote_types(self.nu[...].dtype, jnp.complex64)
+    def state_dtype(self, *inputs: Any) -> Any:
+        """complex64, or complex128 where the computation is in float64."""
+        return jnp.promote_types(self.promoted_dtype(*inputs), jnp.complex64)
 
     def project(self, x: jax.Array) -> Linear:
         """``a = lambda``, ``b = gamma B x``."""
@@ -157,9 +166,10 @@ class LRU(LinearCell):
 
     def readout(self, carry: jax.Array, x: jax.Array) -> jax.Array:
         """``y = Re(C h) + W x``."""
-        real, imaginary = (part.astype(self.dtype) for part in (carry.real, carry.imag))
         C_real, C_imaginary = self.output_kernel[...]
-        return real @ C_real - imaginary @ C_imaginary + x @ self.skip_kernel[...]
+        real, imaginary = (part.astype(x.dtype) for part in (carry.real, carry.imag))
+        (skip,) = affine(x, self.skip_kernel)
+        return real @ C_real.T - imaginary @ C_imaginary.T + skip
 
 
 class MinGRUGates(NamedTuple):
@@ -169,7 +179,7 @@ class MinGRUGates(NamedTuple):
     n: jax.Array
 
 
-class MinGRU(LinearCell):
+class MinGRUCell(LinearCell):
     r"""The GRU without what feeds back: no reset gate, gates that see the input only, a candidate without tanh.
 
     .. math::
@@ -177,11 +187,11 @@ class MinGRU(LinearCell):
         n_t &= W_n x_t + b_n \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    As in `GRU`, z keeps the state; the paper writes 1 - z for it. It is the paper's basic form, without the logarithms
-    and the positive candidate of its appendix B.
+    As in `GRUCell`, z keeps the state; the paper writes 1 - z for it. It is the paper's basic form, without the
+    logarithms and the positive candidate of its appendix B.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, gates z, n first:
-    ``kernel: [2, D, H]`` (W), ``bias: [2, H]`` (b).
+    ``kernel: [2, H, D]`` (W), ``bias: [2, H]`` (b).
 
     Args:
         in_features: D.
@@ -189,7 +199,9 @@ class MinGRU(LinearCell):
         update_bias: ``b_z``; a number (default 0, which keeps 50% per step at the start), or `Chrono`.
         kernel_init: initialiser of each gate's W.
         bias_init: initialiser of the candidate's b.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -206,15 +218,18 @@ class MinGRU(LinearCell):
         update_bias: float | Initializer = 0.0,
         kernel_init: Initializer = initializers.lecun_normal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("MinGRU", in_features=in_features, hidden_features=hidden_features)
+        check_size("MinGRUCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
+        self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 3)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 2, (D, H), dtype))
-        b = MinGRUGates(*per_gate(bias_init, keys[1], 2, (H,), dtype))
-        self.bias = nnx.Param(jnp.stack(b._replace(z=keep_bias(update_bias, keys[2], (H,), dtype))))
+        self.kernel = Kernel.draw(kernel_init, keys[0], 2, (D, H), param_dtype)
+        b = MinGRUGates(*per_gate(bias_init, keys[1], 2, (H,), param_dtype))
+        self.bias = nnx.Param(jnp.stack(b._replace(z=keep_bias(update_bias, keys[2], (H,), param_dtype))))
 
     def project(self, x: jax.Array) -> Linear:
         """``a = z``, ``b = (1 - z) n``."""
@@ -236,7 +251,7 @@ class MinLSTMGates(NamedTuple):
     c_tilde: jax.Array
 
 
-class MinLSTM(LinearCell):
+class MinLSTMCell(LinearCell):
     r"""The LSTM without what feeds back: no output gate, gates that see the input only, a candidate without tanh.
 
     .. math::
@@ -245,7 +260,7 @@ class MinLSTM(LinearCell):
         h_t &= \frac{f_t}{f_t + i_t} \odot h_{t-1} + \frac{i_t}{f_t + i_t} \odot \tilde c_t
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, gates f, i, c~ first:
-    ``kernel: [3, D, H]`` (W), ``bias: [3, H]`` (b).
+    ``kernel: [3, H, D]`` (W), ``bias: [3, H]`` (b).
 
     Args:
         in_features: D.
@@ -253,7 +268,9 @@ class MinLSTM(LinearCell):
         forget_bias: ``b_f``; a number (default 1), or `Chrono`, which then also sets ``b_i = -b_f``.
         kernel_init: initialiser of each gate's W.
         bias_init: initialiser of the other gates' b.
-        dtype: of the parameters, and so of carries and outputs.
+        carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
+        dtype: of the computation; None: the promoted dtype of inputs and parameters.
+        param_dtype: of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -270,15 +287,18 @@ class MinLSTM(LinearCell):
         forget_bias: float | Initializer = 1.0,
         kernel_init: Initializer = initializers.lecun_normal(),
         bias_init: Initializer = initializers.zeros,
-        dtype=jnp.float32,
+        carry_init: Initializer | None = None,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        check_size("MinLSTM", in_features=in_features, hidden_features=hidden_features)
+        check_size("MinLSTMCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
+        self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 3)
-        self.kernel = nnx.Param(per_gate(kernel_init, keys[0], 3, (D, H), dtype))
-        b = MinLSTMGates(*per_gate(bias_init, keys[1], 3, (H,), dtype))
-        b = b._replace(f=keep_bias(forget_bias, keys[2], (H,), dtype))
+        self.kernel = Kernel.draw(kernel_init, keys[0], 3, (D, H), param_dtype)
+        b = MinLSTMGates(*per_gate(bias_init, keys[1], 3, (H,), param_dtype))
+        b = b._replace(f=keep_bias(forget_bias, keys[2], (H,), param_dtype))
         if isinstance(forget_bias, Chrono):
             b = b._replace(i=-b.f)
         self.bias = nnx.Param(jnp.stack(b))

@@ -14,7 +14,7 @@ from recurrax.cell import Carry, Cell, Structure
 class TruncatedGradient(Cell):
     r"""A cell in which no error flows back through the recurrent weights.
 
-    .. math:: s_t = \mathrm{update}(s_{t-1}, u_t, v_t), \qquad v_t = \mathrm{mix}(\mathrm{stop\_gradient}(s_{t-1}))
+    .. math:: s_t = \mathrm{update}(s_{t-1}, u_t + v_t), \qquad v_t = \mathrm{mix}(\mathrm{stop\_gradient}(s_{t-1}))
 
     Values are those of the cell inside; derivatives, forward and reverse, are those with
     :math:`\partial v_t / \partial s_{t-1} := 0`. The path through ``update`` stays exact: C to C of an LSTM, h to h
@@ -37,12 +37,13 @@ class TruncatedGradient(Cell):
         if not isinstance(cell, Cell):
             raise TypeError(
                 f"TruncatedGradient got a {type(cell).__name__}; allowed: a recurrax cell of {Structure.DENSE}. "
-                "Use e.g. recurrax.LSTM in place of Flax's."
+                "Use e.g. recurrax.LSTMCell in place of Flax's."
             )
         if cell.structure is not Structure.DENSE:
             raise ValueError(
                 f"TruncatedGradient got {type(cell).__name__} of {cell.structure}; allowed: {Structure.DENSE}, such as "
-                "LSTM, GRU(reset_after=True) or RNN. In your own step, put stop_gradient where weights read the carry."
+                "LSTMCell, GRUCell(reset_after=True) or RNNCell. In a step of your own, put stop_gradient where weights "
+                "read the carry."
             )
         self.cell = cell
         self.in_features, self.hidden_features = cell.in_features, cell.hidden_features
@@ -56,9 +57,9 @@ class TruncatedGradient(Cell):
         """That of the cell inside, for which the carry is a constant."""
         return self.cell.mix(jax.lax.stop_gradient(carry))
 
-    def update(self, carry: Carry, u: Any, v: Any) -> Carry:
+    def update(self, carry: Carry, a: Any) -> Carry:
         """That of the cell inside."""
-        return self.cell.update(carry, u, v)
+        return self.cell.update(carry, a)
 
     def readout(self, carry: Carry, x: jax.Array) -> Any:
         """That of the cell inside."""

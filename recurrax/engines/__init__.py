@@ -2,7 +2,6 @@
 
 from recurrax.engines.adjoint import Adjoint as Adjoint
 from recurrax.engines.associative import Associative as Associative
-from recurrax.engines.cudnn import Cudnn as Cudnn
 from recurrax.engines.engine import Engine as Engine
 from recurrax.engines.newton import Newton as Newton
 from recurrax.engines.newton import Solution as Solution

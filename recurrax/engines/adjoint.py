@@ -1,7 +1,7 @@
 """The generic adjoint: a derivative rule for every cell that obeys the laws of `Cell`, derived once from them.
 
-    v_t   = mix(s_{t-1})                                     s_t  = update(s_{t-1}, u_t, v_t)
-    dv_t  = d(mix)(s_{t-1}) + mix'(ds_{t-1})                 ds_t = update'(ds_{t-1}, du_t, dv_t)
+    a_t  = project(x_t) + mix(s_{t-1})                       s_t  = update(s_{t-1}, a_t)
+    da_t = d(project)(x_t) + d(mix)(s_{t-1}) + mix'(ds_{t-1})   ds_t = update'(ds_{t-1}, da_t)
 
 The tangent of the loop is a loop that is linear in the state's tangent. Everything that involves a parameter stands
 outside it, for many steps at once: so in the transpose (the backward pass) the loop carries only state cotangents, and
@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from recurrax.cell import Carry, Cell, Structure
+from recurrax.cell import Carry, Cell, Structure, preactivations
 from recurrax.engines.chunks import join, separate
 from recurrax.engines.engine import Engine, hold, where
-from recurrax.engines.layout import Joined, fused, leading, transposed
+from recurrax.engines.joint import Joint
 from recurrax.engines.scan import Scan
 from recurrax.engines.tuning import CHOICES, Tuning, tune
+from recurrax.kernels import for_steps, side_by_side
 
 TRANSPOSES = jax.__version_info__ >= (0, 10)  # before, JAX transposes a scan only where it came out of a JVP
 
@@ -39,12 +40,10 @@ class Adjoint(Engine):
     the committed measurements, see `recurrax.engines.tuning`; ``python -m experiments.speed --tune`` measures here.
 
     Args:
-        gates: "fused" multiplies the state by the recurrent kernels of all gates side by side, in one product;
-            "apart" by one after the other.
         keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or
             the pre-activations ("preactivations"), which are else recomputed.
-        projection: inputs are projected for all steps of a chunk at once ("hoisted") or one by one ("inside"), which
-            leaves the forward loop nothing to do in chunks.
+        projection: inputs are multiplied for all steps of a chunk at once ("hoisted"), or in one product with the
+            state at every step ("joint", for an `AffineCell`), which leaves the forward loop nothing to do in chunks.
         chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
             largest divisor of T up to it is used. None: all steps.
         unroll: steps in the body of the compiled loops.
@@ -53,7 +52,6 @@ class Adjoint(Engine):
         ValueError: an option is none of these.
     """
 
-    gates: str = "auto"
     keep: str = "auto"
     projection: str = "auto"
     chunk: int | str | None = "auto"
@@ -79,20 +77,18 @@ class Adjoint(Engine):
         if cell.structure is Structure.GENERAL:
             return Scan()(cell, carry, xs, mask, resets)
         tuning = tune(self, cell, carry, xs)
-        if tuning.gates == "fused":
-            cell = fused(cell, inputs=tuning.projection == "inside")
-        joined = Joined.of(cell, carry, xs[0]) if tuning.joint else None
-        tuning = tuning._replace(joint=joined is not None)
-        inputs = xs if joined is None else jnp.concatenate([xs, jnp.ones_like(xs[..., :1])], axis=-1)
-        carry, carries = _states(tuning, joined or cell, carry, inputs, mask, resets)
+        laid, inputs = side_by_side(cell), xs
+        if tuning.joint:
+            laid, inputs = Joint.of(laid), jnp.concatenate([xs, jnp.ones_like(xs[..., :1])], axis=-1)
+        carry, carries = _states(tuning, laid, carry, inputs, mask, resets)
         return carry, cell.readout(carries, xs)
 
 
 class Steps(NamedTuple):
-    """What is known of a chunk of steps before its tangents: arrays ``[T, *batch, ...]``."""
+    """Values of the forward pass that the backward pass of a chunk needs: arrays ``[T, *batch, ...]``."""
 
     carries: Carry  # after each step
-    kept: Any  # the halves of the pre-activations, folded; None: to be recomputed
+    kept: Any  # the pre-activations; None: to be recomputed
     xs: Any
     mask: Any
     resets: Any
@@ -106,28 +102,22 @@ def _states(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, rese
 
 
 def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
-    """The last carry, and of every step the carry after it and its pre-activations, folded."""
-    inside = tuning.projection == "inside"
-    cell = leading(transposed(cell)) if tuning.leading else cell
+    """The last carry, and of every step the carry after it and its pre-activations."""
+    cell = for_steps(cell, tuning.leading)
 
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
-        x, keep, reset = inputs
+        u, keep, reset = inputs
         before = where(reset, initial, carry)
-        if tuning.joint:
-            folded = _halves(tuning, cell, before, x)
-            u, v = tuning.sums.unfold(*folded)
-        else:  # as they are: what `unfold` gives adds zeros, and XLA keeps such a sum
-            u, v = cell.project(x) if inside else x, cell.mix(before)
-            folded = tuning.sums.fold(u, v)
-        carry = hold(keep, cell.update(before, u, v), before)
-        return carry, (carry, folded)
+        a = cell.preactivations(before, u) if tuning.joint else preactivations(u, cell.mix(before))
+        carry = hold(keep, cell.update(before, a), before)
+        return carry, (carry, a)
 
     def run(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets = inputs
-        steps = (xs if inside else cell.project(xs), mask, resets)
+        steps = (xs if tuning.joint else cell.project(xs), mask, resets)
         return jax.lax.scan(step, carry, steps, unroll=tuning.unroll)
 
-    if tuning.chunk is None or inside:  # then no array is made for all steps of a chunk
+    if tuning.chunk is None or tuning.joint:  # then no array is made for all steps of a chunk
         return run(initial, (xs, mask, resets))
     carry, chunks = jax.lax.scan(run, initial, separate((xs, mask, resets), tuning.chunk))
     return carry, join(chunks)
@@ -140,10 +130,8 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
         carry, (carries, kept) = _forward(tuning, *primals)
     else:
         (carry, carries), kept = _states(tuning, *primals), None
-    # The backward pass multiplies by the transposed kernels, at each step of the loop.
-    loop_cell = transposed(cell) if tuning.transpose else leading(cell) if tuning.leading else cell
     # Rematerialised, so that nothing else of a chunk is kept for its backward pass.
-    run = jax.checkpoint(functools.partial(_tangents, tuning, loop_cell, initial), prevent_cse=False)
+    run = jax.checkpoint(functools.partial(_tangents, tuning, initial), prevent_cse=False)
     steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, kept, xs, mask, resets), tangents
     if tuning.chunk is None:
         whole = functools.partial(run, cell, initial, steps)
@@ -167,46 +155,36 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
 
 
 def _tangents(
-    tuning: Tuning, loop_cell: Cell, initial: Carry, cell: Cell, start: Carry, steps: Steps, tangents: Any
+    tuning: Tuning, initial: Carry, cell: Cell, start: Carry, steps: Steps, tangents: Any
 ) -> tuple[Carry, Carry]:
     """The tangents of the last carry and of all carries of a chunk that starts at ``start``; linear in ``tangents``."""
     d_cell, d_initial, d_carry, d_xs = tangents
     before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), start, steps.carries)
     before = where(steps.resets, _broadcast(initial, before), before)
 
-    def halves(cell: Cell, xs: Any) -> Any:
-        return _halves(tuning, cell, before, xs)
+    def gates(cell: Cell, xs: Any) -> Any:
+        if tuning.joint:
+            return cell.preactivations(before, xs)
+        return preactivations(cell.project(xs), cell.mix(before))
 
-    (us, vs), (d_us, d_vs) = jax.jvp(halves, (cell, steps.xs), (d_cell, d_xs))
-    us, vs = (us, vs) if steps.kept is None else steps.kept
-
-    def update(carry: Carry, u: Any, v: Any) -> Carry:
-        return cell.update(carry, *tuning.sums.unfold(u, v))
+    a, d_a = jax.jvp(gates, (cell, steps.xs), (d_cell, d_xs))
+    a = a if steps.kept is None else steps.kept
 
     def loop(tangents: Any) -> tuple[Carry, Carry]:
-        d_initial, d_carry, d_us, d_vs = tangents
+        d_initial, d_carry, d_a = tangents
 
         def step(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
-            carry, u, v, d_u, d_v, keep, reset = inputs
+            carry, a, d_a, keep, reset = inputs
             d_carry = where(reset, d_initial, d_carry)
-            _, d_mixed = jax.jvp(loop_cell.mix, (carry,), (d_carry,))
-            d_v = jax.tree.map(jnp.add, d_v, tuning.sums.pack(d_mixed))
-            _, d_new = jax.jvp(update, (carry, u, v), (d_carry, d_u, d_v))
+            _, d_mixed = jax.jvp(cell.mix, (carry,), (d_carry,))
+            _, d_new = jax.jvp(cell.update, (carry, a), (d_carry, preactivations(d_a, d_mixed)))
             d_carry = hold(keep, d_new, d_carry)
             return d_carry, d_carry
 
         step = jax.checkpoint(step, prevent_cse=False)  # derivatives of update are recomputed in the loop, not stacked
-        inputs = (before, us, vs, d_us, d_vs, steps.mask, steps.resets)
-        return jax.lax.scan(step, d_carry, inputs, unroll=tuning.unroll)
+        return jax.lax.scan(step, d_carry, (before, a, d_a, steps.mask, steps.resets), unroll=tuning.unroll)
 
-    return loop((d_initial, d_carry, d_us, d_vs))
-
-
-def _halves(tuning: Tuning, cell: Any, carry: Carry, xs: Any) -> tuple[list[Any], list[jax.Array]]:
-    """The halves of the pre-activations, folded."""
-    if tuning.joint:
-        return [None], [cell.sums(carry, xs)]
-    return tuning.sums.fold(cell.project(xs), cell.mix(carry))
+    return loop((d_initial, d_carry, d_a))
 
 
 def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from recurrax.cell import Carry, Cell
 
@@ -20,19 +21,21 @@ def check_inputs(cell: Cell, xs: jax.Array) -> tuple[int, ...]:
             "Add the missing axis, e.g. inputs[..., None]."
         )
     steps = shape[: len(shape) - axes]
-    if 0 in steps:
+    if any(isinstance(size, int) and size == 0 for size in steps):
         raise ValueError(f"inputs have shape {shape}; allowed: T >= 1 and batch axes >= 1. Leave empty batches out.")
-    cell.check_features(xs)
     return steps
 
 
-def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> None:
-    """Raises where the carry has another structure, shape or dtype than the cell's for inputs ``[*batch, D]``."""
-    name = type(cell).__name__
+def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> Carry:
+    """The carry as arrays; raises where it has another structure or shape than the cell's for inputs ``[*batch, D]``.
+
+    It may have any real dtype, which is promoted; complex only where the cell's is.
+    """
+    name, carry = type(cell).__name__, jax.tree.map(jnp.asarray, carry)
     try:
-        expected = jax.eval_shape(lambda: cell.initialize_carry(input_shape))
+        expected = jax.eval_shape(lambda: cell.initialize_carry(input_shape, nnx.Rngs(0)))
     except ValueError:  # a Foreign step that does not know its carry: the caller's is right
-        return
+        return carry
     fix = f"Start from cell.initialize_carry({input_shape})."
     if jax.tree.structure(carry) != jax.tree.structure(expected):
         raise TypeError(
@@ -40,12 +43,11 @@ def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> None:
             f"{' (c before h)' if cell.states == ('c', 'h') else ''}. {fix}"
         )
     for given, wanted in zip(jax.tree.leaves(carry), jax.tree.leaves(expected), strict=True):
-        if jnp.shape(given) != wanted.shape:
-            raise ValueError(
-                f"the carry has an array of shape {jnp.shape(given)}; {name} allows {wanted.shape} here. {fix}"
-            )
-        if jnp.result_type(given) != wanted.dtype:
-            raise TypeError(f"the carry has dtype {jnp.result_type(given)}; {name} allows {wanted.dtype} here. {fix}")
+        if given.shape != wanted.shape:
+            raise ValueError(f"the carry has an array of shape {given.shape}; {name} allows {wanted.shape} here. {fix}")
+        if jnp.iscomplexobj(given) != jnp.issubdtype(wanted.dtype, jnp.complexfloating):
+            raise TypeError(f"the carry has dtype {given.dtype}; {name} allows {wanted.dtype} here. {fix}")
+    return carry
 
 
 def check_flags(name: str, flags: Any, steps: tuple[int, ...]) -> jax.Array | None:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recurrax.cell import Carry, Cell
+from recurrax.cell import Carry, Cell, preactivations
 
 
 class Engine(abc.ABC):
@@ -46,4 +46,4 @@ def hold(mask: jax.Array | None, new: Any, old: Any) -> Any:
 def advance(cell: Cell, carry: Carry, initial: Carry, u: Any, keep: Any, reset: Any) -> Carry:
     """One step of a DENSE cell from its projected input, with mask and reset."""
     carry = where(reset, initial, carry)
-    return hold(keep, cell.update(carry, u, cell.mix(carry)), carry)
+    return hold(keep, cell.update(carry, preactivations(u, cell.mix(carry))), carry)

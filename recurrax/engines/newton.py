@@ -23,12 +23,12 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from recurrax.cell import Carry, Cell, Structure
+from recurrax.cell import Carry, Cell, Structure, preactivations
 from recurrax.engines.adjoint import Adjoint
 from recurrax.engines.engine import Engine, advance, hold, where
 from recurrax.engines.recurrence import solve
 
-CHOICES = {"jacobian": ("dense", "diagonal"), "otherwise": ("scan", "error", "nan")}
+CHOICES = {"jacobian": ("dense", "diagonal"), "on_failure": ("scan", "error", "nan")}
 
 
 def _is_real(value: Any) -> bool:
@@ -55,14 +55,14 @@ class Newton(Engine):
             ``s_t <- f(s_{t-1}, x_t)``. The solution does not change and the first n states are still exact after n
             iterations; convergence is linear, but where f expands at the guesses and contracts at the
             solution their products no longer blow up. Try 0.1 where 0 does not converge.
-        otherwise: what happens where it has not converged. "scan": the sequence is run by `Adjoint`, one step after
+        on_failure: what happens where it has not converged. "scan": the sequence is run by `Adjoint`, one step after
             another, values and derivatives; under `jax.vmap` both are always computed. "error": RuntimeError where
             the numbers are known, that is outside `jax.jit` and `jax.vmap`; inside, like "nan". "nan": all outputs,
             and so all derivatives, are NaN.
 
     Raises:
         ValueError: an option is not among these; a cell of structure GENERAL; a complex carry.
-        RuntimeError: it has not converged, with ``otherwise="error"``.
+        RuntimeError: it has not converged, with ``on_failure="error"``.
 
     Source: Lim, Zhu, Selfridge & Kasim (2024), "Parallelizing non-linear sequential models over the sequence length"
     (DEER); Gonzalez, Warrington, Smith & Linderman (2024), "Towards scalable and stable parallelization of nonlinear
@@ -74,7 +74,7 @@ class Newton(Engine):
     max_iterations: int = 100
     jacobian: Literal["dense", "diagonal"] = "dense"
     damping: float = 0.0
-    otherwise: Literal["scan", "error", "nan"] = "scan"
+    on_failure: Literal["scan", "error", "nan"] = "scan"
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not (_is_real(self.tolerance) and 0 < self.tolerance < math.inf):
@@ -102,13 +102,13 @@ class Newton(Engine):
             carries = _differentiable(cell, carry, xs, mask, resets, found.carries, ok)
             return _last(carries), cell.readout(carries, xs)
 
-        if self.otherwise == "scan":
+        if self.on_failure == "scan":
             return jax.lax.cond(ok, parallel, lambda: Adjoint()(cell, carry, xs, mask, resets))
-        if self.otherwise == "error" and not isinstance(ok, Tracer) and not ok:
+        if self.on_failure == "error" and not isinstance(ok, Tracer) and not ok:
             raise RuntimeError(
                 f"Newton did not converge in {int(found.iterations)} iterations: its residual is "
                 f"{float(found.residual):.3g}. Allow more iterations or a larger tolerance, try damping=0.1, or use "
-                "otherwise='scan'."
+                "on_failure='scan'."
             )
         # A product, so that NaN reaches the derivatives too: those of jnp.where would be 0.
         return jax.tree.map(lambda leaf: leaf * jnp.where(ok, 1, jnp.nan).astype(leaf.dtype), parallel())
@@ -144,7 +144,7 @@ def newton(
         xs: inputs ``[T, *batch, D]``.
         mask: ``[T, *batch]``, see `Engine`.
         resets: ``[T, *batch]``, see `Engine`.
-        options: all but ``otherwise`` count.
+        options: all but ``on_failure`` count.
 
     Returns:
         A `Solution`. Its carries have derivatives, which like themselves mean something only where it has converged.
@@ -265,7 +265,7 @@ def _jacobian(
 
     def along(direction: Any) -> Carry:
         direction = jax.tree.map(lambda d, leaf: jnp.broadcast_to(d, leaf.shape), direction, at)
-        return jax.jvp(lambda carry, v: cell.update(carry, us, v), at, direction)[1]
+        return jax.jvp(lambda carry, v: cell.update(carry, preactivations(us, v)), at, direction)[1]
 
     if dense:
         a = jax.vmap(lambda direction: _flat(along(direction)), out_axes=-1)(directions)

@@ -7,22 +7,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from recurrax.cell import Carry, Cell
+from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.adjoint import Adjoint
 from recurrax.engines.associative import Associative
 from recurrax.engines.checks import check_carry, check_flags, check_inputs
-from recurrax.engines.cudnn import Cudnn
 from recurrax.engines.engine import Engine, where
 from recurrax.engines.newton import Newton
 from recurrax.engines.pallas import Pallas
 from recurrax.engines.scan import Scan
+from recurrax.engines.sharding import placed_like
 
 ENGINES: dict[str, type[Engine]] = {
     "scan": Scan,
     "adjoint": Adjoint,
     "associative": Associative,
     "newton": Newton,
-    "cudnn": Cudnn,
     "pallas": Pallas,
 }
 
@@ -58,38 +57,62 @@ def unroll(
     mask: jax.Array | None = None,
     resets: jax.Array | None = None,
     backend: str | Engine = "auto",
+    key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
-    """Runs a cell over a sequence: ``xs: [T, *batch, D]`` to the last carry and ``ys: [T, *batch, H]``.
+    """Runs a cell over a sequence: ``xs: [T, *batch, D]`` to the last carry and ``ys: [T, *batch, O]``.
 
     Args:
         cell: a `Cell`, or `Foreign` around any other step.
-        xs: inputs, time first; any number of batch axes.
+        xs: inputs, time first; any number of batch axes; promoted with the parameters.
         carry: initial carry ``[*batch, H]``; ``cell.initialize_carry`` by default.
-        mask: bool ``[T, *batch]``; a false step does not exist: the carry is held over it, its output is 0, its reset
-            is ignored, and whatever stands in its input (NaN too) reaches neither values nor gradients.
+        mask: bool ``[T, *batch]``; masked steps are skipped: the carry is held over them, their outputs are 0, their
+            resets are ignored, and whatever stands in their inputs (NaN too) reaches neither values nor gradients.
         resets: bool ``[T, *batch]``; true means: before this step the carry becomes the initial carry.
         backend: "auto", the name of an engine, or an engine.
+        key: PRNG key for the noise of a cell that has some, see `Cell.prepare`; None means evaluation.
 
     Returns:
-        ``(carry, ys)``; the carry is that after the last step that exists.
+        ``(carry, ys)``; the carry is that after the last step that is not masked.
 
     Raises:
         ValueError: wrong shape, T = 0, an empty batch axis, or an unknown backend.
-        TypeError: wrong dtype, or a carry of another structure than the cell's.
+        TypeError: complex inputs, or a carry of another structure than the cell's.
     """
     engine = choose(backend)
-    xs = jnp.asarray(xs)
+    xs = cell.check_features(xs)
     steps = check_inputs(cell, xs)
+    known = all(isinstance(size, int) for size in xs.shape)
+    if not known and not isinstance(engine, Scan):
+        engine = _for_unknown_sizes(engine, backend, xs)
     mask, resets = check_flags("mask", mask, steps), check_flags("resets", resets, steps)
     if carry is None:
         carry = cell.initialize_carry(xs.shape[1:])
     else:
-        check_carry(cell, carry, xs.shape[1:])
-    if mask is None:
-        return engine(cell, carry, xs, None, resets)
-    carry, ys = engine(cell, carry, _zero_where_false(mask, xs), mask, None if resets is None else resets & mask)
-    return carry, _zero_where_false(mask, ys)
+        carry = check_carry(cell, carry, xs.shape[1:])
+    if mask is not None:
+        xs, resets = where(mask, xs, jnp.zeros_like(xs)), None if resets is None else resets & mask
+    cell, xs = cell.prepare(xs, key)
+    cell, carry, xs = cell.promote(carry, xs)
+    carry = placed_like(xs, len(steps) - 1, carry)
+    if cell.structure is Structure.GENERAL:
+        carry = _as_the_step_leaves_it(cell, carry, xs)
+    carry, ys = engine(cell, carry, xs, mask, resets)
+    return carry, ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))
 
 
-def _zero_where_false(mask: jax.Array, tree: Any) -> Any:
-    return where(mask, tree, jax.tree.map(jnp.zeros_like, tree))
+def _for_unknown_sizes(engine: Engine, backend: str | Engine, xs: jax.Array) -> Engine:
+    """`Scan` in place of "auto" where `jax.export` leaves sizes open; raises ValueError for other engines."""
+    if backend == "auto":
+        return Scan()
+    raise ValueError(
+        f"{type(engine).__name__} got inputs of shape {xs.shape}; allowed: known sizes. Use backend='auto' or 'scan', "
+        "which run sizes that jax.export leaves open."
+    )
+
+
+def _as_the_step_leaves_it(cell: Cell, carry: Carry, xs: jax.Array) -> Carry:
+    """The carry in the dtypes that a step gives it; where they differ a loop would fail, as Flax's does."""
+    after, _ = jax.eval_shape(cell, carry, xs[0])
+    if jax.tree.structure(after) != jax.tree.structure(carry):
+        return carry
+    return jax.tree.map(lambda leaf, new: leaf.astype(jnp.promote_types(leaf.dtype, new.dtype)), carry, after)

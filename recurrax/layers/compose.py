@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from recurrax.cell import data
+from recurrax.cell import data, show_signature
 from recurrax.engines.engine import where
-from recurrax.layers.rnn import RNN
+from recurrax.layers.rnn import RNN, existing, last
 
 
 def concatenate(forward: jax.Array, backward: jax.Array) -> jax.Array:
@@ -25,12 +25,14 @@ class Bidirectional(nnx.Module):
     Args:
         forward_rnn: `RNN`; runs as it is set up.
         backward_rnn: `RNN` with a cell of its own; run in reverse, its outputs in the order of the inputs.
-        merge_fn: joins the two outputs ``[..., H]``; by default concatenates them to ``[..., 2H]``.
+        merge_fn: joins the two outputs ``[..., O]``; by default concatenates them to ``[..., 2 O]``.
+        time_major: inputs and outputs are ``[T, *batch, ...]``; None: as the two layers say.
         return_carry: return ``((forward carry, backward carry), outputs)``.
+        rngs: None, True or False; a layer keeps no keys, so give an `nnx.Rngs` to the call.
 
     Raises:
         TypeError: a direction is no `RNN`.
-        ValueError: one is time-major and the other is not, or both are the same object.
+        ValueError: one is time-major and the other is not, both share parameters, or an `nnx.Rngs` is given.
 
     Source: Schuster & Paliwal (1997).
     """
@@ -41,23 +43,32 @@ class Bidirectional(nnx.Module):
         backward_rnn: RNN,
         *,
         merge_fn: Callable[[jax.Array, jax.Array], jax.Array] = concatenate,
+        time_major: bool | None = None,
         return_carry: bool = False,
+        rngs: bool | None = None,
     ):
         for rnn in (forward_rnn, backward_rnn):
             if not isinstance(rnn, RNN):
                 raise TypeError(
                     f"Bidirectional got {type(rnn).__name__}; allowed: two RNN layers. Wrap the cell, RNN(cell)."
                 )
-        if forward_rnn.time_major != backward_rnn.time_major:
+        if time_major is None and forward_rnn.time_major != backward_rnn.time_major:
             raise ValueError(
                 f"time_major is {forward_rnn.time_major} forward and {backward_rnn.time_major} backward; "
-                "allowed: the same. Build both layers alike."
+                "allowed: the same. Build both layers alike, or give Bidirectional time_major itself."
             )
-        if forward_rnn is backward_rnn or forward_rnn.cell is backward_rnn.cell:
+        if _variables(forward_rnn) & _variables(backward_rnn):
             raise ValueError(
-                "both directions are the same object; allowed: two. Build a second cell with keys of its own."
+                "both directions are the same object or share parameters; allowed: two that share none. Build a second "
+                "cell with keys of its own."
             )
-        self.forward_rnn, self.backward_rnn, self.time_major = forward_rnn, backward_rnn, forward_rnn.time_major
+        if rngs not in (None, True, False):
+            raise ValueError(
+                "Bidirectional got rngs, but a layer keeps no random keys; allowed: None. Give them to the call: "
+                "layer(inputs, rngs=nnx.Rngs(carry=0))."
+            )
+        self.forward_rnn, self.backward_rnn = forward_rnn, backward_rnn
+        self.time_major = forward_rnn.time_major if time_major is None else time_major
         self.merge_fn, self.return_carry = merge_fn, return_carry
 
     def __call__(
@@ -69,15 +80,57 @@ class Bidirectional(nnx.Module):
         mask: jax.Array | None = None,
         resets: jax.Array | None = None,
         return_carry: bool | None = None,
+        time_major: bool | None = None,
+        reverse: None = None,
+        keep_order: None = None,
+        read: str = "every",
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> Any:
-        """Runs both directions over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`."""
+        """Runs both directions over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`.
+
+        With ``read="last"`` each direction is read where it ends: forward at the last step, backward at the first.
+
+        Raises:
+            ValueError: ``reverse`` or ``keep_order`` is given, which Flax ignores; and what `RNN` raises.
+        """
+        if reverse is not None or keep_order is not None:
+            raise ValueError(
+                f"Bidirectional got reverse={reverse}, keep_order={keep_order}; allowed: None, as it always runs both "
+                "directions and keeps the order. Set them on an RNN."
+            )
         forward, backward = (None, None) if initial_carry is None else initial_carry
-        sequence = {"seq_lengths": seq_lengths, "mask": mask, "resets": resets, "return_carry": True}
-        c_forward, ys = self.forward_rnn(inputs, initial_carry=forward, **sequence)
-        c_backward, zs = self.backward_rnn(inputs, initial_carry=backward, reverse=True, keep_order=True, **sequence)
+        first, second = (None, None) if dropout_key is None else jax.random.split(dropout_key)
+        sequence = {
+            "seq_lengths": seq_lengths,
+            "mask": mask,
+            "resets": resets,
+            "return_carry": True,
+            "time_major": self.time_major if time_major is None else time_major,
+            "read": read,
+            "rngs": rngs,
+        }
+        c_forward, ys = self.forward_rnn(inputs, initial_carry=forward, reverse=False, dropout_key=first, **sequence)
+        c_backward, zs = self.backward_rnn(
+            inputs, initial_carry=backward, reverse=True, keep_order=True, dropout_key=second, **sequence
+        )
         outputs = jax.tree.map(self.merge_fn, ys, zs)
         return_carry = self.return_carry if return_carry is None else return_carry
         return ((c_forward, c_backward), outputs) if return_carry else outputs
+
+    def step(self, carry: Any, x: jax.Array) -> Any:
+        """Raises ValueError: the backward direction needs the whole sequence."""
+        del carry, x
+        raise ValueError("Bidirectional cannot stream; allowed: RNN layers. Call it on whole sequences.")
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None) -> tuple[Any, Any]:
+        """The initial carries of both directions, for inputs ``[*batch, D]``."""
+        return tuple(rnn.initialize_carry(input_shape, rngs) for rnn in (self.forward_rnn, self.backward_rnn))  # type: ignore[return-value]
+
+    @property
+    def in_features(self) -> int | None:
+        """D; None for `Foreign` cells."""
+        return self.forward_rnn.in_features
 
     @property
     def out_features(self) -> int | None:
@@ -85,25 +138,28 @@ class Bidirectional(nnx.Module):
         sizes = self.forward_rnn.out_features, self.backward_rnn.out_features
         if None in sizes:
             return None
-        return jax.eval_shape(self.merge_fn, *(jax.ShapeDtypeStruct((1, size), jnp.float32) for size in sizes)).shape[
-            -1
-        ]
+        each = (jax.ShapeDtypeStruct((1, size), jnp.float32) for size in sizes)
+        return jax.eval_shape(self.merge_fn, *each).shape[-1]
 
 
 class Stack(nnx.Module):
-    """Layers one above the other, with dropout between them and optional residual connections.
+    """Layers one above the other, with dropout, normalisation and residual connections between them.
 
     Args:
         layers: `RNN` or `Bidirectional` layers, lowest first.
         dropout: rate between layers (not after the last), applied in a call that is given a ``dropout_key``.
-        residual: add a layer's input to its output wherever both have the same shape.
+        layer_norm: normalise what every layer but the lowest reads, before the dropout, with a gain and a bias for
+            each feature.
+        residual: add a layer's input, before normalisation, to its output wherever both have the same shape.
         return_carry: return ``(tuple of carries, outputs)``.
 
     Raises:
-        ValueError: no layers, layers that differ in time_major, or a rate outside [0, 1).
+        ValueError: no layers, layers that differ in time_major, a rate outside [0, 1), or ``layer_norm`` above a layer
+            that does not tell its size.
         TypeError: an entry is no layer.
 
-    Source: dropout between layers only: Zaremba, Sutskever & Vinyals (2014).
+    Source: dropout between layers only: Zaremba, Sutskever & Vinyals (2014); layer normalisation: Ba, Kiros & Hinton
+    (2016).
     """
 
     def __init__(
@@ -111,11 +167,12 @@ class Stack(nnx.Module):
         layers: Sequence[RNN | Bidirectional],
         *,
         dropout: float = 0.0,
+        layer_norm: bool = False,
         residual: bool = False,
         return_carry: bool = False,
     ):
         if not layers:
-            raise ValueError("Stack got no layers; allowed: one or more. Give e.g. [RNN(LSTM(2, 32, rngs=rngs))].")
+            raise ValueError("Stack got no layers; allowed: one or more. Give e.g. [RNN(LSTMCell(2, 32, rngs=rngs))].")
         for layer in layers:
             if not isinstance(layer, RNN | Bidirectional):
                 raise TypeError(
@@ -127,6 +184,7 @@ class Stack(nnx.Module):
             )
         self.layers, self.time_major = data(list(layers)), layers[0].time_major
         self.dropout = check_dropout(dropout)
+        self.norms = data([_norm(layer.out_features) for layer in layers[:-1]] if layer_norm else [])
         self.residual, self.return_carry = residual, return_carry
 
     def __call__(
@@ -138,18 +196,14 @@ class Stack(nnx.Module):
         mask: jax.Array | None = None,
         resets: jax.Array | None = None,
         return_carry: bool | None = None,
+        read: str = "every",
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
         dropout_key: jax.Array | None = None,
     ) -> Any:
-        """Runs all layers over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`.
+        """Runs all layers over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`, the same for all layers.
 
-        Args:
-            inputs: ``[*batch, T, D]``.
-            initial_carry: one carry for each layer.
-            seq_lengths: see `RNN`; the same for all layers, as are ``mask`` and ``resets``.
-            mask: see `RNN`.
-            resets: see `RNN`.
-            return_carry: overrides that of the constructor.
-            dropout_key: PRNG key; without one there is no dropout (evaluation).
+        ``initial_carry`` has one carry for each layer. Without a ``dropout_key`` there is no dropout (evaluation). With
+        ``read="last"`` a residual connection of the last layer reads its input at the last step that exists.
         """
         count = len(self.layers)
         if initial_carry is not None and len(initial_carry) != count:
@@ -158,38 +212,78 @@ class Stack(nnx.Module):
                 "Give None for a layer that starts from its own."
             )
         keys = [None] * count if dropout_key is None else list(jax.random.split(dropout_key, count))
+        sequence = {"seq_lengths": seq_lengths, "mask": mask, "resets": resets, "return_carry": True, "rngs": rngs}
         carries, ys = [], inputs
         for index, layer in enumerate(self.layers):
-            xs = ys if index == 0 else drop(self.dropout, ys, keys[index])
-            first = None if initial_carry is None else initial_carry[index]
+            below, above = (None, None) if keys[index] is None else jax.random.split(keys[index])
+            xs, first = ys, None if initial_carry is None else initial_carry[index]
+            now = read if index == count - 1 else "every"
             carry, ys = layer(
-                xs, initial_carry=first, seq_lengths=seq_lengths, mask=mask, resets=resets, return_carry=True
+                self._between(index, xs, below), initial_carry=first, read=now, dropout_key=above, **sequence
             )
             carries.append(carry)
-            if self.residual and ys.shape == xs.shape:
-                ys = ys + self._existing(xs, seq_lengths, mask)
+            if self.residual:
+                ys = ys + self._skipped(xs, ys, now, seq_lengths, mask)
         return_carry = self.return_carry if return_carry is None else return_carry
         return (tuple(carries), ys) if return_carry else ys
 
-    def _existing(self, xs: jax.Array, seq_lengths: Any, mask: Any) -> jax.Array:
-        """``xs``, and 0 at steps that do not exist: what stands there must not reach the outputs."""
-        if seq_lengths is not None:
-            lengths = jnp.asarray(seq_lengths)
-            if self.time_major:
-                mask = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * lengths.ndim) < lengths
-            else:
-                mask = jnp.arange(xs.shape[lengths.ndim]) < lengths[..., None]
-        return xs if mask is None else where(jnp.asarray(mask), xs, jnp.zeros_like(xs))
+    def step(self, carry: Sequence[Any], x: jax.Array) -> tuple[tuple[Any, ...], jax.Array]:
+        """One step of streaming inference: ``(one carry a layer, x: [*batch, D]) -> (carries, y: [*batch, O])``."""
+        carries, y = [], x
+        for index, (layer, state) in enumerate(zip(self.layers, carry, strict=True)):
+            x = y
+            state, y = layer.step(state, self._between(index, x, None))
+            carries.append(state)
+            if self.residual and y.shape == x.shape:
+                y = y + x
+        return tuple(carries), y
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None) -> tuple[Any, ...]:
+        """The carries that `step` starts from, one a layer, for inputs ``[*batch, D]``."""
+        sizes = [input_shape[-1], *(layer.out_features for layer in self.layers)]
+        return tuple(
+            layer.initialize_carry((*input_shape[:-1], size), rngs)
+            for layer, size in zip(self.layers, sizes, strict=False)
+        )
+
+    @property
+    def in_features(self) -> int | None:
+        """D, of the lowest layer."""
+        return self.layers[0].in_features
 
     @property
     def out_features(self) -> int | None:
         """The size of the last layer's outputs."""
         return self.layers[-1].out_features
 
+    def _between(self, index: int, xs: jax.Array, key: jax.Array | None) -> jax.Array:
+        """What a layer reads of the outputs below it."""
+        if index == 0:
+            return xs
+        xs = self.norms[index - 1](xs) if self.norms else xs
+        return drop(self.dropout, xs, key)
+
+    def _skipped(self, xs: jax.Array, ys: jax.Array, read: str, seq_lengths: Any, mask: Any) -> jax.Array:
+        """What a residual connection adds: the input, 0 at steps that do not exist; nothing where shapes differ."""
+        time = 0 if self.time_major else xs.ndim - 2
+        shape = xs.shape[:time] + xs.shape[time + 1 :] if read == "last" else xs.shape
+        if shape != ys.shape:
+            return jnp.zeros((), ys.dtype)
+        xs = jnp.moveaxis(xs, time, 0)
+        exists, _ = existing(seq_lengths, mask, xs.shape[:-1], self.time_major)
+        if read == "last":
+            return last(xs, exists)
+        xs = xs if exists is None else where(exists, xs, jnp.zeros_like(xs))
+        return jnp.moveaxis(xs, 0, time)
+
+
+show_signature(Bidirectional)
+show_signature(Stack)
+
 
 def check_dropout(rate: float) -> nnx.Dropout:
     """Flax's dropout; raises ValueError where the rate is not in [0, 1)."""
-    if not 0 <= rate < 1:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
         raise ValueError(f"dropout={rate!r}; allowed: a rate in [0, 1). 0 is none.")
     return nnx.Dropout(rate)
 
@@ -197,3 +291,18 @@ def check_dropout(rate: float) -> nnx.Dropout:
 def drop(dropout: nnx.Dropout, xs: jax.Array, key: jax.Array | None) -> jax.Array:
     """Dropout with a key; without one, nothing."""
     return xs if key is None else dropout(xs, rngs=key)
+
+
+def _norm(features: int | None) -> nnx.LayerNorm:
+    if features is None:
+        raise ValueError(
+            "layer_norm=True needs the size of every layer's output, which a Foreign cell does not tell; allowed: "
+            "layers that do. Set foreign.hidden_features to the size of the step's output."
+        )
+    return nnx.LayerNorm(features, rngs=nnx.Rngs(0))  # nothing in it is drawn
+
+
+def _variables(module: nnx.Module) -> set[int]:
+    """The identities of a module's variables."""
+    leaves = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, nnx.Variable))
+    return {id(leaf) for leaf in leaves if isinstance(leaf, nnx.Variable)}

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
+from recurrax.cell import show_signature
 from recurrax.layers.compose import Bidirectional, Stack, check_dropout, drop
-from recurrax.layers.rnn import RNN, check_lengths
-
-READS = ("every", "last")
+from recurrax.layers.rnn import READS, RNN, existing
 
 
 class SequenceModel(nnx.Module):
     """``outputs = Linear(dropout(layer(embed(inputs))))``, batch-major, from Flax's own Embed, Dropout and Linear.
 
     Args:
-        layer: `RNN`, `Bidirectional` or `Stack`.
+        layer: `RNN`, `Bidirectional` or `Stack`, `LSTM` and its kin included.
         out_features: O.
         read: "every" gives an output for every step, ``[*batch, T, O]``; "last" reads the last step that exists,
-            ``[*batch, O]`` (at ``seq_lengths - 1``, not at the padded end).
+            ``[*batch, O]`` (at ``seq_lengths - 1``, not at the padded end); of a `Bidirectional` layer each direction
+            where it ends.
         vocabulary: number of tokens; inputs are then int ``[*batch, T]`` and embedded in the layer's D.
+        tie_embeddings: the outputs are ``h E^T``, with E the embedding ``[vocabulary, D]``, in place of a Linear of
+            their own.
         dropout: rate before the Linear, applied in a call that is given a ``dropout_key``.
         rngs: source of keys (``rngs.params``).
 
     Raises:
         TypeError: ``layer`` is no layer.
-        ValueError: ``read`` is not known, a rate is out of range, or the layer does not tell its sizes.
+        ValueError: ``read`` is not known, a rate is out of range, the layer does not tell its sizes, or embeddings
+            cannot be tied.
+
+    Source: tied embeddings: Press & Wolf (2017), "Using the output embedding to improve language models".
     """
 
     def __init__(
@@ -36,6 +45,7 @@ class SequenceModel(nnx.Module):
         *,
         read: str = "every",
         vocabulary: int | None = None,
+        tie_embeddings: bool = False,
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
@@ -58,48 +68,100 @@ class SequenceModel(nnx.Module):
                 "the layer is time-major; allowed: a batch-major one, [*batch, T, D]. Build it with time_major=False."
             )
         self.layer, self.read, self.dropout = layer, read, check_dropout(dropout)
-        embed = None
-        if vocabulary is not None:
-            in_features = first_cell(layer).in_features
-            if in_features is None:
-                raise ValueError(
-                    f"vocabulary={vocabulary} needs the cell's in_features, which a Foreign cell does not tell; "
-                    "allowed: a recurrax cell. Embed the tokens before the layer and leave vocabulary out."
-                )
-            embed = nnx.Embed(vocabulary, in_features, rngs=rngs)
-            embed.dtype = None  # that of the parameter, also once the model is cast
-        self.embed = embed
-        self.head = nnx.Linear(features, out_features, rngs=rngs)
+        self.out_features = out_features
+        self.embed = None if vocabulary is None else _embedding(vocabulary, layer.in_features, rngs)
+        if not tie_embeddings:
+            self.head = nnx.Linear(features, out_features, rngs=rngs)
+            return
+        if vocabulary is None or (features, out_features) != (layer.in_features, vocabulary):
+            raise ValueError(
+                f"tie_embeddings=True with vocabulary={vocabulary}, D={layer.in_features}, a layer of {features} "
+                f"outputs and out_features={out_features}; allowed: out_features=vocabulary and as many outputs of the layer "
+                "as D. Change the sizes, or leave tie_embeddings out."
+            )
+        self.head = None
 
     def __call__(
         self,
         inputs: jax.Array,
         *,
+        initial_carry: Any = None,
         seq_lengths: jax.Array | None = None,
+        mask: jax.Array | None = None,
         resets: jax.Array | None = None,
+        return_carry: bool = False,
+        read: str | None = None,
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
         dropout_key: jax.Array | None = None,
-    ) -> jax.Array:
-        """``inputs: [*batch, T, D]`` (or int tokens ``[*batch, T]``) to ``[*batch, T, O]`` or ``[*batch, O]``."""
-        xs = inputs if self.embed is None else self.embed(inputs)
-        below = above = None
-        if dropout_key is not None:
-            below, above = jax.random.split(dropout_key)
-        dropout = {"dropout_key": below} if isinstance(self.layer, Stack) else {}
-        hs = self.layer(xs, seq_lengths=seq_lengths, resets=resets, return_carry=False, **dropout)
-        if self.read == "last":
-            hs = self._last(hs, seq_lengths)
-        return self.head(drop(self.dropout, hs, above))
+    ) -> Any:
+        """``inputs: [*batch, T, D]`` (or int tokens ``[*batch, T]``) to ``[*batch, T, O]`` or ``[*batch, O]``.
 
-    def _last(self, hs: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
-        if seq_lengths is None:
-            return hs[..., -1, :]
-        index = check_lengths(seq_lengths, (hs.shape[-2], *hs.shape[:-2]))[..., None, None] - 1
-        read = jnp.take_along_axis(hs, jnp.maximum(index, 0), axis=-2)
-        return jnp.where(index < 0, 0, read)[..., 0, :]  # no step, no output
+        The other arguments are those of `RNN`; with ``return_carry`` it gives ``(carry, outputs)``, and ``read``
+        overrides that of the constructor.
+
+        Raises:
+            ValueError: a token at a step that exists is outside the vocabulary, where that is known; inside `jax.jit`
+                the outputs that depend on it are NaN. And what `RNN` raises.
+        """
+        if self.embed is not None:
+            self.check_tokens(inputs, seq_lengths, mask)
+            inputs = self._embedded(inputs)
+        below, above = (None, None) if dropout_key is None else jax.random.split(dropout_key)
+        carry, hs = self.layer(
+            inputs, initial_carry=initial_carry, seq_lengths=seq_lengths, mask=mask, resets=resets, return_carry=True,
+            read=read or self.read, rngs=rngs, dropout_key=below,
+        )  # fmt: skip
+        outputs = self._predictions(drop(self.dropout, hs, above))
+        return (carry, outputs) if return_carry else outputs
+
+    def step(self, carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
+        """One step of streaming inference: ``(carry, x: [*batch, D] or tokens [*batch])`` to ``(carry, [*batch, O])``.
+
+        Start from `initialize_carry`, or from the carry that a call with ``return_carry=True`` gave.
+        """
+        carry, h = self.layer.step(carry, x if self.embed is None else self._embedded(x))
+        return carry, self._predictions(h)
+
+    def initialize_carry(self, batch: tuple[int, ...] = (), rngs: nnx.Rngs | None = None) -> Any:
+        """The carry that `step` starts from, for ``batch`` axes."""
+        return self.layer.initialize_carry((*batch, self.layer.in_features or 1), rngs)
+
+    def check_tokens(self, tokens: Any, seq_lengths: Any = None, mask: Any = None) -> None:
+        """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
+        size, tokens = self.embed.num_embeddings, jnp.asarray(tokens)
+        if not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise TypeError(f"tokens have dtype {tokens.dtype}; allowed: integers. Write tokens.astype(int).")
+        if isinstance(tokens, Tracer):
+            return
+        outside = (tokens < 0) | (tokens >= size)
+        exists, _ = existing(seq_lengths, mask, (tokens.shape[-1], *tokens.shape[:-1]), time_major=False)
+        outside = outside if exists is None else outside & jnp.moveaxis(exists, 0, -1)
+        if not isinstance(outside, Tracer) and outside.any():
+            found = np.asarray(tokens)[np.asarray(outside)]
+            raise ValueError(
+                f"tokens from {found.min()} to {found.max()} are outside the vocabulary; allowed: 0 to {size - 1}. Map "
+                "other tokens to one of their own, or build the model with a larger vocabulary."
+            )
+
+    def _embedded(self, tokens: Any) -> jax.Array:
+        """``E_x`` of each token x, NaN for one outside the vocabulary."""
+        tokens, size = jnp.asarray(tokens), self.embed.num_embeddings
+        outside = (tokens < 0) | (tokens >= size)
+        return jnp.where(outside[..., None], jnp.nan, self.embed(jnp.clip(tokens, 0, size - 1)))
+
+    def _predictions(self, hs: jax.Array) -> jax.Array:
+        return self.embed.attend(hs) if self.head is None else self.head(hs)
 
 
-def first_cell(layer: RNN | Bidirectional | Stack):
-    """The cell that reads the inputs."""
-    if isinstance(layer, Stack):
-        return first_cell(layer.layers[0])
-    return layer.cell if isinstance(layer, RNN) else layer.forward_rnn.cell
+show_signature(SequenceModel)
+
+
+def _embedding(vocabulary: int, features: int | None, rngs: nnx.Rngs) -> nnx.Embed:
+    if features is None:
+        raise ValueError(
+            f"vocabulary={vocabulary} needs the cell's in_features, which a Foreign cell does not tell; "
+            "allowed: a recurrax cell. Embed the tokens before the layer and leave vocabulary out."
+        )
+    embed = nnx.Embed(vocabulary, features, rngs=rngs)
+    embed.dtype = None  # that of the parameter, also once the model is cast
+    return embed

@@ -8,16 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from flax.errors import TraceContextError
 from jax.core import Tracer
 
-from recurrax.cell import Carry, Cell, Foreign, data
-from recurrax.engines import Engine, unroll
+from recurrax.cell import Carry, Cell, data, show_signature
+from recurrax.engines import Adjoint, Engine, Scan, unroll
 from recurrax.engines.checks import check_flags, check_inputs
 from recurrax.engines.unroll import choose
+from recurrax.foreign import Foreign
+
+READS = ("every", "last")
 
 
 class RNN(nnx.Module):
-    """Runs a cell over sequences: ``inputs: [*batch, T, D]`` to ``outputs: [*batch, T, H]``.
+    """Runs a cell over sequences: ``inputs: [*batch, T, D]`` to ``outputs: [*batch, T, O]``.
 
     Args:
         cell: a `Cell`; any other Flax nnx cell is wrapped by `Foreign`.
@@ -26,13 +30,29 @@ class RNN(nnx.Module):
         reverse: run from the last step to the first.
         keep_order: with reverse, outputs stand at the steps they belong to; otherwise in the order they were computed,
             the first of them at index 0.
+        unroll: steps in the body of the compiled loop, with backend "auto", "scan" or "adjoint"; None: their own.
         learn_initial_carry: the initial carry is a parameter (zero at the start), one for all sequences.
         backend: "auto", the name of an engine, or an engine.
+        broadcast_rngs: for a Flax cell with random streams (recurrent dropout): a filter for those whose keys are new
+            in every call and the same at every step of it.
+        state_axes: None; Flax's option for cells with state beside the carry is refused.
+        rngs: None, True or False; a layer keeps no keys, so give an `nnx.Rngs` to the call.
 
     Raises:
         TypeError: ``cell`` is no cell.
-        ValueError: the backend is not known.
+        ValueError: the backend is not known, an option is refused, or ``unroll`` is no int >= 1 or given beside an
+            engine with options of its own.
     """
+
+    def __new__(cls, *args: Any, **options: Any) -> RNN:
+        """Refuses sizes in place of a cell, which Python itself would refuse with a count of arguments."""
+        if args and isinstance(args[0], int):
+            raise TypeError(
+                f"RNN got cell={args[0]!r}; allowed: a recurrax cell or a Flax nnx cell, as RNN is the layer that runs "
+                "one. Write rx.SimpleRNN(2, 32, rngs=rngs) for the plain network, rx.LSTM or rx.GRU with the same "
+                "arguments, or rx.RNN(rx.RNNCell(2, 32, rngs=rngs))."
+            )
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -42,18 +62,32 @@ class RNN(nnx.Module):
         return_carry: bool = False,
         reverse: bool = False,
         keep_order: bool = False,
+        unroll: int | None = None,
         learn_initial_carry: bool = False,
         backend: str | Engine = "auto",
+        broadcast_rngs: Any = None,
+        state_axes: Any = None,
+        rngs: bool | None = None,
     ):
-        if not isinstance(cell, nnx.RNNCellBase):
+        if isinstance(cell, type) or not (isinstance(cell, nnx.RNNCellBase) or hasattr(cell, "initialize_carry")):
             raise TypeError(
                 f"RNN got cell={cell!r}; allowed: a recurrax cell or a Flax nnx cell. RNN is the layer that runs one, "
-                "e.g. RNN(LSTM(2, 32, rngs=rngs)); the plain recurrent cell is cells.RNN; wrap other steps in Foreign."
+                "e.g. RNN(LSTMCell(2, 32, rngs=rngs)); wrap other steps in Foreign."
             )
-        choose(backend)
+        if state_axes is not None:
+            raise ValueError(
+                f"RNN got state_axes={state_axes!r}; allowed: None, as the only state of a cell is its carry. "
+                "Put what changes from step to step into the carry, or use nnx.RNN."
+            )
+        if rngs not in (None, True, False):
+            raise ValueError(
+                "RNN got rngs, but a layer keeps no random keys; allowed: None. Give them to the call: "
+                "layer(inputs, rngs=nnx.Rngs(carry=0))."
+            )
         self.cell = cell if isinstance(cell, Cell) else Foreign(cell)
         self.time_major, self.return_carry = time_major, return_carry
-        self.reverse, self.keep_order, self.backend = reverse, keep_order, backend
+        self.reverse, self.keep_order = reverse, keep_order
+        self.backend, self.broadcast_rngs = _with_unroll(backend, unroll), broadcast_rngs
         self.initial_carry = data(None)
         if learn_initial_carry:
             self.initial_carry = data(
@@ -72,71 +106,155 @@ class RNN(nnx.Module):
         time_major: bool | None = None,
         reverse: bool | None = None,
         keep_order: bool | None = None,
+        read: str = "every",
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        dropout_key: jax.Array | None = None,
     ) -> Any:
-        """Runs the cell over ``inputs``; the last four arguments override those of the constructor.
+        """Runs the cell over ``inputs``; what Flax has as an argument of the constructor too is overridden here.
 
         Args:
-            inputs: ``[*batch, T, D]``, or ``[T, *batch, D]`` if time-major.
+            inputs: ``[*batch, T, D]``, or ``[T, *batch, D]`` if time-major; promoted with the parameters.
             initial_carry: ``[*batch, H]``; by default the learned one, or ``cell.initialize_carry``.
             seq_lengths: int ``[*batch]``, 0 to T: only the first steps exist. The carry is that at the length (the
                 initial carry for length 0), outputs beyond it are 0, and nothing in the padding has any effect.
             mask: bool ``[*batch, T]`` (time-major: ``[T, *batch]``), in place of ``seq_lengths``: which steps exist.
             resets: bool like mask: before this step the carry becomes the initial carry. In reverse a sequence is
                 cut at the same places.
+            return_carry: return ``(carry, outputs)``.
+            time_major: inputs and outputs are ``[T, *batch, ...]``.
+            reverse: run from the last step to the first.
+            keep_order: see the constructor.
+            read: "every" gives all outputs; "last" gives the last one that was computed, ``[*batch, O]``, which is 0
+                for a sequence without steps.
+            rngs: source of keys for an initial carry that is drawn (``rngs.carry``).
+            dropout_key: PRNG key for the noise of a cell that has some; None means evaluation.
 
         Raises:
             ValueError: wrong shapes; lengths below 0 or above T (checked outside `jax.jit`; inside it they act as 0 and
-                T); both lengths and mask.
+                T); both lengths and mask; a Flax cell that uses random streams without ``broadcast_rngs``.
             TypeError: wrong dtypes, wrong structure of the carry.
         """
-        time_major = self.time_major if time_major is None else time_major
-        return_carry = self.return_carry if return_carry is None else return_carry
-        reverse = self.reverse if reverse is None else reverse
-        keep_order = self.keep_order if keep_order is None else keep_order
-
-        xs = self._time_first(inputs, time_major)
+        time_major, return_carry, reverse, keep_order = (
+            own if given is None else given
+            for own, given in (
+                (self.time_major, time_major),
+                (self.return_carry, return_carry),
+                (self.reverse, reverse),
+                (self.keep_order, keep_order),
+            )
+        )
+        xs = self.cell.check_features(inputs)
+        check_inputs(self.cell, xs)  # before the axes move: messages show the caller's shapes
+        xs = xs if time_major else jnp.moveaxis(xs, -1 - self.cell.num_feature_axes, 0)
         steps = xs.shape[: xs.ndim - self.cell.num_feature_axes]
-        if seq_lengths is not None:
-            if mask is not None:
-                raise ValueError(
-                    "seq_lengths and mask were both given; allowed: one of them. Drop one, or fold it into the other."
-                )
-            seq_lengths = check_lengths(seq_lengths, steps)
-            mask = jnp.arange(steps[0]).reshape(-1, *(1,) * len(steps[1:])) < seq_lengths
-        else:
-            mask = _flags_first("mask", mask, steps, time_major)
+        mask, lengths = existing(seq_lengths, mask, steps, time_major)
         resets = _flags_first("resets", resets, steps, time_major)
-
         if reverse:
             xs, mask, resets = jnp.flip(xs, 0), _flip(mask), _flip_resets(resets, mask)
-        carry, ys = unroll(
-            self.cell, xs, self._carry(initial_carry, steps[1:]), mask=mask, resets=resets, backend=self.backend
+        carry, ys = self._unroll(
+            xs, self._carry(initial_carry, xs.shape[1:], steps[1:], rngs), mask, resets, dropout_key
         )
-        if reverse and (keep_order or seq_lengths is not None):
+        if read == "last":
+            outputs = jax.tree.map(lambda y: last(y, mask), ys)
+            return (carry, outputs) if return_carry else outputs
+        if reverse and (keep_order or lengths is not None):
             ys = jax.tree.map(lambda y: jnp.flip(y, 0), ys)
             if not keep_order:
-                ys = jax.tree.map(lambda y: flip_sequences(y, seq_lengths), ys)
+                ys = jax.tree.map(lambda y: flip_sequences(y, lengths), ys)
         ys = ys if time_major else jax.tree.map(lambda y: jnp.moveaxis(y, 0, len(steps) - 1), ys)
         return (carry, ys) if return_carry else ys
 
+    def step(self, carry: Carry, x: jax.Array) -> tuple[Carry, jax.Array]:
+        """One step of streaming inference: ``(carry, x: [*batch, D]) -> (carry, y: [*batch, O])``.
+
+        Raises:
+            ValueError: the layer runs in reverse, which needs the whole sequence.
+        """
+        if self.reverse:
+            raise ValueError("a layer with reverse=True cannot stream; allowed: reverse=False. Call it on sequences.")
+        return self.cell(carry, x)
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None) -> Carry:
+        """The carry that `step` starts from, for inputs ``[*batch, D]``: the learned one, or that of the cell."""
+        carry = self._carry(None, input_shape, input_shape[: len(input_shape) - self.cell.num_feature_axes], rngs)
+        return self.cell.initialize_carry(input_shape) if carry is None else carry
+
+    @property
+    def in_features(self) -> int | None:
+        """D; None for a `Foreign` cell."""
+        return self.cell.in_features
+
     @property
     def out_features(self) -> int | None:
-        """H, the size of the outputs' last axis; None for a `Foreign` cell that does not tell."""
-        return self.cell.hidden_features
+        """O, the size of the outputs' last axis; None for a `Foreign` cell that does not tell."""
+        return self.cell.out_features
 
-    def _time_first(self, inputs: jax.Array, time_major: bool) -> jax.Array:
-        xs = jnp.asarray(inputs)
-        check_inputs(self.cell, xs)  # before the axes move: messages show the caller's shapes
-        return xs if time_major else jnp.moveaxis(xs, -1 - self.cell.num_feature_axes, 0)
+    def _unroll(self, xs: jax.Array, carry: Carry, mask: Any, resets: Any, key: Any) -> tuple[Carry, Any]:
+        cell = self.cell
+        if self.broadcast_rngs is not None and isinstance(cell, Foreign):
+            cell = cell.broadcasting(self.broadcast_rngs)
+        try:
+            return unroll(cell, xs, carry, mask=mask, resets=resets, backend=self.backend, key=key)
+        except TraceContextError as error:
+            raise ValueError(
+                "the cell changes state of its own in a step, such as the counter of a random stream; allowed: state "
+                "in the carry alone. For recurrent dropout build the layer with broadcast_rngs='recurrent_dropout' "
+                "(the name of the stream): every step of a call then draws with the same key."
+            ) from error
 
-    def _carry(self, initial_carry: Carry | None, batch: tuple[int, ...]) -> Carry | None:
-        if initial_carry is not None or self.initial_carry is None:
+    def _carry(
+        self, initial_carry: Carry | None, input_shape: tuple[int, ...], batch: tuple[int, ...], rngs: Any
+    ) -> Carry | None:
+        if initial_carry is not None:
             return initial_carry
+        if self.initial_carry is None:
+            return None if rngs is None else self.cell.initialize_carry(input_shape, rngs)
         return jax.tree.map(
             lambda c: jnp.broadcast_to(c[...], (*batch, *c.shape)),
             self.initial_carry,
             is_leaf=lambda c: isinstance(c, nnx.Variable),
         )
+
+
+show_signature(RNN)
+
+
+def _with_unroll(backend: str | Engine, unroll: int | None) -> str | Engine:
+    """The backend with so many steps in the body of its loop."""
+    choose(backend)
+    if unroll is None:
+        return backend
+    engines = {"auto": Adjoint, "adjoint": Adjoint, "scan": Scan}
+    if not isinstance(backend, str) or backend not in engines:
+        raise ValueError(
+            f"RNN got unroll={unroll!r} beside backend={backend!r}; allowed: with 'auto', 'adjoint' or 'scan'. Give an "
+            "engine its own options: backend=Scan(unroll=2)."
+        )
+    return engines[backend](unroll=unroll)
+
+
+def existing(
+    seq_lengths: Any, mask: Any, steps: tuple[int, ...], time_major: bool
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """Which steps exist, ``[T, *batch]``, and the lengths; raises ValueError where both are given."""
+    if seq_lengths is None:
+        return _flags_first("mask", mask, steps, time_major), None
+    if mask is not None:
+        raise ValueError(
+            "seq_lengths and mask were both given; allowed: one of them. Drop one, or fold it into the other."
+        )
+    lengths = check_lengths(seq_lengths, steps)
+    return jnp.arange(steps[0]).reshape(-1, *(1,) * len(steps[1:])) < lengths[None], lengths
+
+
+def last(ys: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The last computed output that exists, of ``ys: [T, *batch, O]``; 0 where there is none."""
+    if mask is None:
+        return ys[-1]
+    steps = jnp.arange(1, ys.shape[0] + 1).reshape(-1, *(1,) * (mask.ndim - 1))
+    index = jnp.max(jnp.where(mask, steps, 0), axis=0)  # 1 to T; 0: no step
+    index = index.reshape(1, *index.shape, *(1,) * (ys.ndim - 1 - index.ndim))
+    return jnp.where(index == 0, 0, jnp.take_along_axis(ys, jnp.maximum(index - 1, 0), axis=0))[0]
 
 
 def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
@@ -153,7 +271,7 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
             f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}. "
             "Reshape it to that shape."
         )
-    if not isinstance(seq_lengths, Tracer):  # under jit the values are not known yet
+    if not isinstance(seq_lengths, Tracer) and isinstance(T, int):  # under jit the values are not known yet
         values = np.asarray(seq_lengths)  # not jnp: a constant inside jit is known and must stay so
         low, high = values.min(), values.max()
         if low < 0 or high > T:
@@ -168,7 +286,8 @@ def flip_sequences(ys: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
     if seq_lengths is None:
         return jnp.flip(ys, 0)
     steps = jnp.arange(ys.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
-    source = jnp.where(steps < seq_lengths, seq_lengths - 1 - steps, steps)
+    lengths = seq_lengths[None]
+    source = jnp.where(steps < lengths, lengths - 1 - steps, steps)
     return jnp.take_along_axis(ys, source.reshape(*source.shape, *(1,) * (ys.ndim - source.ndim)), axis=0)
 
 

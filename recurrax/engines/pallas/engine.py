@@ -1,12 +1,11 @@
 r"""One fused kernel for every real cell of structure DENSE, in Pallas.
 
-    v_t = sum_k s_{t-1,k} U_k + b        s_t = update(s_{t-1}, u_t, v_t)
+    a_t = u_t + sum_k U_k s_{t-1,k} + b        s_t = update(s_{t-1}, a_t)
 
 A law of `Cell` says that ``mix`` is affine: applied to the identity it gives each U, applied to zero it gives b. The
 kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The backward kernel
 carries state cotangents only and takes JAX's derivative of ``update`` inside; all that holds a parameter (``project``,
-``mix`` for all steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's. Of gates whose u and v
-are only added (see `sums`) one array goes in and one comes out in place of two.
+``mix`` for all steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's.
 """
 
 from __future__ import annotations
@@ -21,12 +20,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from recurrax.cell import Carry, Cell, Structure
+from recurrax.cell import Carry, Cell, Structure, cast, preactivations
 from recurrax.engines.engine import Engine, where
-from recurrax.engines.fast_math import fast
-from recurrax.engines.pallas_kernels import KIB, backward_kernel, cast, forward_kernel, launch, wide
-from recurrax.engines.pallas_layout import Tiles, multiple
-from recurrax.engines.sums import Sums, sums_of
+from recurrax.engines.pallas.fast_math import fast
+from recurrax.engines.pallas.kernels import KIB, backward_kernel, forward_kernel, launch, wide
+from recurrax.engines.pallas.tiles import Tiles, multiple
 
 # KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
 SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
@@ -91,7 +89,7 @@ class Pallas(Engine):
 
     def _tiles(self, cell: Cell, carry: Carry, B: int) -> Tiles:
         """How the kernel runs the cell, or ValueError where it cannot."""
-        name, dtype, H = type(cell).__name__, cell.dtype, cell.hidden_features
+        name, dtype, H = type(cell).__name__, cell_dtype(cell), cell.hidden_features
         if cell.structure is not Structure.DENSE:
             raise ValueError(f"Pallas got {name} of {cell.structure}; allowed: {Structure.DENSE}. Use Scan().")
         if dtype is None or H is None or any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(carry)):
@@ -122,7 +120,7 @@ class Pallas(Engine):
 
 def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) -> None:
     """Raises ValueError where what registers do not hold, and a tile for each gate and one more, are too large."""
-    dtype, H = jnp.dtype(cell.dtype), cell.hidden_features
+    dtype, H = jnp.dtype(cell_dtype(cell)), cell.hidden_features
     N, gates = tiles.units, len(jax.tree.leaves(jax.eval_shape(cell.mix, carry)))
     copies = 2 if exact and dtype == jnp.float32 else 1  # a matrix and what TF32 leaves of it
     matrices = max(0, gates * len(_reads(cell, carry)) - tiles.matrices_in_registers(dtype))
@@ -142,15 +140,17 @@ def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) ->
 def _states(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any) -> tuple[Carry, Carry]:
     """The last carry and the carry after every step: ``initial: [B, H], xs: [T, B, D], flags: [T, B]``."""
     carries = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(xs), *leaf.shape), leaf.dtype), initial)
-    sums = _sums(cell, initial, xs)
     weights, b = _affine(cell, initial, derivative=False)
-    us, b = jax.tree.leaves(cell.project(xs)), jax.tree.leaves(b)
-    if any(sums.only):  # then b may as well be added to u, for all steps at once
-        us = [(u + b).astype(u.dtype) if only else u for only, u, b in zip(sums.only, us, b, strict=True)]
-        b = [None if only else b for only, b in zip(sums.only, b, strict=True)]
-    update = _update(tiles, cell, sums._replace(only=(False,) * len(us)))
-    kernel, weights = functools.partial(forward_kernel, update, tiles), jax.tree.map(jnp.transpose, weights)
-    return launch(tiles, kernel, weights, flags, (initial, b), us, (initial, carries))
+    us = cell.project(xs)
+    us, b = _with_bias(us, b)
+    us, u_tree = jax.tree.flatten(us)
+    v_tree = jax.tree.structure(jax.eval_shape(cell.mix, initial))
+
+    def update(carry: Carry, u: list[Any], v: list[Any]) -> Carry:
+        return cell.update(carry, preactivations(u_tree.unflatten(u), v_tree.unflatten(v)))
+
+    kernel = functools.partial(forward_kernel, _on_device(tiles, cell, update), tiles)
+    return launch(tiles, kernel, jax.tree.map(jnp.transpose, weights), flags, (initial, b), us, (initial, carries))
 
 
 def _forward(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any) -> tuple[Any, Any]:
@@ -164,41 +164,59 @@ def _backward(tiles: Tiles, residuals: Any, cotangents: Any) -> tuple[Any, Any, 
     if "reset" in flags:
         start = jax.tree.map(lambda c0, cs: jnp.broadcast_to(c0, cs.shape), initial, before)
         before = where(flags["reset"] != 0, start, before)
-    us, project_transposed = jax.vjp(lambda cell, xs: cell.project(xs), cell, xs)
-    vs, mix_transposed = jax.vjp(lambda cell: cell.mix(before), cell)
 
-    sums = _sums(cell, initial, xs)
-    folded = sums.fold(us, vs)
+    def gates(cell: Cell, xs: jax.Array) -> tuple[Any, ...]:
+        return preactivations(cell.project(xs), cell.mix(before))
+
+    a, gates_transposed = jax.vjp(gates, cell, xs)
+    a, tree = jax.tree.flatten(a)
+
+    def update(carry: Carry, a: list[Any]) -> Carry:
+        return cell.update(carry, tree.unflatten(a))
+
     weights, _ = _affine(cell, initial, derivative=True)
-    d_last = cast(d_last, wide(cell.dtype))
-    kernel = functools.partial(backward_kernel, _update(tiles, cell, sums), tiles)
-    streams = before, *folded, d_carries
-    out = (d_last, d_last if "reset" in flags else ()), folded
-    (d_first, d_start), (dus, dvs) = launch(tiles, kernel, weights, flags, d_last, streams, out, reverse=True)
-    if any(sums.only):
-        dus = [dv if only else du for only, du, dv in zip(sums.only, dus, dvs, strict=True)]
-    dus, dvs = jax.tree.unflatten(sums.us, dus), jax.tree.unflatten(sums.vs, dvs)
+    d_last = cast(d_last, wide(cell_dtype(cell)))
+    mixed = _mixed(cell, initial, xs[0])
+    kernel = functools.partial(backward_kernel, _on_device(tiles, cell, update), tiles, mixed)
+    out = (d_last, d_last if "reset" in flags else ()), a
+    (d_first, d_start), d_a = launch(tiles, kernel, weights, flags, d_last, (before, a, d_carries), out, reverse=True)
     d_initial = jax.tree.map(jnp.add, d_first, d_start) if "reset" in flags else d_first
-    (d_mix,), (d_project, d_xs) = mix_transposed(dvs), project_transposed(dus)
-    return jax.tree.map(jnp.add, d_mix, d_project), cast(d_initial, cell.dtype), d_xs, None
+    d_cell, d_xs = gates_transposed(tree.unflatten(d_a))
+    return d_cell, cast(d_initial, cell_dtype(cell)), d_xs, None
 
 
 _states.defvjp(_forward, _backward)
 
 
-def _sums(cell: Cell, initial: Carry, xs: jax.Array) -> Sums:
-    return sums_of(cell, initial, xs)._replace(together=False)  # a kernel cannot slice
+def cell_dtype(cell: Cell) -> Any:
+    """The dtype of the parameters, which `unroll` has cast to that of the computation; None without any."""
+    return next((leaf.dtype for leaf in jax.tree.leaves(cell)), None)
 
 
-def _update(tiles: Tiles, cell: Cell, sums: Sums) -> Callable[..., Carry]:
-    """``update(carry, u, v)`` in float32 or wider, of halves as lists, folded where gates are only added."""
+def _with_bias(us: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
+    """The inputs' parts with the constants of ``mix`` added, for all steps at once; and what is left to the kernel."""
+    if not b:
+        return us, []
+    pairs = list(zip(us, b, strict=True))
+    added = tuple(u if u is None or c is None else (u + c).astype(u.dtype) for u, c in pairs)
+    return added, [c if u is None else None for u, c in pairs if c is not None]
 
-    def update(carry: Carry, u: list[Any], v: list[Any]) -> Carry:
-        carry, u, v = cast((carry, u, v), wide(cell.dtype))
-        return cell.update(carry, *sums.unfold(u, v))
+
+def _mixed(cell: Cell, carry: Carry, x: jax.Array) -> tuple[int, ...]:
+    """The places, among the gates that a cell has, of those with a part from the carry."""
+    u, v = jax.eval_shape(cell.project, x), jax.eval_shape(cell.mix, carry)
+    there = [c is not None for a, c in zip(u, v, strict=True) if not (a is None and c is None)] if v else []
+    return tuple(place for place, has in enumerate(there) if has)
+
+
+def _on_device(tiles: Tiles, cell: Cell, update: Callable[..., Carry]) -> Callable[..., Carry]:
+    """``update`` in float32 or wider, as the kernel calls it."""
+
+    def widened(*operands: Any) -> Carry:
+        return update(*cast(operands, wide(cell_dtype(cell))))
 
     ptx = tiles.platform == "cuda"
-    return fast(jax.vmap(update, in_axes=-1, out_axes=-1), ptx) if tiles.gpu else update
+    return fast(jax.vmap(widened, in_axes=-1, out_axes=-1), ptx) if tiles.gpu else widened
 
 
 def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[jax.Array]], Any]:
@@ -206,9 +224,9 @@ def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[
 
     With ``derivative`` they are those of the derivative of ``mix``, which differ where the cell stops its gradient.
     """
-    precise = cast(cell, wide(cell.dtype))
+    precise = cast(cell, wide(cell_dtype(cell)))
     leaves, tree = jax.tree.flatten(carry)
-    eye = jnp.eye(leaves[0].shape[-1], dtype=precise.dtype)
+    eye = jnp.eye(leaves[0].shape[-1], dtype=cell_dtype(precise))
     zero = jax.tree.unflatten(tree, [jnp.zeros_like(eye)] * len(leaves))
 
     def linear(k: int) -> Any:
@@ -218,8 +236,8 @@ def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[
         return jax.tree.map(lambda v, b: v - b[:1], precise.mix(unit), b)
 
     with jax.default_matmul_precision("highest"):  # the default would round U
-        b = precise.mix(cast(jax.tree.map(jnp.zeros_like, carry), precise.dtype))
-        return {k: jax.tree.leaves(cast(linear(k), cell.dtype)) for k in _reads(cell, carry)}, b
+        b = precise.mix(cast(jax.tree.map(jnp.zeros_like, carry), cell_dtype(precise)))
+        return {k: jax.tree.leaves(cast(linear(k), cell_dtype(cell))) for k in _reads(cell, carry)}, b
 
 
 def _reads(cell: Cell, carry: Carry) -> list[int]:

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax.cell import Carry
+from recurrax.cell import Carry, cast
 from recurrax.engines.engine import hold, where
-from recurrax.engines.pallas_layout import Tiles, multiple, pad
+from recurrax.engines.pallas.tiles import Tiles, multiple, pad
 
 KIB = 1024
 BLOCK_BYTES = 12 * KIB * KIB  # TPU: of the 16 MiB of VMEM that a kernel gets; the rest is for temporaries
@@ -47,22 +47,33 @@ def forward_kernel(
 
 
 def backward_kernel(
-    update: Any, tiles: Tiles, weights: Any, flags: Any, d_last: Carry, streams: Any, d_rows: Any, d_streams: Any
+    update: Any,
+    tiles: Tiles,
+    mixed: tuple[int, ...],
+    weights: Any,
+    flags: Any,
+    d_last: Carry,
+    streams: Any,
+    d_rows: Any,
+    d_streams: Any,
 ) -> None:
-    """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets."""
+    """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets.
+
+    ``mixed`` are the places of the gates that the matrices belong to.
+    """
     weights = tiles.matrices(weights) if tiles.gpu else weights
 
     def step(t: Any, d_rows: Any, stream: Any) -> Any:
-        (d_carry, d_start), (*operands, d_out) = d_rows, stream
+        (d_carry, d_start), (carry, a, d_out) = d_rows, stream
         d_carry = jax.tree.map(jnp.add, d_carry, d_out)
         zeros, keep = jax.tree.map(jnp.zeros_like, d_carry), _flag(flags, "keep", t, d_carry)
-        operands = cast(operands, jax.tree.leaves(d_carry)[0].dtype)
-        d_new, du, dv = jax.vjp(update, *operands)[1](hold(keep, d_carry, zeros))
-        tiles.write(d_streams, (du, dv), t)
+        carry, a = cast((carry, a), jax.tree.leaves(d_carry)[0].dtype)
+        d_new, d_a = jax.vjp(update, carry, a)[1](hold(keep, d_carry, zeros))
+        tiles.write(d_streams, d_a, t)
         d_states, tree = jax.tree.flatten(d_new)
         for k, gates in weights.items():
-            for d, U in zip(dv, gates, strict=True):
-                d_states[k] = d_states[k] + _dot(d.astype(U.dtype), U[...], tiles)
+            for place, U in zip(mixed, gates, strict=True):
+                d_states[k] = d_states[k] + _dot(d_a[place].astype(U.dtype), U[...], tiles)
         d_carry = hold(keep, jax.tree.unflatten(tree, d_states), d_carry)
         reset = _flag(flags, "reset", t, d_carry)
         if reset is None:
@@ -124,11 +135,6 @@ def _dot(a: jax.Array, U: jax.Array, tiles: Tiles) -> jax.Array:
 def wide(dtype: Any) -> Any:
     """What is computed in: float32, or float64 if the dtype is that."""
     return jnp.promote_types(dtype, jnp.float32)
-
-
-def cast(tree: Any, dtype: Any) -> Any:
-    """All real arrays of the tree in another dtype."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
 
 
 def launch(

@@ -1,0 +1,108 @@
+"""Any step ``(carry, x) -> (carry, y)`` as a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from flax import nnx
+
+from recurrax.cell import Carry, Cell, Structure, data
+
+
+class Foreign(Cell):
+    """Any step ``(carry, x) -> (carry, y)`` as a cell, Flax's nnx and linen cells included.
+
+    Args:
+        step: an nnx cell; or a function ``step(carry, x)``; or, with ``params``, ``step(params, carry, x)``.
+        params: pytree that ``step`` takes first and that gradients are taken with respect to.
+        initialize_carry: ``input_shape -> carry``; by default that of the nnx cell.
+        num_feature_axes: trailing feature axes of the input; more than 1 for convolutional cells.
+
+    Raises:
+        TypeError: ``step`` cannot be called.
+
+    ::
+
+        Foreign(nnx.LSTMCell(2, 32, rngs=rngs))
+        Foreign.linen(nn.GRUCell(features=32), variables)
+        Foreign(lambda p, h, x: (h := jnp.tanh(h @ p + x), h), params=W)
+
+        params, static = eqx.partition(eqx.nn.GRUCell(2, 32, key=key), eqx.is_array)
+        Foreign(lambda p, h, x: (h := eqx.combine(p, static)(x, h), h), params=params)
+    """
+
+    structure = Structure.GENERAL
+
+    def __init__(
+        self,
+        step: Callable[..., tuple[Carry, Any]],
+        *,
+        params: Any = None,
+        initialize_carry: Callable[[tuple[int, ...]], Carry] | None = None,
+        num_feature_axes: int | None = None,
+    ):
+        if not callable(step):
+            raise TypeError(
+                f"Foreign got step={step!r}; allowed: a callable (carry, x) -> (carry, y). Pass the cell itself."
+            )
+        self.step = step
+        self.params = data(params)
+        self.carry_from_shape = initialize_carry
+        self.in_features = None  # the step itself judges its inputs
+        self.hidden_features = getattr(step, "hidden_features", None)
+        self.feature_axes = num_feature_axes or getattr(step, "num_feature_axes", 1)
+        self.linen_module = None
+
+    @classmethod
+    def linen(cls, module: Any, variables: Any) -> Foreign:
+        """A `flax.linen` cell with its variables, ``module.init(key, carry, x)``."""
+        cell = cls(module.apply, params=variables, num_feature_axes=module.num_feature_axes)
+        cell.linen_module, cell.hidden_features = module, getattr(module, "features", None)
+        return cell
+
+    def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, Any]:
+        """One step of the wrapped cell."""
+        return self.step(carry, inputs) if self.params is None else self.step(self.params, carry, inputs)
+
+    def initialize_carry(
+        self,
+        input_shape: tuple[int, ...],
+        rngs: nnx.Rngs | nnx.RngStream | None = None,
+        carry_init: Callable[..., jax.Array] | None = None,
+    ) -> Carry:
+        """The wrapped cell's own initial carry; ``rngs`` and ``carry_init`` are handed to an nnx cell."""
+        options = {} if carry_init is None else {"carry_init": carry_init}
+        if self.carry_from_shape is not None:
+            return self.carry_from_shape(input_shape)
+        if self.linen_module is not None:
+            return self.linen_module.initialize_carry(jax.random.key(0), input_shape)
+        if hasattr(self.step, "initialize_carry"):
+            return self.step.initialize_carry(input_shape, rngs or nnx.Rngs(0), **options)
+        raise ValueError(
+            "this Foreign cell does not know its initial carry; allowed: an nnx cell, Foreign.linen, or the "
+            "argument initialize_carry. Pass Foreign(step, initialize_carry=...), or an initial carry to the call."
+        )
+
+    def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
+        """All as they are: the step promotes by itself."""
+        return self, carry, xs
+
+    def broadcasting(self, only: Any) -> Foreign:
+        """This nnx cell with new random keys in the streams ``only``: every step of a sequence draws with the same."""
+        with nnx.split_rngs(self.step, splits=1, only=only, squeeze=True):
+            graph, state = nnx.split(self.step)
+        cell = Foreign(
+            lambda state, carry, x: nnx.merge(graph, state)(carry, x),
+            params=state,
+            initialize_carry=self.initialize_carry,
+            num_feature_axes=self.feature_axes,
+        )
+        cell.hidden_features = self.hidden_features
+        return cell
+
+    @property
+    def num_feature_axes(self) -> int:
+        """The number of trailing feature axes of the wrapped cell's input."""
+        return self.feature_axes
