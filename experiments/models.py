@@ -10,11 +10,9 @@ from typing import Any
 import jax
 from flax import nnx
 
-from recurrax import cells
-from recurrax.cell import Cell
+from recurrax import Cell, cells
 from recurrax.initializers import identity, normal
-from recurrax.layers import RNN as Layer
-from recurrax.layers import SequenceModel
+from recurrax.layers import RNN, SequenceModel
 from recurrax.tasks import Task
 
 IDENTITY = functools.partial(cells.RNNCell, activation_fn=jax.nn.relu, recurrent_kernel_init=identity())
@@ -40,7 +38,7 @@ def builder(cell: str | Callable[..., Cell], task: Task, hidden: int, **options:
     def model(key: jax.Array, **swept: Any) -> SequenceModel:
         rngs = nnx.Rngs(key)
         return SequenceModel(
-            Layer(make(task.in_features, hidden, rngs=rngs, **options, **swept)), task.out_features, rngs=rngs
+            RNN(make(task.in_features, hidden, rngs=rngs, **options, **swept)), task.out_features, rngs=rngs
         )
 
     def gated(key: jax.Array, forget_bias: jax.Array | float = 1.0) -> SequenceModel:
@@ -52,3 +50,9 @@ def builder(cell: str | Callable[..., Cell], task: Task, hidden: int, **options:
     takes = inspect.signature(make.__init__ if isinstance(make, type) else make).parameters
     sweepable = "forget_bias" in takes and "forget_bias" not in options
     return gated if sweepable else plain
+
+
+def cell_of(model: SequenceModel) -> Any:
+    """The cell of a model that `builder` makes."""
+    assert isinstance(model.layer, RNN)
+    return model.layer.cell

@@ -54,7 +54,7 @@ print(f"{jax.default_backend()}: {jax.device_count()} device(s); jax {jax.__vers
 # h_t &= o_t \odot \tanh(C_t) && \text{the output}
 # \end{aligned}$$
 #
-# The parameters have an axis of gates in front, in the order f, i, c, o.
+# The parameters have an axis of gates in front, in the order f, i, c, o; then a row for each output unit.
 
 # %%
 cell = rx.LSTMCell(in_features=3, hidden_features=5, rngs=nnx.Rngs(0))
@@ -67,11 +67,11 @@ def sigmoid(a):
 
 
 def by_hand(C, h, x):
-    f = sigmoid(x @ W[0] + h @ U[0] + b[0])
-    i = sigmoid(x @ W[1] + h @ U[1] + b[1])
-    c_tilde = np.tanh(x @ W[2] + h @ U[2] + b[2])
+    f = sigmoid(W[0] @ x + U[0] @ h + b[0])
+    i = sigmoid(W[1] @ x + U[1] @ h + b[1])
+    c_tilde = np.tanh(W[2] @ x + U[2] @ h + b[2])
     C = f * C + i * c_tilde
-    o = sigmoid(x @ W[3] + h @ U[3] + b[3])
+    o = sigmoid(W[3] @ x + U[3] @ h + b[3])
     return C, o * np.tanh(C)
 
 

@@ -34,7 +34,7 @@ from flax import nnx
 from IPython.display import display
 
 import recurrax as rx
-from recurrax import cells, gradflow
+from recurrax import gradflow
 from recurrax.initializers import Chrono, identity, normal, zeros
 
 # %matplotlib inline
@@ -47,9 +47,9 @@ D, H = 2, 32
 T, EXAMPLES = (30, 4) if SMALL else (400, 64) if LARGE else (100, 16)
 rngs = nnx.Rngs(0)
 networks = {
-    "tanh RNN": cells.RNNCell(D, H, rngs=rngs),
-    "IRNN": cells.RNNCell(
-        D, H, activation=jax.nn.relu, kernel_init=normal(0.001), recurrent_kernel_init=identity(), rngs=rngs
+    "tanh RNN": rx.RNNCell(D, H, rngs=rngs),
+    "IRNN": rx.RNNCell(
+        D, H, activation_fn=jax.nn.relu, kernel_init=normal(0.001), recurrent_kernel_init=identity(), rngs=rngs
     ),
     "GRU": rx.GRUCell(D, H, rngs=rngs),
     "LSTM, forget bias 0": rx.LSTMCell(D, H, forget_bias=0.0, rngs=rngs),

@@ -83,7 +83,7 @@ def builder(cell_class, **options):
     return build
 
 
-networks = {"RNN": builder(rx.cells.RNNCell), "GRU": builder(rx.GRUCell), "LSTM": builder(rx.LSTMCell)}
+networks = {"RNN": builder(rx.RNNCell), "GRU": builder(rx.GRUCell), "LSTM": builder(rx.LSTMCell)}
 plan = training.Plan(steps=STEPS, chunk=CHUNK, seeds=SEEDS, sweep={"learning_rate": (3e-3, 1e-2)})
 histories = {name: training.fit(build, adding, training.adam, plan) for name, build in networks.items()}
 

@@ -36,7 +36,7 @@ from jax.test_util import check_grads
 
 import recurrax as rx
 from recurrax import gradflow, training
-from recurrax.initializers import lecun_normal, orthogonal, per_gate
+from recurrax.initializers import lecun_normal, orthogonal
 from recurrax.tasks import make_task
 
 # %matplotlib inline
@@ -47,36 +47,33 @@ print(f"{jax.default_backend()}: {jax.device_count()} device(s); jax {jax.__vers
 # %% [markdown]
 # ## Ten lines
 #
-# A minimal gated unit (Zhou et al., 2016), its reset after the product:
+# A GRU without its reset gate (Ravanelli et al., 2018, who have ReLU in place of tanh):
 #
-# $$f_t = \sigma(W_f x_t + U_f h_{t-1}), \quad \tilde h_t = \tanh(W_h x_t + f_t \odot U_h h_{t-1}), \quad
-# h_t = f_t \odot h_{t-1} + (1 - f_t) \odot \tilde h_t$$
+# $$z_t = \sigma(W_z x_t + U_z h_{t-1} + b_z), \quad n_t = \tanh(W_n x_t + U_n h_{t-1} + b_n), \quad
+# h_t = z_t \odot h_{t-1} + (1 - z_t) \odot n_t$$
 #
-# `project` sees all inputs at once and never the state; `mix` holds the recurrent weights and is affine in the state;
-# `update` reads no parameter and works element by element. These laws are what the engines exploit.
+# A step is `update(carry, a)` with `a = project(x) + mix(carry)`, gate by gate. `project` sees all inputs at once and never the
+# state; `mix` holds the recurrent weights and is affine in the state; `update` reads no parameter and works element by element.
+# These laws are what the engines exploit. `AffineCell` has the `project` and the `mix` of this cell, so that its parameters and
+# `update` are left to write.
 
 
 # %%
-class MGU(rx.Cell):
+class LightGRU(rx.cells.AffineCell):
     def __init__(self, in_features, hidden_features, *, rngs):
-        self.in_features, self.hidden_features = D, H = in_features, hidden_features
-        self.kernel = nnx.Param(per_gate(lecun_normal(), rngs.params(), 2, (D, H), jnp.float32))
-        self.recurrent_kernel = nnx.Param(per_gate(orthogonal(), rngs.params(), 2, (H, H), jnp.float32))
+        D, H = self.in_features, self.hidden_features = in_features, hidden_features
+        self.kernel = rx.Kernel.draw(lecun_normal(), rngs.params(), 2, (D, H), jnp.float32)
+        self.recurrent_kernel = rx.RecurrentKernel.draw(orthogonal(), rngs.params(), 2, (H, H), jnp.float32)
+        self.bias = nnx.Param(jnp.zeros((2, H)))
 
-    def project(self, x):
-        return tuple(x @ W for W in self.kernel[...])
-
-    def mix(self, h):
-        return tuple(h @ U for U in self.recurrent_kernel[...])
-
-    def update(self, h, u, v):
-        f = jax.nn.sigmoid(u[0] + v[0])
-        return f * h + (1 - f) * jnp.tanh(u[1] + f * v[1])
+    def update(self, h, a):
+        z, n = jax.nn.sigmoid(a[0]), jnp.tanh(a[1])
+        return z * h + (1 - z) * n
 
 
-mgu = MGU(2, 16, rngs=nnx.Rngs(0))
+own = LightGRU(2, 16, rngs=nnx.Rngs(0))
 xs = jax.random.normal(jax.random.key(0), (4, 20 if SMALL else 50, 2))  # [B, T, D]
-print(rx.RNN(mgu)(xs).shape)
+print(rx.RNN(own)(xs).shape)
 
 # %% [markdown]
 # ## Every engine, and the test that they agree
@@ -99,15 +96,15 @@ engines = {
     "Newton()": rx.Newton(),
     "Pallas()": rx.Pallas(),
 }
-value, gradient = jax.value_and_grad(loss, argnums=(0, 1))(mgu, xs, rx.Scan())
+value, gradient = jax.value_and_grad(loss, argnums=(0, 1))(own, xs, rx.Scan())
 for name, engine in engines.items():
-    other, its_gradient = jax.value_and_grad(loss, argnums=(0, 1))(mgu, xs, engine)
+    other, its_gradient = jax.value_and_grad(loss, argnums=(0, 1))(own, xs, engine)
     differences = abs(value - other), largest(gradient, its_gradient)
     print(f"{name:32s} value differs by {differences[0]:.1e}, gradients by {differences[1]:.1e}")
 
-check_grads(lambda cell: loss(cell, xs[:, :5], "auto"), (mgu,), order=1, modes=("rev", "fwd"), atol=1e-2, rtol=1e-2)
+check_grads(lambda cell: loss(cell, xs[:, :5], "auto"), (own,), order=1, modes=("rev", "fwd"), atol=1e-2, rtol=1e-2)
 lengths = jnp.array([xs.shape[1], 7, 1, 0])
-carry, _ = rx.RNN(mgu)(xs, seq_lengths=lengths, return_carry=True)
+carry, _ = rx.RNN(own)(xs, seq_lengths=lengths, return_carry=True)
 print("the carry of an empty sequence is the initial one:", bool((carry[3] == 0).all()))
 
 # %% [markdown]
@@ -116,14 +113,14 @@ print("the carry of an empty sequence is the initial one:", bool((carry[3] == 0)
 # Where does its gradient go, beside the GRU's and the LSTM's?
 
 # %%
-cells = {"MGU": mgu, "GRU": rx.GRUCell(2, 16, rngs=nnx.Rngs(0)), "LSTM": rx.LSTMCell(2, 16, rngs=nnx.Rngs(0))}
+cells = {"LightGRU": own, "GRU": rx.GRUCell(2, 16, rngs=nnx.Rngs(0)), "LSTM": rx.LSTMCell(2, 16, rngs=nnx.Rngs(0))}
 log_norms = {
     name: jax.vmap(lambda xs, cell=cell: gradflow.state_gradients(cell, cell.initialize_carry((2,)), xs))(xs)
     for name, cell in cells.items()
 }
 display(gradflow.plot_gradients(log_norms))
 for name, values in log_norms.items():
-    print(f"{name:5s} {np.median(gradflow.slope(values)):+.3f} nats per step of lag")
+    print(f"{name:8s} {np.median(gradflow.slope(values)):+.3f} nats per step of lag")
 eigenvalues = {name: gradflow.eigenvalues(c, c.initialize_carry((2,)), xs[0])[-1] for name, c in cells.items()}
 display(gradflow.plot_eigenvalues(eigenvalues))
 
@@ -136,7 +133,7 @@ task = make_task("adding", 10 if SMALL else 30)
 
 def build(key):
     rngs = nnx.Rngs(key)
-    return rx.SequenceModel(rx.RNN(MGU(2, 16 if SMALL else 32, rngs=rngs)), 1, rngs=rngs)
+    return rx.SequenceModel(rx.RNN(LightGRU(2, 16 if SMALL else 32, rngs=rngs)), 1, rngs=rngs)
 
 
 plan = training.Plan(

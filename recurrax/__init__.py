@@ -26,6 +26,7 @@ from recurrax.engines import Scan as Scan
 from recurrax.engines import unroll as unroll
 from recurrax.foreign import Foreign as Foreign
 from recurrax.kernels import Kernel as Kernel
+from recurrax.kernels import RecurrentKernel as RecurrentKernel
 from recurrax.kernels import affine as affine
 from recurrax.layers import GRU as GRU
 from recurrax.layers import LSTM as LSTM

@@ -131,7 +131,8 @@ class Cell(Picklable, nnx.RNNCellBase):
         else:
             draw = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
             arrays = tuple(carry_init(draw(), shape, dtype) for _ in self.states)
-        return arrays if len(arrays) > 1 else arrays[0]
+        (first, *others) = arrays
+        return arrays if others else first
 
     @property
     def out_features(self) -> int | None:
@@ -147,7 +148,8 @@ class Cell(Picklable, nnx.RNNCellBase):
         """The dtype of the computation: ``dtype``, or where that is None the promoted one of parameters and inputs."""
         if self.dtype is not None:
             return jnp.dtype(self.dtype)
-        return jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(self)), *inputs or (jnp.bool_,))
+        parameters = (leaf.dtype for leaf in jax.tree.leaves(self) if jnp.issubdtype(leaf.dtype, jnp.inexact))
+        return jnp.result_type(*parameters, *inputs or (jnp.bool_,))
 
     def state_dtype(self, *inputs: Any) -> Any:
         """The dtype of the carry: that of the computation, unless a cell says otherwise."""
@@ -156,7 +158,7 @@ class Cell(Picklable, nnx.RNNCellBase):
     def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
         """Cell, carry and inputs in the dtype of the computation, as Flax promotes them."""
         dtype = self.promoted_dtype(xs.dtype)
-        return cast(self, dtype), cast(carry, dtype), cast(xs, dtype)
+        return cast(self, dtype), cast(carry, dtype), xs.astype(dtype)
 
     def check_features(self, xs: Any) -> jax.Array:
         """``xs: [..., D]`` as an array; raises ValueError for another D than the cell's, TypeError for complex ones."""
@@ -188,14 +190,15 @@ def preactivations(u: tuple[Any, ...], v: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """All arrays of the tree in a real dtype, complex ones in the complex dtype that belongs to it."""
+    """The floating arrays of the tree in a dtype, complex ones in the complex dtype that belongs to it."""
 
-    def wanted(leaf: jax.Array) -> Any:
-        return jnp.promote_types(dtype, jnp.complex64) if jnp.iscomplexobj(leaf) else dtype
+    def one(leaf: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            return leaf
+        wanted = jnp.promote_types(dtype, jnp.complex64) if jnp.iscomplexobj(leaf) else dtype
+        return leaf if leaf.dtype == wanted else leaf.astype(wanted)
 
-    if all(leaf.dtype == wanted(leaf) for leaf in jax.tree.leaves(tree)):
-        return tree
-    return jax.tree.map(lambda leaf: leaf.astype(wanted(leaf)), tree)
+    return jax.tree.map(one, tree)
 
 
 def show_signature(cls: type) -> None:

@@ -62,6 +62,20 @@ class Foreign(Cell):
         cell.linen_module, cell.hidden_features = module, getattr(module, "features", None)
         return cell
 
+    @classmethod
+    def broadcasting(cls, cell: Cell, only: Any) -> Foreign:
+        """The cell with new keys in its random streams ``only``: every step of a sequence draws with the same ones."""
+        with nnx.split_rngs(cell, splits=1, only=only, squeeze=True):
+            graph, state = nnx.split(cell)
+        one = cls(
+            lambda state, carry, x: nnx.merge(graph, state, copy=True)(carry, x),
+            params=state,
+            initialize_carry=cell.initialize_carry,
+            num_feature_axes=cell.num_feature_axes,
+        )
+        one.hidden_features = cell.out_features
+        return one
+
     def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, Any]:
         """One step of the wrapped cell."""
         return self.step(carry, inputs) if self.params is None else self.step(self.params, carry, inputs)
@@ -88,19 +102,6 @@ class Foreign(Cell):
     def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
         """All as they are: the step promotes by itself."""
         return self, carry, xs
-
-    def broadcasting(self, only: Any) -> Foreign:
-        """This nnx cell with new random keys in the streams ``only``: every step of a sequence draws with the same."""
-        with nnx.split_rngs(self.step, splits=1, only=only, squeeze=True):
-            graph, state = nnx.split(self.step)
-        cell = Foreign(
-            lambda state, carry, x: nnx.merge(graph, state)(carry, x),
-            params=state,
-            initialize_carry=self.initialize_carry,
-            num_feature_axes=self.feature_axes,
-        )
-        cell.hidden_features = self.hidden_features
-        return cell
 
     @property
     def num_feature_axes(self) -> int:

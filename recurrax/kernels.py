@@ -9,7 +9,7 @@ the sizes they expect.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ class Kernel(nnx.Param):
     """One matrix a gate, ``[G, H, D]``, which inputs are multiplied by."""
 
     @classmethod
-    def draw(cls, init: Initializer, key: jax.Array, gates: int, shape: tuple[int, int], dtype: Any) -> Kernel:
+    def draw(cls, init: Initializer, key: jax.Array, gates: int, shape: tuple[int, int], dtype: Any) -> Self:
         """A kernel of so many gates, each drawn by ``init`` as ``shape = (D, H)`` from a key of its own."""
         return cls(jnp.swapaxes(per_gate(init, key, gates, shape, dtype), 1, 2))
 

@@ -1,4 +1,7 @@
-"""The equations of every cell in NumPy, as they are written in the papers: the oracle of its values."""
+"""The equations of every cell in NumPy, as they are written in the papers: the oracle of its values.
+
+A kernel is stored as ``[G, H, D]``, so a row of inputs is multiplied by its transpose.
+"""
 
 import functools
 from typing import Any
@@ -12,7 +15,7 @@ def sigmoid(a: Any) -> Any:
 
 
 def elman_equations(p: Any, h: Any, x: Any, phi: Any = np.tanh) -> Any:
-    h = phi(x @ p.kernel[0] + h @ p.recurrent_kernel[0] + p.bias[0])
+    h = phi(x @ p.kernel[0].T + h @ p.recurrent_kernel[0].T + p.bias[0])
     return h, h, {}
 
 
@@ -20,7 +23,7 @@ def lstm_equations(p: Any, carry: Any, x: Any, gates: str = "f i c_tilde o", cou
     """Gers et al. (2000); a gate that Greff et al. (2017) took away is 1, a coupled input gate 1 - f."""
     c, h = carry
     sums = zip(gates.split(), p.kernel, p.recurrent_kernel, p.bias, strict=True)
-    has = {g: (np.tanh if g == "c_tilde" else sigmoid)(x @ W + h @ U + b) for g, W, U, b in sums}
+    has = {g: (np.tanh if g == "c_tilde" else sigmoid)(x @ W.T + h @ U.T + b) for g, W, U, b in sums}
     full = {"f": 1, "i": 1 - has["f"] if coupled else 1, "o": 1} | has
     c = full["f"] * c + full["i"] * full["c_tilde"]
     h = full["o"] * np.tanh(c)
@@ -65,45 +68,45 @@ def equations_of_1997(p: Any, carry: Any, x: Any, size: int = 1, out: bool = Tru
 
 def gru_equations(p: Any, h: Any, x: Any) -> Any:
     """PyTorch's documentation of nn.GRU, with one bias for r and z; gates r, z, n."""
-    r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
-    z = sigmoid(x @ p.kernel[1] + p.bias[1] + h @ p.recurrent_kernel[1])
-    n = np.tanh(x @ p.kernel[2] + p.bias[2] + r * (h @ p.recurrent_kernel[2] + p.recurrent_bias))
+    r = sigmoid(x @ p.kernel[0].T + p.bias[0] + h @ p.recurrent_kernel[0].T)
+    z = sigmoid(x @ p.kernel[1].T + p.bias[1] + h @ p.recurrent_kernel[1].T)
+    n = np.tanh(x @ p.kernel[2].T + p.bias[2] + r * (h @ p.recurrent_kernel[2].T + p.recurrent_bias))
     h = (1 - z) * n + z * h
     return h, h, {"r": r, "z": z, "n": n}
 
 
 def gru_equations_of_2014(p: Any, h: Any, x: Any) -> Any:
     """Cho et al. (2014), the reset before the matrix product; their z is 1 - z here."""
-    r = sigmoid(x @ p.kernel[0] + p.bias[0] + h @ p.recurrent_kernel[0])
-    z = sigmoid(x @ p.kernel[1] + p.bias[1] + h @ p.recurrent_kernel[1])
-    n = np.tanh(x @ p.kernel[2] + p.bias[2] + (r * h) @ p.recurrent_kernel[2])
+    r = sigmoid(x @ p.kernel[0].T + p.bias[0] + h @ p.recurrent_kernel[0].T)
+    z = sigmoid(x @ p.kernel[1].T + p.bias[1] + h @ p.recurrent_kernel[1].T)
+    n = np.tanh(x @ p.kernel[2].T + p.bias[2] + (r * h) @ p.recurrent_kernel[2].T)
     h = (1 - z) * n + z * h
     return h, h, {"r": r, "z": z, "n": n}
 
 
 def diagonal_equations(p: Any, h: Any, x: Any) -> Any:
-    h = np.exp(-np.exp(p.nu)) * h + x @ p.kernel[0] + p.bias[0]
+    h = np.exp(-np.exp(p.nu)) * h + x @ p.kernel[0].T + p.bias[0]
     return h, h, {}
 
 
 def lru_equations(p: Any, h: Any, x: Any) -> Any:
     """Orvieto et al. (2023), equation 7 and the listing of appendix A."""
-    B, C = (part[0] + 1j * part[1] for part in (p.input_kernel, p.output_kernel))
+    B, C = (part[0].T + 1j * part[1].T for part in (p.input_kernel, p.output_kernel))
     h = np.exp(-np.exp(p.nu)) * np.exp(1j * np.exp(p.theta)) * h + np.exp(p.log_gamma) * (x @ B)
-    return h, (h @ C).real + x @ p.skip_kernel, {}
+    return h, (h @ C).real + x @ p.skip_kernel[0].T, {}
 
 
 def min_gru_equations(p: Any, h: Any, x: Any) -> Any:
     """Feng et al. (2024), section 3.1; their z is 1 - z here."""
-    z, n = sigmoid(x @ p.kernel[0] + p.bias[0]), x @ p.kernel[1] + p.bias[1]
+    z, n = sigmoid(x @ p.kernel[0].T + p.bias[0]), x @ p.kernel[1].T + p.bias[1]
     h = (1 - z) * n + z * h
     return h, h, {"z": z, "n": n}
 
 
 def min_lstm_equations(p: Any, h: Any, x: Any) -> Any:
     """Feng et al. (2024), section 3.2."""
-    f, i = (sigmoid(x @ p.kernel[g] + p.bias[g]) for g in (0, 1))
-    f, i, c_tilde = f / (f + i), i / (f + i), x @ p.kernel[2] + p.bias[2]
+    f, i = (sigmoid(x @ p.kernel[g].T + p.bias[g]) for g in (0, 1))
+    f, i, c_tilde = f / (f + i), i / (f + i), x @ p.kernel[2].T + p.bias[2]
     h = f * h + i * c_tilde
     return h, h, {"f": f, "i": i, "c_tilde": c_tilde}
 

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 import recurrax
-from recurrax import Adjoint, Associative, Cell, Foreign, Newton, Scan, cells
+from recurrax import Adjoint, Associative, Cell, Foreign, Newton, Scan, Structure, cells
 from recurrax.initializers import Chrono
 
 T, BATCH, D, H = 6, (2, 2), 3, 4
@@ -55,7 +55,7 @@ def foreign_linen(*, rngs: nnx.Rngs) -> Foreign:
 
 LINEN = flax.linen.GRUCell(features=H)
 CELLS: dict[str, Any] = {
-    **{cell.__name__: functools.partial(cell, D, H) for cell in cells.ALL},
+    **{cell.short: functools.partial(cell, D, H) for cell in cells.ALL},
     "RNN-relu": functools.partial(cells.RNNCell, D, H, activation_fn=jax.nn.relu),
     "RNN-identity": functools.partial(cells.RNNCell, D, H, activation_fn=linear),
     "LSTM-chrono": functools.partial(cells.LSTMCell, D, H, forget_bias=Chrono(t_max=20)),
@@ -64,26 +64,22 @@ CELLS: dict[str, Any] = {
     "Foreign-linen-GRU": foreign_linen,
     "Foreign-function": foreign_function,
 }
-ENGINES: dict[str, recurrax.engines.Engine] = {
-    **{name: engine() for name, engine in recurrax.ENGINES.items()},
-}
+ENGINES: dict[str, recurrax.engines.Engine] = {name: engine() for name, engine in recurrax.ENGINES.items()}
 OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
     "scan-nested": Scan(checkpoint_every=(4, 2)),
-    "adjoint-fused": Adjoint(gates="fused", keep="states", projection="hoisted", chunk=2),
-    "adjoint-apart": Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=None, unroll=4),
-    "adjoint-kept": Adjoint(gates="fused", keep="preactivations", projection="inside", chunk=3, unroll=2),
+    "adjoint-states": Adjoint(keep="states", projection="hoisted", chunk=2),
+    "adjoint-joint": Adjoint(keep="states", projection="joint", chunk=None, unroll=4),
+    "adjoint-kept": Adjoint(keep="preactivations", projection="joint", chunk=3, unroll=2),
     "associative-chunks": Associative(chunk=4),
     "newton-diagonal": Newton(jacobian="diagonal", on_failure="nan"),
 }
-
-
 # The rest has forward mode and second derivatives too; "adjoint-kept" stands for the options of Adjoint.
-FIRST_ORDER = {"cudnn", "pallas", *OPTIONS} - {"adjoint-kept"}
-# An option sees no more of a cell than its structure and its gates: it is tried with some cells of each kind.
-PAIRS = [(c, e) for c in CELLS for e in ENGINES]
-PAIRS += [(c, e) for c in ("RNN", "LSTM", "GRU", "MinGRU", "LRU", "Foreign-function") for e in OPTIONS]
+FIRST_ORDER = {"pallas", *OPTIONS} - {"adjoint-kept"}
+# An option or a second derivative sees no more of a cell than its structure and its gates: some cells of each kind.
+FEW_CELLS = ("RNN", "LSTM", "GRU", "MinGRU", "LRU", "Foreign-function")
+SAME_ENGINE = {"associative-chunks": "associative", "newton-diagonal": "newton"}  # of those that refuse cells
 
 
 def engine_named(name: str) -> recurrax.engines.Engine:
@@ -91,18 +87,26 @@ def engine_named(name: str) -> recurrax.engines.Engine:
 
 
 @functools.cache
-def refusal(cell: str, engine: str) -> str | None:
-    """Why an engine does not run a cell; the two general ones run all."""
-    one, backend = case(cell, 0), engine_named(engine)
-    if isinstance(backend, Scan | Adjoint):
-        return None
-    try:
-        jax.eval_shape(functools.partial(recurrax.unroll, backend=backend), one.cell, one.xs, one.carry)
-    except ValueError as error:
-        if "allowed" not in str(error):
-            raise
-        return str(error)
-    return None
+def abstract(name: str) -> Cell:
+    """The cell without numbers."""
+    return jax.eval_shape(lambda key: CELLS[name](rngs=nnx.Rngs(key)), jax.random.key(0))
+
+
+def is_run_by(cell: str, engine: str) -> bool:
+    """Whether the engine runs cells of that structure; the contract also tests that it refuses all others."""
+    one = abstract(cell)
+    is_complex = isinstance(one, cells.LRUCell)
+    return {
+        "associative": one.structure is Structure.LINEAR,
+        "newton": one.structure is not Structure.GENERAL and not is_complex,
+        "pallas": one.structure is Structure.DENSE,
+    }.get(SAME_ENGINE.get(engine, engine), True)
+
+
+CANDIDATES = [(c, e) for c in CELLS for e in (*ENGINES, *(OPTIONS if c in FEW_CELLS else ()))]
+PAIRS = [pair for pair in CANDIDATES if is_run_by(*pair)]
+REFUSED = [pair for pair in CANDIDATES if not is_run_by(*pair)]
+SECOND_ORDER = [(c, e) for c, e in PAIRS if c in FEW_CELLS and e not in FIRST_ORDER]
 
 
 def cast(tree: Any, dtype: Any) -> Any:
@@ -148,6 +152,8 @@ def case(name: str, seed: int, dtype: Any = jnp.float64) -> Case:
         carry = jax.eval_shape(lambda: cell.initialize_carry((*BATCH, D)))
     except ValueError:  # a function, which does not know its carry
         carry = jax.ShapeDtypeStruct((*BATCH, H), dtype)
+    if isinstance(cell, Foreign):  # Flax's cells start in float32, whatever their parameters are
+        carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), carry)
     return Case(cell, *noise((carry, jax.ShapeDtypeStruct((T, *BATCH, D), dtype)), seed))
 
 

@@ -75,7 +75,7 @@ def test_without_recurrent_weights_the_cell_state_decays_by_f_alone(x64):
 
     @jit
     def measure() -> Any:
-        options: dict[str, Any] = {"recurrent_kernel_init": zeros, "dtype": jnp.float64, "rngs": nnx.Rngs(0)}
+        options: dict[str, Any] = {"recurrent_kernel_init": zeros, "param_dtype": jnp.float64, "rngs": nnx.Rngs(0)}
         forgetful = [kind(D, H, forget_bias=0.7, **options) for kind in WITH_FORGET_GATE]
         return [cell_state_gradients(cell, carry, xs) for cell in (cells.NoForgetGateCell(D, H, **options), *forgetful)]
 
@@ -85,7 +85,9 @@ def test_without_recurrent_weights_the_cell_state_decays_by_f_alone(x64):
 
 
 def lstm_step(cell: Any, carry: Any, x: jax.Array) -> Any:
-    (W_f, W_i, W_c, W_o), (U_f, U_i, U_c, U_o), (b_f, b_i, b_c, b_o) = cell.kernel, cell.recurrent_kernel, cell.bias
+    W_f, W_i, W_c, W_o = jnp.swapaxes(cell.kernel[...], 1, 2)
+    U_f, U_i, U_c, U_o = jnp.swapaxes(cell.recurrent_kernel[...], 1, 2)
+    b_f, b_i, b_c, b_o = cell.bias
     C, h = carry
     past = jax.lax.stop_gradient(h)
     C = jax.nn.sigmoid(x @ W_f + past @ U_f + b_f) * C
@@ -95,7 +97,9 @@ def lstm_step(cell: Any, carry: Any, x: jax.Array) -> Any:
 
 
 def gru_step(cell: Any, h: jax.Array, x: jax.Array) -> Any:
-    (W_r, W_z, W_n), (U_r, U_z, U_n), (b_r, b_z, b_n) = cell.kernel, cell.recurrent_kernel, cell.bias
+    W_r, W_z, W_n = jnp.swapaxes(cell.kernel[...], 1, 2)
+    U_r, U_z, U_n = jnp.swapaxes(cell.recurrent_kernel[...], 1, 2)
+    b_r, b_z, b_n = cell.bias
     past = jax.lax.stop_gradient(h)
     r, z = jax.nn.sigmoid(x @ W_r + past @ U_r + b_r), jax.nn.sigmoid(x @ W_z + past @ U_z + b_z)
     n = jnp.tanh(x @ W_n + b_n + r * (past @ U_n + cell.recurrent_bias))
@@ -145,7 +149,7 @@ def test_truncated_gradients_are_those_of_the_loop_by_hand(name, x64):
 
 
 def test_the_error_carousel_of_1997_keeps_the_gradient_for_ever(x64):
-    inside, carry, xs = case("NoForgetGate", seed=1)
+    inside, carry, xs = case("NoForgetGate", seed=3)
     args = pick(carry, (0, 0)), xs[:, 0, 0]
     log_norms, full = jit(lambda *cells: [cell_state_gradients(cell, *args) for cell in cells])(
         TruncatedGradient(inside), inside
@@ -184,7 +188,7 @@ def test_what_cannot_be_truncated_is_refused():
     two_products, theirs = jax.eval_shape(
         lambda: (rx.GRUCell(D, H, reset_after=False, rngs=nnx.Rngs(0)), nnx.LSTMCell(D, H, rngs=nnx.Rngs(0)))
     )
-    with pytest.raises(ValueError, match=r"got GRU of Structure.GENERAL; allowed: Structure.DENSE.*reset_after=True"):
+    with pytest.raises(ValueError, match=r"got GRUCell of Structure.GENERAL; allowed: Structure.DENSE.*reset_after=True"):
         TruncatedGradient(two_products)
     with pytest.raises(TypeError, match=r"got a LSTMCell; allowed: a recurrax cell of .*Use e.g. recurrax.LSTMCell"):
         TruncatedGradient(theirs)

@@ -9,54 +9,38 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from recurrax.engines.layout import Joined, fused, leading, transposed
-from recurrax.engines.sums import sums_of
 from reference import BATCH, CELLS, Case, D, H, build, case, dot, jit, noise
 from tolerances import close
 
-from recurrax import Adjoint, Cell, GRUCell, LSTMCell, Scan, cells, unroll
-from recurrax.cell import Kernels, SideBySide, affine
-from recurrax.cells.gated import LSTMGates
+from recurrax import Adjoint, Cell, GRUCell, Kernel, LSTMCell, Scan, affine, cells, unroll
+from recurrax.cell import preactivations
 from recurrax.engines.chunks import divisor
+from recurrax.engines.joint import Joint
 from recurrax.engines.tuning import Tuning, tune
+from recurrax.kernels import RecurrentKernel, SideBySide, for_steps, side_by_side
 
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("RNN", [True]),
-        ("LSTM", [True] * 4),
-        ("CIFG", [True] * 3),
-        ("GRU", [True, True, False]),  # n = tanh(u_n + r v_n)
-        ("MinGRU", [False, False]),  # no v at all
-    ],
-)
-def test_halves_that_are_only_added_are_found(name, expected):
-    cell, carry, xs = case(name, seed=1, dtype=jnp.float32)
-    assert list(sums_of(cell, carry, xs).only) == expected
+JOINT = Adjoint(projection="joint", keep="states", chunk=2, unroll=1)
 
 
 class Odd(Cell):
-    """Reads the halves of its gates in every way but one sum."""
+    """Its parameters are plain, and its gates come from the input alone, from both, and from the carry alone."""
 
     in_features, hidden_features = D, H
 
     def __init__(self, rngs: nnx.Rngs):
-        self.weights = nnx.Param(jax.random.normal(rngs.params(), (D, H)))  # not laid out anew: no Kernels
+        self.weights = nnx.Param(jax.random.normal(rngs.params(), (D, H)))  # not laid out anew: no kernel
+        self.recurrent = nnx.Param(jax.random.normal(rngs.params(), (H, H)))
 
     def project(self, x: jax.Array) -> Any:
         u = x @ self.weights[...]
-        return {"difference": u, "twice": u, "product": u, "sum": u}
+        return u, 2 * u, None
 
     def mix(self, carry: jax.Array) -> Any:
-        v = carry @ self.weights[:H, :H] if D >= H else carry[..., :D] @ self.weights[...]
-        return {"difference": v, "twice": v, "product": v, "sum": v}
+        v = carry @ self.recurrent[...]
+        return None, v, 3 * v
 
-    def update(self, carry: jax.Array, u: Any, v: Any) -> jax.Array:
-        a = u["twice"] + v["twice"]
-        return jnp.tanh(u["difference"] - v["difference"] + a * u["twice"] + u["product"] * v["product"]) + (
-            u["sum"] + v["sum"]
-        )
+    def update(self, carry: jax.Array, a: Any) -> jax.Array:
+        return jnp.tanh(a[0] - a[1] * a[2]) + 0.5 * carry
 
 
 @functools.partial(jit, static_argnums=1)
@@ -68,41 +52,30 @@ def gradient(primals: Case, backend: Any) -> Any:
     return jax.grad(weighted)(primals)
 
 
-def test_other_uses_are_not_taken_for_a_sum_and_give_the_gradients_of_scan(x64):
-    cell = Odd(nnx.Rngs(0))
-    cell = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), cell)
+def of(kind: Any) -> Case:
+    cell = noise(kind(D, H, param_dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
+    carry, xs = noise((cell.initialize_carry((*BATCH, D)), jax.ShapeDtypeStruct((5, *BATCH, D), float)), seed=2)
+    return Case(cell, carry, xs)
+
+
+@pytest.mark.parametrize("engine", [Adjoint(), Adjoint(keep="preactivations", chunk=2), JOINT])
+def test_gates_of_one_half_alone_have_the_gradients_of_scan(engine, x64):
+    cell = jax.tree.map(lambda leaf: leaf.astype(jnp.float64), Odd(nnx.Rngs(0)))
     carry, xs = noise((jax.ShapeDtypeStruct((*BATCH, H), jnp.float64), jax.ShapeDtypeStruct((5, *BATCH, D), float)), 1)
-    assert dict(zip(sorted(cell.mix(carry)), sums_of(cell, carry, xs).only, strict=True)) == {
-        "difference": False, "product": False, "sum": True, "twice": False,
-    }  # fmt: skip
-
-    close(gradient(Case(cell, carry, xs), Adjoint()), gradient(Case(cell, carry, xs), Scan()))
-
-
-@pytest.mark.parametrize("platform", ["cpu", "gpu"])
-@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
-@pytest.mark.parametrize("keep", ["states", "preactivations"])
-def test_gates_in_one_array_give_the_gradients_of_scan(monkeypatch, name, keep, platform, x64):
-    cell, carry, xs = case(name, seed=1)
-    engine = Adjoint(gates="fused", keep=keep, projection="inside", chunk=2, unroll=1)
-    exact = gradient(Case(cell, carry, xs), Scan())
-    monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    tuning = tune(engine, cell, carry, xs)
-    assert tuning.sums.together == (name != "GRU")  # of a GRU one sum is none
-    assert tuning.joint == (tuning.sums.together and platform == "cpu")
-
-    close(gradient.__wrapped__(Case(cell, carry, xs), engine), exact)
+    one = Case(cell, carry, xs)
+    assert not tune(engine, *one).joint
+    close(gradient(one, engine), gradient(one, Scan()))
 
 
 class Louder(LSTMCell):
-    """Works on its inputs, which one product with the states' allows."""
+    """Works on its inputs."""
 
     def project(self, x: jax.Array) -> Any:
         return super().project(3 * x)
 
 
 class Softer(LSTMCell):
-    """Works on a product, which has to be there then."""
+    """Works on a product."""
 
     def mix(self, carry: Any) -> Any:
         return jax.tree.map(lambda v: v / 3, super().mix(carry))
@@ -112,8 +85,7 @@ class Biased(LSTMCell):
     """Has a bias beside the recurrent kernels too."""
 
     def mix(self, carry: Any) -> Any:
-        _, h = carry
-        return LSTMGates(*affine(h, self.recurrent_kernel, self.bias))
+        return affine(carry[-1], self.recurrent_kernel, self.bias)
 
 
 class Astray(LSTMCell):
@@ -121,52 +93,103 @@ class Astray(LSTMCell):
 
     def mix(self, carry: Any) -> Any:
         f, i, *others = super().mix(carry)
-        return LSTMGates(i, f, *others)
+        return i, f, *others
+
+
+class Leaky(LSTMCell):
+    """Another update, the same pre-activations."""
+
+    def update(self, carry: Any, a: Any) -> Any:
+        c, h = super().update(carry, a)
+        return 0.9 * c, h
 
 
 @pytest.mark.parametrize(
-    ("kind", "one"), [(LSTMCell, True), (Louder, True), (Softer, False), (Biased, False), (Astray, False)]
+    ("kind", "joint"),
+    [
+        (cells.RNNCell, True),
+        (LSTMCell, True),
+        (cells.CIFGCell, True),
+        (Leaky, True),
+        (Louder, False),
+        (Softer, False),
+        (Biased, False),
+        (Astray, False),
+        (GRUCell, False),
+    ],
 )
-def test_one_product_for_states_and_inputs_is_what_two_are(kind, one, x64):
-    cell = noise(kind(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
-    carry, xs = noise((cell.initialize_carry((*BATCH, D)), jax.ShapeDtypeStruct((5, *BATCH, D), float)), seed=2)
-    joined = Joined.of(fused(cell, inputs=True), carry, xs[0])
-    assert (joined is not None) == one
-    if joined is not None:
-        sums = jax.tree.map(jnp.add, cell.project(xs[0]), cell.mix(carry))
-        close(joined.sums(carry, jnp.concatenate([xs[0], jnp.ones((*BATCH, 1))], -1)), jnp.concatenate(sums, -1))
-    engine = Adjoint(gates="fused", projection="inside")
-    close(gradient(Case(cell, carry, xs), engine), gradient(Case(cell, carry, xs), Scan()))
+def test_one_product_is_for_cells_whose_two_products_are_affine_cell_s_own(kind, joint, x64):
+    """A subclass that overrides either is not joint, and still right."""
+    one = of(kind)
+    assert tune(JOINT, *one).joint == joint
+    close(gradient(one, JOINT), gradient(one, Scan()))
 
 
-def test_no_product_is_joined_of_kernels_that_are_not_side_by_side():
-    cell, carry, xs = case("LSTM", seed=1, dtype=jnp.float32)
-    assert Joined.of(cell, carry, xs[0]) is None
-    assert Joined.of(fused(cell), carry, xs[0]) is None
-
-
-@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "NoInputGate"])
-def test_layouts_multiply_by_the_same_numbers(name, x64):
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "NoInputGate"])
+def test_the_joint_product_is_the_sum_of_both(name, x64):
     cell, carry, xs = case(name, seed=1)
-    side, turned = fused(cell), transposed(fused(cell))
-    for laid in (side, turned, transposed(turned), leading(side), leading(turned), fused(cell, inputs=True)):
-        assert isinstance(laid.recurrent_kernel, SideBySide)  # type: ignore[attr-defined]
-        close(laid.mix(carry), cell.mix(carry))
-    assert not isinstance(fused(cell).kernel, SideBySide)  # type: ignore[attr-defined]
-    assert isinstance(laid.kernel, SideBySide)  # type: ignore[attr-defined]
-    for inputs in (xs, xs[0]):  # all steps, and one
-        close(laid.project(inputs), cell.project(inputs))
-    assert isinstance(transposed(cell).recurrent_kernel, Kernels)  # type: ignore[attr-defined]
+    joint = Joint.of(side_by_side(cell))
+    expected = preactivations(cell.project(xs[0]), cell.mix(carry))
+    (actual,) = joint.preactivations(carry, jnp.concatenate([xs[0], jnp.ones((*BATCH, 1))], -1))
+    close(actual, jnp.concatenate(expected, -1))
+    close(joint.mix(carry)[0], jnp.concatenate(cell.mix(carry), -1))
+    close(joint.update(carry, (actual,)), cell.update(carry, expected))
 
 
-@pytest.mark.parametrize("projection", ["hoisted", "inside"])
+@pytest.mark.parametrize("batch", [(), (3,), BATCH])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU", "NoInputGate"])
+def test_layouts_multiply_by_the_same_numbers_and_have_the_same_gradients(name, batch, x64):
+    cell, carry, _ = case(name, seed=1)
+    carry = noise(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*batch, H), leaf.dtype), carry), seed=4)
+    side = side_by_side(cell)
+    turned, leading = for_steps(side, leading=False), for_steps(side, leading=True)
+    stored = [(laid.recurrent_kernel.stored, laid.recurrent_kernel.leading) for laid in (side, turned, leading)]
+    assert stored == [(True, False), (False, False), (True, True)]
+    assert for_steps(turned, leading=True).recurrent_kernel == turned.recurrent_kernel  # turned once, and so it stays
+
+    def slopes(lay: Any) -> Any:
+        def weighted(cell: Any, carry: Any) -> jax.Array:
+            out = tuple(v for v in lay(cell).mix(carry) if v is not None)
+            return dot(out, noise(out, seed=5))
+
+        return jax.value_and_grad(weighted, argnums=(0, 1))(cell, carry)
+
+    expected = slopes(lambda cell: cell)
+    for lay in (
+        side_by_side,
+        lambda cell: for_steps(side_by_side(cell), leading=False),
+        lambda cell: for_steps(side_by_side(cell), leading=True),
+    ):
+        close(slopes(lay), expected)
+
+
+@pytest.mark.parametrize("shape", [(D,), (3, D), (7, 3, D), (7, 40, D), (7, 40, 33)])
+def test_affine_is_a_matrix_product_and_a_sum_for_every_number_of_rows(shape, x64):
+    """One step, a few, many, and kernels that are thin or not."""
+    x = noise(jax.ShapeDtypeStruct(shape, jnp.float64), seed=1)
+    kernel, bias = noise((jax.ShapeDtypeStruct((2, H, shape[-1]), float), jax.ShapeDtypeStruct((2, H), float)), 2)
+
+    def ours(x: Any, kernel: Any, bias: Any) -> Any:
+        return affine(x, Kernel(kernel), nnx.Param(bias))
+
+    def by_hand(x: Any, kernel: Any, bias: Any) -> Any:
+        return tuple(jnp.einsum("...d,hd->...h", x, W) + b for W, b in zip(kernel, bias, strict=True))
+
+    def slopes(run: Any) -> Any:
+        return jax.grad(lambda *args: dot(run(*args), noise(run(*args), 3)), argnums=(0, 1, 2))(x, kernel, bias)
+
+    close(ours(x, kernel, bias), by_hand(x, kernel, bias))
+    close(affine(x, Kernel(kernel)), by_hand(x, kernel, 0 * bias))
+    close(slopes(ours), slopes(by_hand))
+
+
+@pytest.mark.parametrize("projection", ["hoisted", "joint"])
 @pytest.mark.parametrize("kind", [cells.RNNCell, LSTMCell, GRUCell, Biased])
 def test_kernels_that_come_first_give_the_derivatives_of_scan(monkeypatch, kind, projection, x64):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     monkeypatch.setattr("recurrax.engines.tuning.HEAVY", 1)
     monkeypatch.setattr("recurrax.engines.tuning.REPAYS", 1)
-    cell = noise(kind(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0)), seed=1)
-    carry, xs = noise((cell.initialize_carry((*BATCH, D)), jax.ShapeDtypeStruct((5, *BATCH, D), float)), seed=2)
+    cell, carry, xs = of(kind)
     engine = Adjoint(projection=projection)
     assert tune(engine, cell, carry, xs).leading
 
@@ -204,19 +227,19 @@ def test_kernels_come_first_in_the_compiled_products_of_both_passes(monkeypatch,
     assert products() & (rows | columns) == columns
 
 
-def test_a_kernel_is_fused_where_the_cell_is_wrapped_too_and_a_plain_parameter_never(x64):
+def test_the_matrix_is_laid_out_where_the_cell_is_wrapped_too_and_a_plain_parameter_never(x64):
     cell = build("GRU", seed=1)
-    wrapped = fused(cells.TruncatedGradient(cell))
-    assert isinstance(wrapped.cell.recurrent_kernel, SideBySide)  # type: ignore[attr-defined]
-    assert isinstance(fused(cell).kernel, nnx.Param)  # type: ignore[attr-defined]
-    jax.tree.map(np.testing.assert_array_equal, fused(Odd(nnx.Rngs(0))), Odd(nnx.Rngs(0)))
+    wrapped = side_by_side(cells.TruncatedGradient(cell))
+    assert isinstance(wrapped.cell.recurrent_kernel, SideBySide)
+    assert isinstance(side_by_side(cell).kernel, nnx.Param)
+    jax.tree.map(np.testing.assert_array_equal, side_by_side(Odd(nnx.Rngs(0))), Odd(nnx.Rngs(0)))
 
 
 def test_recurrent_kernels_of_dense_cells_are_free_to_be_laid_out():
     for name in CELLS:
         cell = build(name, seed=0, dtype=jnp.float32)
         if getattr(cell, "recurrent_kernel", jnp.zeros(())).ndim == 3:  # [G, H, H]; of 1997 it is no stack of gates
-            assert isinstance(cell.recurrent_kernel, Kernels), name
+            assert isinstance(cell.recurrent_kernel, RecurrentKernel), name
 
 
 @pytest.mark.parametrize(
@@ -231,9 +254,11 @@ def test_auto_is_decided_for_every_option_and_what_is_given_stays():
     cell = LSTMCell(2, 8, rngs=nnx.Rngs(0))
     carry, xs = cell.initialize_carry((4, 2)), jnp.zeros((60, 4, 2))
     decided = tune(Adjoint(), cell, carry, xs)
-    assert "auto" not in decided[:5]
-    given = Adjoint(gates="apart", keep="preactivations", projection="inside", chunk=7, unroll=3)
-    assert tune(given, cell, carry, xs)[:5] == ("apart", "preactivations", "inside", 6, 3)
+    assert "auto" not in decided
+    given = Adjoint(keep="states", projection="joint", chunk=7, unroll=3)
+    assert tune(given, cell, carry, xs)[:4] == ("states", "joint", 6, 3)
+    other = Adjoint(keep="preactivations", projection="hoisted", chunk=None, unroll=1)
+    assert tune(other, cell, carry, xs)[:4] == ("preactivations", "hoisted", None, 1)
 
 
 def decide(cell: Any, shape: tuple[int, int, int, int]) -> Tuning:
@@ -246,40 +271,22 @@ def decide(cell: Any, shape: tuple[int, int, int, int]) -> Tuning:
 @pytest.mark.parametrize(
     ("cell", "shape", "keep", "projection", "chunk"),
     [
-        (LSTMCell, (32, 100, 2, 32), "preactivations", "inside", None),
+        (LSTMCell, (32, 100, 2, 32), "preactivations", "joint", None),
         (GRUCell, (32, 100, 2, 32), "preactivations", "hoisted", None),
-        (cells.RNNCell, (32, 100, 2, 32), "preactivations", "inside", None),
+        (cells.RNNCell, (32, 100, 2, 32), "preactivations", "joint", None),
         (cells.RNNCell, (8, 100, 2, 32), "preactivations", "hoisted", None),
         (cells.RNNCell, (32, 100, 9, 32), "preactivations", "hoisted", None),
         (GRUCell, (1, 1000, 32, 64), "states", "hoisted", None),
         (GRUCell, (1, 1000, 32, 128), "preactivations", "hoisted", None),
         (cells.RNNCell, (1, 1000, 32, 64), "preactivations", "hoisted", None),
-        (LSTMCell, (64, 784, 1, 128), "states", "inside", 56),
+        (LSTMCell, (64, 784, 1, 128), "states", "joint", 56),
         (GRUCell, (64, 784, 1, 128), "states", "hoisted", 56),
         (LSTMCell, (16, 1024, 768, 768), "preactivations", "hoisted", 32),
     ],
 )
 def test_auto_follows_the_measurements(cell, shape, keep, projection, chunk):
     decided = decide(cell, shape)
-    assert (decided.gates, decided.keep, decided.projection, decided.chunk) == ("fused", keep, projection, chunk)
-
-
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
-@pytest.mark.parametrize(
-    ("cell", "shape", "transpose"),
-    [
-        (LSTMCell, (32, 100, 2, 128), True),
-        (LSTMCell, (32, 100, 2, 256), True),
-        (LSTMCell, (32, 100, 2, 257), False),
-        (LSTMCell, (32, 63, 2, 256), False),
-        (LSTMCell, (1, 1000, 32, 256), False),
-        (cells.RNNCell, (32, 100, 2, 600), True),
-        (cells.RNNCell, (16, 1024, 768, 768), False),
-        (GRUCell, (16, 1024, 768, 768), False),
-    ],
-)
-def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transpose):
-    assert decide(cell, shape).transpose == transpose
+    assert (decided.keep, decided.projection, decided.chunk, decided.unroll) == (keep, projection, chunk, 1)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
@@ -296,24 +303,30 @@ def test_narrow_kernels_are_transposed_for_the_backward_pass(cell, shape, transp
     ],
 )
 def test_large_kernels_come_first_in_products_with_few_rows(cell, shape, leads):
-    decided = decide(cell, shape)
-    assert decided.leading == leads and not (decided.leading and decided.transpose)
+    assert decide(cell, shape).leading == leads
 
 
-@pytest.mark.parametrize(("D", "projection"), [(8, "inside"), (9, "hoisted")])
+@pytest.mark.parametrize(("D", "projection"), [(8, "joint"), (9, "hoisted")])
 def test_auto_on_a_gpu(monkeypatch, D, projection):
-    cell = GRUCell(D, 4, rngs=nnx.Rngs(0))
+    cell = LSTMCell(D, 4, rngs=nnx.Rngs(0))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     decided = tune(Adjoint(), cell, cell.initialize_carry((2, D)), jnp.zeros((2**19, 2, D)))
-    assert decided[:5] == ("fused", "states", projection, None, 16)
+    assert decided == Tuning("states", projection, None, 16, leading=False)
+
+
+def test_auto_elsewhere_is_what_holds_for_large_arrays(monkeypatch):
+    cell = LSTMCell(2, 512, recurrent_kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    decided = tune(Adjoint(), cell, cell.initialize_carry((2, 2)), jnp.zeros((2**16, 2, 2)))
+    assert decided == Tuning("preactivations", "hoisted", None, 1, leading=False)
 
 
 @pytest.mark.parametrize(
     "option",
     [
-        {"gates": "one"},
         {"keep": None},
         {"projection": 1},
+        {"projection": "inside"},
         {"chunk": 0},
         {"chunk": True},
         {"unroll": None},

@@ -3,13 +3,14 @@
 import json
 import math
 
+import jax
 import numpy as np
 import pytest
 
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from test_experiments import RESULTS, run
+from test_experiments import RESULTS, here
 
 from experiments import baseline
 from experiments.adding_problem import tables as adding
@@ -110,16 +111,22 @@ def test_bad_settings_are_refused(config, options, words):
         config(**options)
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
-    ("name", "module", "unit"), [("adding_problem", adding, "lengths"), ("copy_memory", copy, "delays")]
+    ("name", "module", "unit"),
+    [
+        ("adding_problem", adding, "lengths"),
+        pytest.param("copy_memory", copy, "delays", marks=pytest.mark.slow),
+    ],
 )
-def test_a_small_run_leaves_record_table_figure_and_rows(name, module, unit, tmp_path):
-    done = run(name, "--preset", "smoke", "--cells", "LSTM-chrono", "--out", str(tmp_path))
-    assert done.returncode == 0, done.stderr
+def test_a_small_run_leaves_record_table_figure_and_rows(name, module, unit, tmp_path, monkeypatch, capsys):
+    first = jax.devices()[:1]
+    monkeypatch.setattr(jax, "devices", lambda: first)
+    here(monkeypatch, name, "--preset", "smoke", "--cells", "LSTM-chrono", "--out", str(tmp_path))
     (path,) = tmp_path.glob("*.json")
     record = json.loads(path.read_text())
     text = module.document(record)
-    assert done.stdout.strip() == text.strip() == path.with_suffix(".md").read_text().strip()
+    assert capsys.readouterr().out.strip() == text.strip() == path.with_suffix(".md").read_text().strip()
     assert path.with_suffix(".png").stat().st_size > 20_000
     (row,) = module.baseline_rows(record)
     assert row.cell == "LSTM-chrono" and len(row.solved_at) == len(row.values) == 2 and row.budget == 20

@@ -121,5 +121,5 @@ def test_refusals():
         ({"input_gate_bias": 1, "biased": "none"}, r"input_gate_bias=1; "),
         ({"output_gate_bias": 1, "output_gate": False}, r"output_gate_bias=1; "),
     ]:
-        with pytest.raises(ValueError, match=f"Hochreiter1997 got {message}"):
+        with pytest.raises(ValueError, match=f"Hochreiter1997Cell got {message}"):
             Hochreiter1997Cell(D, H, **options, rngs=nnx.Rngs(0))

@@ -77,6 +77,7 @@ def test_no_difference_is_undecided(record):
     assert verdicts(record)["training: RNN poor, LSTM stable, GRU more stable than the RNN"] == UNDECIDED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_small_run_writes_what_it_prints(record, tmp_path, monkeypatch, capsys):
     """Everything is measured of the LSTM alone; the other cells and the flow are those of the committed record."""

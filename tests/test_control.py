@@ -13,7 +13,7 @@ from tolerances import close
 
 import recurrax as rx
 from recurrax import gradflow, training
-from recurrax.cells import RNN
+from recurrax.cells import RNNCell
 from recurrax.tasks import Adding
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -25,8 +25,8 @@ def noise(*shape: int, seed: int = 0) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape, jnp.float64)
 
 
-def rnn(**options: Any) -> RNN:
-    return RNN(D, H, dtype=jnp.float64, rngs=nnx.Rngs(0), **options)
+def rnn(**options: Any) -> RNNCell:
+    return RNNCell(D, H, param_dtype=jnp.float64, rngs=nnx.Rngs(0), **options)
 
 
 def share(state: Any) -> float:
@@ -79,7 +79,7 @@ def test_every_run_of_a_fit_tells_its_share():
 
     def build(key: jax.Array) -> rx.SequenceModel:
         rngs = nnx.Rngs(key)
-        return rx.SequenceModel(rx.RNN(RNN(2, 4, rngs=rngs)), 1, rngs=rngs)
+        return rx.SequenceModel(rx.RNN(RNNCell(2, 4, rngs=rngs)), 1, rngs=rngs)
 
     plan = training.Plan(
         steps=3, batch_size=2, chunk=3, held_out=2, seeds=(0,), sweep={"clip_norm": (1e-9, 1e9)}, devices=1
@@ -135,7 +135,7 @@ def test_omega_by_brute_force(x64, form, power):
 def test_omega_of_a_scaled_orthogonal_matrix_and_its_derivative(x64):
     """U = gamma Q: (gamma - 1)^2 and (gamma^2 - 1)^2 at every step; d/dU = the sum over steps of a closed form."""
     gamma = 0.25
-    cell = rnn(activation=linear, recurrent_kernel_init=rx.initializers.orthogonal(gamma))
+    cell = rnn(activation_fn=linear, recurrent_kernel_init=rx.initializers.orthogonal(gamma))
     carry, xs = noise(H), noise(500, D)
     for form, term in (("norm", (gamma - 1) ** 2), ("squared", (gamma**2 - 1) ** 2)):
         np.testing.assert_allclose(gradflow.omega(cell, carry, xs, form=form), term, rtol=1e-9)
@@ -161,7 +161,7 @@ def test_omega_where_no_error_is_left():
 def test_omega_differentiated_as_in_the_authors_code(x64):
     """Their J is diag(1 - h_t^2) W with h_t and the errors constant, and the mean is over steps."""
     cell, carry, xs = rnn(recurrent_kernel_init=rx.initializers.orthogonal(1.5)), noise(H), noise(T, D)
-    W, U, b = cell.kernel[0], cell.recurrent_kernel[0], cell.bias[0]
+    W, U, b = cell.kernel[0].T, cell.recurrent_kernel[0].T, cell.bias[0]
     hs = [carry]
     for x in xs:
         hs.append(jnp.tanh(x @ W + hs[-1] @ U + b))
@@ -179,7 +179,7 @@ def test_omega_differentiated_as_in_the_authors_code(x64):
 
     value, slope = jax.jit(jax.value_and_grad(ours))(cell)
     wanted = jax.jit(jax.value_and_grad(published))(U)
-    close((value, slope.recurrent_kernel[0]), wanted)
+    close((value, slope.recurrent_kernel[0].T), wanted)
     assert not slope.kernel[...].any() and not slope.bias[...].any()
     with pytest.raises(ValueError, match=r"immediate='weights' with .*; allowed: a Cell of .*DENSE"):
         gradflow.omega(lambda s, x: cell(s, x), carry, xs, immediate="weights")
@@ -207,7 +207,7 @@ def test_clipped_cotangents_are_those_of_the_loop_by_hand(x64, options):
     limit = 0.5
 
     def by_hand() -> Any:
-        W, U, b = cell.kernel[0], cell.recurrent_kernel[0], cell.bias[0]
+        W, U, b = cell.kernel[0].T, cell.recurrent_kernel[0].T, cell.bias[0]
         hs = [carry]
         for x in xs:
             hs.append(jnp.tanh(x @ W + hs[-1] @ U + b))
@@ -217,7 +217,7 @@ def test_clipped_cotangents_are_those_of_the_loop_by_hand(x64, options):
             dW, dU, db = dW + jnp.outer(xs[t], da), dU + jnp.outer(hs[t], da), db + da
             cut = "truncate_every" in options and t > 0 and t % options["truncate_every"] == 0
             dh = jnp.zeros(H) if cut else jnp.clip(U @ da, -limit, limit)
-        return (dW[None], dU[None], db[None]), dh
+        return (dW.T[None], dU.T[None], db[None]), dh
 
     def loss(cell: Any, carry: Any, engine: Any) -> jax.Array:
         return jnp.sum(w * rx.unroll(cell, xs, carry, backend=engine)[1])
@@ -272,7 +272,7 @@ def test_only_the_floating_part_of_a_carry_is_clipped():
 
 
 def test_an_explosion_is_held_and_bad_limits_are_refused():
-    cell = RNN(1, 1, activation_fn=linear, recurrent_kernel_init=lambda *_: jnp.full((1, 1), 2.0), rngs=nnx.Rngs(0))
+    cell = RNNCell(1, 1, activation_fn=linear, recurrent_kernel_init=lambda *_: jnp.full((1, 1), 2.0), rngs=nnx.Rngs(0))
     xs = jnp.zeros((2000, 1))
 
     def slope(carry: jax.Array, engine: Any) -> jax.Array:

@@ -119,6 +119,7 @@ def free_port():
         return free.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_to_the_numbers_of_one(tmp_path):
     """SIGTERM to one of them; both save the same step and end; the next two go on and write everything once."""
     pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")

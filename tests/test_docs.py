@@ -17,7 +17,7 @@ PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if path.name != "results.md" and "_build" not in path.parts
 )
 MODULES = ("cells", "engines", "layers", "gradflow", "tasks", "training", "datasets", "initializers", "report")
-PROGRAMS = ("index", "howto/engine", "howto/gradients")
+PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in ("howto/engine", "howto/gradients")))
 
 
 @pytest.fixture(scope="module")
@@ -44,22 +44,44 @@ def public(module: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
+def every_public_name() -> set[str]:
+    names = {f"recurrax.{module}.{name}" for module in MODULES for name in public(module)}
+    names |= {"recurrax.Cell", "recurrax.Foreign", "recurrax.Structure"}
+    names |= {"recurrax.kernels.Kernel", "recurrax.kernels.affine"}
+    assert len(names) > 100
+    return names
+
+
+def test_the_pages_ask_for_every_public_name():
+    """One by one, or with the whole module that holds it."""
+    asked, module = set(), ""
+    for page in (ROOT / "docs" / "api").glob("*.md"):
+        directives = re.findall(r"^\.\. (auto|py:)(\w+):: ([\w.]+)(\n   :no-members:)?", page.read_text(), re.MULTILINE)
+        for _, kind, name, alone in directives:
+            if kind != "module":
+                asked.add(name if "." in name else f"{module}.{name}")
+                continue
+            module = name
+            asked |= set() if alone else {f"{name}.{member}" for member in vars(importlib.import_module(name))}
+    assert not every_public_name() - asked
+
+
+@pytest.mark.slow
 def test_every_public_name_is_documented(site):
     from sphinx.util.inventory import InventoryFile
 
     with open(site / "objects.inv", "rb") as file:
         found = InventoryFile.load(file, "", lambda base, target: base + target)
     documented = {name for kind, names in found.items() if kind.startswith("py:") for name in names}
-    names = {f"recurrax.{module}.{name}" for module in MODULES for name in public(module)}
-    names |= {"recurrax.Cell", "recurrax.Foreign", "recurrax.Structure"}
-    assert len(names) > 100
-    assert not names - documented
+    assert not every_public_name() - documented
 
 
 def test_what_the_package_offers_is_what_its_parts_offer():
     elsewhere = {id(getattr(importlib.import_module(f"recurrax.{m}"), n)) for m in MODULES for n in public(m)}
     offered = [name for name, value in vars(rx).items() if not name.startswith("_") and not inspect.ismodule(value)]
-    assert {name for name in offered if id(getattr(rx, name)) not in elsewhere} == {"Cell", "Foreign", "Structure"}
+    assert {name for name in offered if id(getattr(rx, name)) not in elsewhere} == {
+        "Cell", "Foreign", "Kernel", "Structure", "affine",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -89,6 +111,7 @@ def test_links_to_files_lead_somewhere(page):
             assert path.exists() or path in made, f"{page.name}: {target}"
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_of_the_site_run(name, monkeypatch):
     pytest.importorskip("matplotlib", reason="plots need recurrax[experiments]").use("Agg")

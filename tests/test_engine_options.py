@@ -16,21 +16,21 @@ from experiments.speed import tune
 from recurrax.report import load
 
 
+@pytest.mark.usefixtures("quick")
 def test_small(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tune, "TUNABLE", {"gates": ("apart",)})  # the fewer to compile
+    monkeypatch.setattr(tune, "TUNABLE", {"projection": ("joint",)})  # the fewer to compile
     config = dataclasses.replace(SMOKE, out=tmp_path)
     experiment.main(config, experiment.prepare(config))
     record = load(tmp_path, config)
     assert record is not None and record["complete"] and list(record["results"]) == ["LSTM 2,5,2,4 float32"]
     (case,) = tables.cases(record)
     assert case["auto"] == {
-        "gates": "fused",
         "keep": "preactivations",
         "projection": "hoisted",
         "chunk": None,
         "unroll": 1,
     }
-    assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Adjoint(gates='apart')"} <= set(case["rows"])
+    assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Adjoint(projection='joint')"} <= set(case["rows"])
     assert not tables.wrong(case["rows"]) and len(case["rows"]["rx.Scan()"]["milliseconds"]) == 2
     assert "refused" in case["rows"]["rx.Associative()"]
     written = next(tmp_path.glob("*.md")).read_text().strip()
@@ -45,11 +45,16 @@ def row(*milliseconds: float, loss: float = 0.5) -> dict:
 @pytest.fixture
 def record():
     """At one shape an option is faster, at the other a program that computes something else."""
-    chosen = {"gates": "fused", "keep": "states", "projection": "hoisted", "chunk": None}
+    chosen = {"keep": "states", "projection": "hoisted", "chunk": None}
     common = {"cell": "GRU", "dtype": "float32", "auto": chosen}
-    fused, apart = "rx.Adjoint(gates='fused')", "rx.Adjoint(gates='apart')"
-    first = {'"auto"': row(10, 10, 10), fused: row(11), apart: row(8), "rx.Cudnn()": {"refused": "no", "loss": None}}
-    second = {'"auto"': row(10), fused: row(9), apart: row(20), "rx.Scan()": row(1, loss=0.6)}
+    hoisted, joint = "rx.Adjoint(projection='hoisted')", "rx.Adjoint(projection='joint')"
+    first = {
+        '"auto"': row(10, 10, 10),
+        hoisted: row(11),
+        joint: row(8),
+        "rx.Associative()": {"refused": "no", "loss": None},
+    }
+    second = {'"auto"': row(10), hoisted: row(9), joint: row(20), "rx.Scan()": row(1, loss=0.6)}
     return {
         "name": "engine_options", "hash": "0" * 8, "seconds": 2.0,
         "config": {"shapes": [[1, 2, 3, 4], [5, 6, 7, 8]], "cells": ["GRU"], "dtypes": ["float32"], "rounds": 3,
@@ -63,12 +68,15 @@ def record():
 
 def test_findings_and_tables(record):
     found = list(tables.findings(record))
-    assert "at 1 of 2 cases (faster there: GRU 1,2,3,4: `Adjoint(gates='apart')` by 1.25); geometric" in found[0]
+    assert "at 1 of 2 cases (faster there: GRU 1,2,3,4: `Adjoint(projection='joint')` by 1.25); geometric" in found[0]
     assert "geometric mean 1.12" in found[0]  # of 10/8 and 1: the same program, timed again, is no other
     assert "takes 1.00 times as long (0.91 to 1.09 in nine of ten of 2 pairs)" in found[1]
-    (only,) = found[2:]  # gates='fused' is "auto" itself, and the scan of another loss does not count
-    assert "`Adjoint(gates='apart')` over \"auto\": 1.26 (0.80 to 2.00, 2 cases)" in only and "GRU 1,2,3,4 0.80" in only
-    assert [line["fastest"] for line in tables.choice_rows(record)] == ["`Adjoint(gates='apart')`", '`"auto"`']
+    (only,) = found[2:]  # projection='hoisted' is "auto" itself, and the scan of another loss does not count
+    assert (
+        "`Adjoint(projection='joint')` over \"auto\": 1.26 (0.80 to 2.00, 2 cases)" in only
+        and "GRU 1,2,3,4 0.80" in only
+    )
+    assert [line["fastest"] for line in tables.choice_rows(record)] == ["`Adjoint(projection='joint')`", '`"auto"`']
     scan = tables.option_rows(record, "GRU", "float32")[-1]
     assert scan == {"engine": "`Scan()`", "1,2,3,4": "-", "5,6,7,8": "0.10 (another loss)"}
     drawn = figure.draw(record)

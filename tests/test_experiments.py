@@ -45,6 +45,7 @@ def here(monkeypatch, experiment: str, *flags: str) -> None:
     command.run(f"experiments.{experiment}.experiment", presets, "what it is", several_hosts=experiment == "train")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_train_small_and_a_larger_budget(tmp_path, monkeypatch, capsys):
     """The grid on the command line; a larger budget goes on where the smaller one ended."""
@@ -74,18 +75,20 @@ def test_train_small_and_a_larger_budget(tmp_path, monkeypatch, capsys):
     assert "holds a run of 30 updates already, and steps=20" in capsys.readouterr().err
 
 
-def test_a_refused_checkpoint_ends_in_one_line(tmp_path):
+def test_a_refused_checkpoint_ends_in_one_line(tmp_path, monkeypatch, capsys):
     from experiments.train.config import SMOKE
     from experiments.train.experiment import folder_of
 
     folder = folder_of(dataclasses.replace(SMOKE, out=tmp_path), "GRU", 4)
     folder.mkdir(parents=True)
     (folder / "settings.json").write_text('{"settings": {"plan": {"batch_size": 3}}}')
-    done = run("train", "--preset", "smoke", "--out", str(tmp_path))
-    assert done.returncode == 1
-    assert re.fullmatch(r"error: .*plan.batch_size is 3 there and 4 here.*\n", done.stderr)
+    with pytest.raises(SystemExit) as stopped:
+        here(monkeypatch, "train", "--preset", "smoke", "--devices", "1", "--out", str(tmp_path))
+    assert stopped.value.code == 1
+    assert re.search(r"^error: .*plan.batch_size is 3 there and 4 here.*\n$", capsys.readouterr().err, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_ensembles_small(tmp_path):
     done = run("ensembles", "--preset", "smoke", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -143,6 +146,7 @@ def test_all_runs_what_is_missing_and_rebuilds_the_rest(tmp_path, monkeypatch, c
     assert ran == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_main_experiment_small_interrupted_and_gone_on_with(tmp_path, monkeypatch, capsys):
     """It writes and prints what its record says; what an interrupted one has measured is not measured again."""
@@ -178,6 +182,7 @@ def test_the_main_experiment_small_interrupted_and_gone_on_with(tmp_path, monkey
     assert not list((tmp_path / "runs").iterdir())  # the runs are in the record; their checkpoints are gone
 
 
+@pytest.mark.slow
 def test_speed_small(tmp_path):
     parts = ("peers", "scaling", "memory", "parallel")  # import and first call: in test_speed.py
     done = run("speed", "--preset", "smoke", "--cells", "GRU", "--parts", *parts, "--out", str(tmp_path))
@@ -299,13 +304,21 @@ def test_bad_flags_end_a_process_with_status_2():
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_help_explains_every_flag(experiment):
+def test_help_explains_every_flag(experiment, monkeypatch, capsys):
     config = importlib.import_module(f"experiments.{experiment}.config").Config()
-    done = run(experiment, "--help")
-    assert done.returncode == 0
+    with pytest.raises(SystemExit) as stopped:
+        here(monkeypatch, experiment, "--help")
+    said = capsys.readouterr().out
+    assert not stopped.value.code
     for field in vars(config):
-        assert f"--{field.replace('_', '-')}" in done.stdout, field
-    assert "--preset" in done.stdout and ("--hosts" in done.stdout) == (experiment == "train")
+        assert f"--{field.replace('_', '-')}" in said, field
+    assert "--preset" in said and ("--hosts" in said) == (experiment == "train")
+
+
+def test_a_module_of_experiments_is_a_command():
+    """In a process of its own; everything else of the command lines is tested in this one."""
+    done = run("train", "--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: python -m experiments.train") and not done.stderr
 
 
 def committed(experiment: str) -> list[Path]:
@@ -373,6 +386,7 @@ def test_readme_numbers_are_rendered_from_the_records():
     assert readme.rendered(text) == text
 
 
+@pytest.mark.slow
 def test_readme_program_runs(tmp_path):
     """Every Python block of the README, in order, in one process."""
     import re

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from reference import jit
 from scipy.special import expit
+from tolerances import TOLERANCE, close
 
 from experiments.exploding_gradients import evidence, matrices, surface, training
 from experiments.exploding_gradients.config import Config
-from tests.reference import jit
-from tests.tolerances import TOLERANCE, close
 
 H, RADIUS, STEPS = 5, 1.3, 30
 WIDE = Config(box_w=(4.5, 7.0), box_b=(-4.5, -1.5))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
-from recurrax.engines.fast_math import fast, sigmoid, tanh
+from recurrax.engines.pallas.fast_math import fast, sigmoid, tanh
 
 
 def check(tanh: Any, sigmoid: Any) -> None:

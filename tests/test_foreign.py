@@ -35,15 +35,15 @@ def test_a_plain_function_with_a_carry_of_any_structure(xs):
     close(unroll(with_shape, xs)[1], ys, "float32")
 
 
-def test_a_function_with_parameters_gets_gradients(xs):
-    cell = build("RNN", seed=0, dtype=jnp.float32)
+def test_a_function_with_parameters_gets_gradients(x64):
+    cell, xs = build("RNN", seed=0), noise(jax.ShapeDtypeStruct((T, *BATCH, D), jnp.float64), seed=0)
 
     def step(params: Any, h: jax.Array, x: jax.Array) -> Any:
         W, U, b = params
         h = jnp.tanh(x @ W + h @ U + b)
         return h, h
 
-    theirs = Foreign(step, params=(cell.kernel[0], cell.recurrent_kernel[0], cell.bias[0]))
+    theirs = Foreign(step, params=(cell.kernel[0].T, cell.recurrent_kernel[0].T, cell.bias[0]))
     h0 = cell.initialize_carry((*BATCH, D))
 
     @jit
@@ -51,14 +51,14 @@ def test_a_function_with_parameters_gets_gradients(xs):
         return [jax.grad(lambda cell: jnp.sum(unroll(cell, xs, h0)[1] ** 2))(one) for one in (cell, theirs)]
 
     expected, actual = both(cell, theirs)
-    close(actual.params, (expected.kernel[0], expected.recurrent_kernel[0], expected.bias[0]), "float32")
+    close(actual.params, (expected.kernel[0].T, expected.recurrent_kernel[0].T, expected.bias[0]))
 
 
 @pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.OptimizedLSTMCell, nnx.GRUCell, nnx.SimpleCell])
 def test_flax_nnx_cells_run_as_in_flax(kind, xs):
     theirs = jit(lambda: kind(D, H, rngs=nnx.Rngs(0)))()
     ours = Foreign(theirs)
-    assert (ours.structure, ours.hidden_features, ours.dtype) == (Structure.GENERAL, H, jnp.float32)
+    assert (ours.structure, ours.hidden_features, ours.promoted_dtype()) == (Structure.GENERAL, H, jnp.float32)
     batch_major = jnp.moveaxis(xs, 0, 2)
     close(*jit(lambda cell: (RNN(cell)(batch_major), nnx.RNN(cell)(batch_major)))(theirs), "float32")
     gradient = jax.eval_shape(jax.grad(lambda cell: jnp.sum(unroll(cell, xs)[1])), ours)
@@ -122,10 +122,15 @@ def test_haiku_cells_run_as_in_haiku(xs):
         close(y, h, "float32")
 
 
-def test_flax_cells_cast_to_bfloat16_run_in_it(xs):
-    for cell in (build("Foreign-nnx-LSTM", 0, jnp.float32), build("Foreign-linen-GRU", 0, jnp.float32)):
-        out = jax.eval_shape(unroll, cast(cell, jnp.bfloat16), xs.astype(jnp.bfloat16))
-        assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {jnp.dtype(jnp.bfloat16)}
+@pytest.mark.parametrize("name", ["Foreign-nnx-LSTM", "Foreign-linen-GRU"])
+def test_flax_cells_cast_to_bfloat16_run_in_what_their_carry_makes_of_it(name, xs):
+    """They start in float32 whatever their parameters are, and promote at every step."""
+    cell, low = cast(build(name, 0, jnp.float32), jnp.bfloat16), xs.astype(jnp.bfloat16)
+    for dtype in (jnp.bfloat16, jnp.float32):
+        carry = cast(cell.initialize_carry((*BATCH, D)), dtype)
+        out = jax.eval_shape(unroll, cell, low, carry)
+        assert {leaf.dtype for leaf in jax.tree.leaves(out)} == {jnp.dtype(dtype)}
+    assert jax.eval_shape(unroll, cell, low) == out
 
 
 def test_a_second_wrapper_of_the_same_linen_module_compiles_nothing(xs):

@@ -198,6 +198,7 @@ def test_a_judge_takes_each_output_and_the_end_alone_where_it_says_so():
     assert wrong == 0 and error == 0
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_gradient_of_the_papers_net_is_cut_and_that_of_the_exact_one_is_not():
     """In the truncated net recurrent weights learn of one step, so gradients differ; outputs do not."""
     task = TwoSequence(10)
@@ -206,7 +207,8 @@ def test_the_gradient_of_the_papers_net_is_cut_and_that_of_the_exact_one_is_not(
     made = [Network(net, task, rngs=nnx.Rngs(0)) for net in nets]
     outputs = [network(example.inputs) for network in made]
     np.testing.assert_array_equal(*outputs)
-    gradients = [jax.grad(lambda network: jnp.sum(network(example.inputs)))(network) for network in made]
+    slope = jax.jit(jax.grad(lambda network: jnp.sum(network(example.inputs))))
+    gradients = [slope(network) for network in made]
     a, b = ([np.asarray(leaf) for leaf in jax.tree.leaves(gradient)] for gradient in gradients)
     assert any(np.abs(x - y).max() > 1e-7 for x, y in zip(a, b, strict=True))
 
@@ -223,6 +225,7 @@ def record(tmp_path_factory):
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_a_small_run_counts_unsolved_trials_and_joins_the_baseline_table(record):
     text = tables.document(record)
     assert "0/2" in text and "not reproduced" in text and "74,000" in text

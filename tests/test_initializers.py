@@ -10,7 +10,7 @@ from flax import nnx
 from reference import jit, pick
 from tolerances import TOLERANCE, close
 
-from recurrax import Structure, cells, initializers
+from recurrax import GRUCell, LSTMCell, Structure, cells, initializers
 from recurrax.initializers import Chrono
 
 # Hochreiter1997 starts as in 1997, see test_cell_1997.py.
@@ -137,6 +137,6 @@ def test_vmap_over_keys_is_an_ensemble_of_independent_draws(cell):
 
 @pytest.mark.parametrize("cell", cells.ALL)
 def test_the_same_key_gives_the_same_cell_in_the_dtype_asked_for(cell):
-    one, two = built(cell, 3, 4, dtype=jnp.bfloat16), built(cell, 3, 4)
+    one, two = built(cell, 3, 4, param_dtype=jnp.bfloat16), built(cell, 3, 4)
     assert {leaf.dtype for leaf in jax.tree.leaves(one)} == {jnp.dtype(jnp.bfloat16)}
     close(one, two, "bfloat16")  # an orthogonal kernel too, though QR does not know bfloat16

@@ -123,7 +123,7 @@ def test_chunks_bound_the_memory_of_a_training_step():
 
 
 def test_other_cells_and_options_are_refused():
-    with pytest.raises(ValueError, match=r"got LSTM of Structure.DENSE; allowed: Structure.LINEAR.*backend='auto'"):
+    with pytest.raises(ValueError, match=r"got LSTMCell of Structure.DENSE; allowed: Structure.LINEAR.*backend='auto'"):
         unroll(LSTMCell(2, 3, rngs=nnx.Rngs(0)), jnp.zeros((4, 2)), backend="associative")
     for chunk in (0, -1, 2.0, True):
         with pytest.raises(ValueError, match=r"got chunk=.*allowed: an int >= 1 or None"):

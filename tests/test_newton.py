@@ -194,7 +194,7 @@ def test_inputs_that_are_nan_give_what_scan_gives():
         ({"jacobian": "full"}, "jacobian='full'; allowed: 'dense', 'diagonal'. Try jacobian='dense'"),
         ({"damping": 1.5}, "damping=1.5; allowed: a number from 0 to 1"),
         ({"damping": "0"}, "damping='0'"),
-        ({"otherwise": None}, "on_failure=None; allowed: 'scan', 'error', 'nan'"),
+        ({"on_failure": None}, "on_failure=None; allowed: 'scan', 'error', 'nan'"),
     ],
 )
 def test_bad_options(options, message):

@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
+from experiments.models import cell_of
 from experiments.noise.levels import Apart, leveled, mix
 from experiments.noise.mechanism import measure, noise_share, rejection
-from recurrax.layers.model import first_cell
 from recurrax.tasks import Example, Recall
 
 COUNT, LEVEL, DELAY = 20_000, 1.5, 3
@@ -102,6 +102,7 @@ def test_closed_forms_of_a_linear_answer(drawn):
     assert observer == 0
 
 
+@pytest.mark.usefixtures("quick")
 def test_measures_of_models():
     """Shapes, and that levels change the gates but not the weights, which a seed draws alike for all of them."""
     build = leveled("ShutLSTM", DELAY, 2)
@@ -109,7 +110,7 @@ def test_measures_of_models():
     models = jax.vmap(lambda level: build(keys[0], level))(jnp.array([0.0, LEVEL]))
     for leaf in jax.tree.leaves(models.model):
         np.testing.assert_array_equal(leaf[0], leaf[1])
-    bias = first_cell(models.model.layer).bias[...]  # type: ignore
+    bias = cell_of(models.model).bias[...]  # type: ignore
     np.testing.assert_allclose(bias[:, 0], math.log(DELAY + 5), rtol=1e-6)
     np.testing.assert_array_equal(bias[:, 1], -bias[:, 0])
     found = measure(models, Apart(DELAY), "ShutLSTM", 8)

@@ -17,6 +17,7 @@ def cells(path: Path, kind: str) -> list[dict]:
     return [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path):
     pytest.importorskip("nbmake", reason="running notebooks needs recurrax[dev]")
@@ -24,6 +25,16 @@ def test_it_runs(path):
     small = {"RECURRAX_SMALL": "1", "JAX_NUM_CPU_DEVICES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=os.environ | small, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_text_twin_of_one_runs(monkeypatch):
+    """In this process, as Python; the others, and what a kernel does with them, are slow."""
+    plt = pytest.importorskip("matplotlib.pyplot", reason="notebooks need recurrax[experiments]")
+    monkeypatch.setenv("RECURRAX_SMALL", "1")
+    monkeypatch.setattr(plt, "show", lambda: None)
+    text = (ROOT / "notebooks" / "01_cells.py").read_text()
+    exec(compile(text, "01_cells.py", "exec"), {"__name__": "__main__"})
 
 
 def test_there_are_four():

@@ -10,17 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from recurrax.engines.pallas_layout import Tiles
 from reference import BATCH, Case, D, H, T, case, cast, dot, jit, noise
 from tolerances import close
 
 import recurrax
 from recurrax import Scan, unroll
 from recurrax.cells import TruncatedGradient
-from recurrax.engines import pallas, pallas_kernels
-from recurrax.engines.pallas import Pallas
+from recurrax.engines.pallas import Pallas, kernels
+from recurrax.engines.pallas import engine as pallas_engine
+from recurrax.engines.pallas.tiles import Tiles
 
-CELLS = ("RNN", "LSTM", "GRU", "CIFG", "Truncated")
+slow = pytest.mark.slow
+CELLS = ("RNN", "LSTM", "GRU", *(pytest.param(name, marks=slow) for name in ("CIFG", "Hochreiter1997", "Truncated")))
 INTERPRETED = Pallas(platform="interpret")  # on an accelerator too
 pytestmark = pytest.mark.usefixtures("exact")
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("exact")
 @pytest.fixture(autouse=True)
 def two_chunks(monkeypatch):
     """The carry has to pass from one chunk of time to the next."""
-    monkeypatch.setattr(pallas_kernels, "LONGEST_CHUNK", T // 2)
+    monkeypatch.setattr(kernels, "LONGEST_CHUNK", T // 2)
 
 
 @functools.cache
@@ -71,7 +72,7 @@ def test_values_and_gradients_are_those_of_scan(x64, name):
 
 
 @pytest.mark.parametrize("tiles", [Tiles("interpret", 16, 16), Tiles("interpret", 8, 32, gpu=True, registers=32)])
-@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("name", ["LSTM", pytest.param("GRU", marks=slow)])
 def test_padding_to_the_tiles_of_a_device_changes_nothing(x64, monkeypatch, name, tiles):
     monkeypatch.setattr(Pallas, "_tiles", lambda *_: tiles)
     close(*both(Pallas(), flags(), primals(name)))
@@ -121,7 +122,7 @@ def test_one_feature_and_one_step(x64):
     close(unroll(cell, xs, mask=always, resets=always, backend=INTERPRETED), unroll(cell, xs, backend=Scan()))
 
 
-@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+@pytest.mark.parametrize("name", ["LSTM", pytest.param("GRU", marks=slow)])
 def test_bfloat16_is_as_near_to_float32_as_scan(name):
     low = primals(name, jnp.bfloat16)
     actual, scan = both(INTERPRETED, flags(), low)
@@ -203,7 +204,7 @@ def test_matrices_have_to_fit_into_registers_and_shared_memory(
     monkeypatch, build, capability, hidden, dtype, precision, fits
 ):
     zeros, device = jax.nn.initializers.zeros, types.SimpleNamespace(platform="gpu", compute_capability=capability)
-    cell = build(2, hidden, dtype=dtype, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
+    cell = build(2, hidden, param_dtype=dtype, recurrent_kernel_init=zeros, rngs=nnx.Rngs(0))
     carry = cell.initialize_carry((4, 2))
     monkeypatch.setattr(jax, "devices", lambda: [device])
     outcome = contextlib.nullcontext() if fits else pytest.raises(ValueError, match=r"needs \d+ KiB of shared memory")
@@ -227,10 +228,19 @@ def test_products_are_as_precise_as_jax_is_asked_for():
 def test_gates_that_are_only_added_come_out_once(monkeypatch, build, streams):
     """Of a GRU two gates and both halves of the candidate; of the others each gate."""
     written = []
-    monkeypatch.setattr(pallas, "launch", lambda *a, **k: (written.append(a[6][1]), pallas_kernels.launch(*a, **k))[1])
+    launch = kernels.launch
+    monkeypatch.setattr(pallas_engine, "launch", lambda *a, **k: (written.append(a[6][1]), launch(*a, **k))[1])
     cell, xs = build(D, H, rngs=nnx.Rngs(0)), jnp.zeros((T, 2, D))
     jax.eval_shape(jax.grad(lambda xs: unroll(cell, xs, backend=INTERPRETED)[1].sum()), xs)
     assert len(jax.tree.leaves(written[1])) == streams
+
+
+def test_bfloat16_of_the_computation_is_what_the_kernel_takes_where_parameters_are_float32():
+    cell = recurrax.LSTMCell(D, H, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    xs = noise(jax.ShapeDtypeStruct((T, 2, D), jnp.float32), seed=0)
+    outs = [jit(functools.partial(unroll, backend=backend))(cell, xs) for backend in (INTERPRETED, Scan())]
+    assert {leaf.dtype for leaf in jax.tree.leaves(outs)} == {jnp.dtype(jnp.bfloat16)}
+    close(*outs, "bfloat16")
 
 
 def test_cells_without_the_structure_are_refused():
@@ -257,7 +267,7 @@ def device_named(platform: str) -> Any:
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 @pytest.mark.parametrize("build", [recurrax.cells.RNNCell, recurrax.LSTMCell, recurrax.GRUCell])
 def test_both_kernels_are_lowered_for_devices_that_are_not_here(platform, build, dtype):
-    cell = jax.eval_shape(lambda: build(2, 128, dtype=dtype, rngs=nnx.Rngs(0)))
+    cell = jax.eval_shape(lambda: build(2, 128, param_dtype=dtype, rngs=nnx.Rngs(0)))
     xs, keep = jax.ShapeDtypeStruct((20, 40, 2), dtype), jax.ShapeDtypeStruct((20, 40), bool)
 
     def loss(cell: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array) -> jax.Array:
@@ -300,7 +310,7 @@ def test_the_compiled_kernel_equals_the_interpreted_one(name):
 @pytest.mark.parametrize("engine", [Pallas(), recurrax.Adjoint()], ids=["pallas", "adjoint"])
 def test_engines_on_a_device_are_scan_in_float32(engine, build, hidden, dtype, precision, allowed):
     rng = np.random.default_rng(0)
-    cell = build(3, hidden, dtype=dtype, rngs=nnx.Rngs(0), recurrent_kernel_init=jax.nn.initializers.normal(0.05))
+    cell = build(3, hidden, param_dtype=dtype, rngs=nnx.Rngs(0), recurrent_kernel_init=jax.nn.initializers.normal(0.05))
     xs, w = (jnp.asarray(rng.normal(size=(60, 24, size)), dtype) for size in (3, hidden))
     mask, resets = rng.random((60, 24)) < 0.9, rng.random((60, 24)) < 0.1
 

@@ -1,7 +1,5 @@
-"""The wheel and the source distribution, the README's first program run from the wheel, and what an import leaves."""
+"""The wheel and the source distribution and the README's first program run from the wheel."""
 
-import gc
-import importlib
 import os
 import re
 import subprocess
@@ -11,8 +9,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-from recurrax import _flax
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +23,7 @@ def built(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_the_source_all_that_tests_need(built):
     (wheel,), (source,) = built.glob("*.whl"), built.glob("*.tar.gz")
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "recurrax").rglob("*.py")}
@@ -46,6 +43,7 @@ def test_the_wheel_holds_the_package_and_the_source_all_that_tests_need(built):
     assert not [name for name in inside if name.startswith(("experiments/results/train/runs", "docs/_build"))]
 
 
+@pytest.mark.slow
 def test_the_first_program_of_the_readme_runs_from_the_wheel(built, tmp_path):
     (wheel,) = built.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
@@ -55,14 +53,3 @@ def test_the_first_program_of_the_readme_runs_from_the_wheel(built, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "nats per step of lag: -" in done.stdout and str(tmp_path / "site") in done.stdout
-
-
-@pytest.mark.parametrize("collects", [True, False])
-def test_an_import_leaves_garbage_collection_as_it_was(collects):
-    was = gc.isenabled()
-    try:
-        (gc.enable if collects else gc.disable)()
-        importlib.reload(_flax)
-        assert gc.isenabled() == collects
-    finally:
-        (gc.enable if was else gc.disable)()

@@ -27,6 +27,7 @@ def here(monkeypatch, *flags: str) -> None:
     command.run("experiments.sequential_digits.experiment", PRESETS, "what it is")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_small(tmp_path, monkeypatch, capsys):
     first = jax.devices()[:1]

@@ -13,6 +13,7 @@ from test_experiments import WITH_FIGURES, run
 from experiments import parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", [name for name in WITH_FIGURES if name != "claims"])  # see test_claims.py
 def test_a_small_run_writes_what_it_prints(experiment, tmp_path):
     done = run(experiment, "--preset", "smoke", "--out", str(tmp_path))

@@ -71,8 +71,8 @@ def test_layers_in_bfloat16_stay_in_it(name):
 
 
 def our_weights(cell: str) -> tuple[np.ndarray, ...]:
-    """Outputs, W [G, D, H], U [G, H, H], b [G, H] and the GRU's inner bias [H] of our layer, none of them zero."""
-    module = getattr(cells, cell)(D, H, bias_init=jax.nn.initializers.normal(1.0), rngs=nnx.Rngs(0))
+    """Outputs, W [G, H, D], U [G, H, H], b [G, H] and the GRU's inner bias [H] of our layer, none of them zero."""
+    module = getattr(cells, f"{cell}Cell")(D, H, bias_init=jax.nn.initializers.normal(1.0), rngs=nnx.Rngs(0))
     inner = module.recurrent_bias[...] if cell == "GRU" else jnp.zeros(H)
     ours = (module.kernel[...], module.recurrent_kernel[...], module.bias[...], inner)
     return np.asarray(rx.RNN(module)(inputs())), *map(np.array, ours)
@@ -85,7 +85,7 @@ def test_torch_computes_what_we_do(cell):
     expected, W, U, b, inner = our_weights(cell)
     order = {"RNN": [0], "GRU": [0, 1, 2], "LSTM": [1, 0, 2, 3]}[cell]  # i, f, g, o
     module = getattr(torch.nn, cell)(D, H, batch_first=True)
-    for name, value in {"weight_ih": W.transpose(0, 2, 1), "weight_hh": U.transpose(0, 2, 1), "bias_ih": b}.items():
+    for name, value in {"weight_ih": W, "weight_hh": U, "bias_ih": b}.items():
         value = np.concatenate([value[gate] for gate in order])
         getattr(module, f"{name}_l0").data = torch.tensor(value)
     module.bias_hh_l0.data.zero_()
@@ -100,6 +100,7 @@ def test_peers_compute_what_we_do(name):
     """The LSTM with our weights, in the order that each library holds them."""
     it = layer(name, "LSTM")
     expected, W, U, b, _ = our_weights("LSTM")
+    W, U = W.swapaxes(1, 2), U.swapaxes(1, 2)
     f, i, g, o = 0, 1, 2, 3
 
     def joined(array: np.ndarray, order: list[int]) -> np.ndarray:
@@ -143,7 +144,7 @@ def test_what_is_missing_or_refuses_is_a_row_that_says_why(monkeypatch):
     assert {rows[name]["refused"] for name in names} == {"not installed: pip install -e '.[bench]'"}
     assert "no engine 'faster'" in rows["recurrax faster"]["refused"]
     assert (
-        "Associative got LSTM"
+        "Associative got LSTMCell"
         in experiment.case(config, "forward", "LSTM", SHAPE, "float32")["rows"]["recurrax associative"]["refused"]
     )
     with pytest.raises(timing.Refused, match="no cell Fancy"):
@@ -243,6 +244,7 @@ def test_the_cache_on_disk_is_not_used():
     assert jax.config.jax_enable_compilation_cache == before and jax.config.jax_default_matmul_precision is None
 
 
+@pytest.mark.slow
 def test_tune_prints_engines_by_time_and_the_line_to_write(capsys):
     rows = tune.main(Tune((2, 5, 2, 4), cells=("GRU",), rounds=2, seconds=0.2))["GRU"]
     said = capsys.readouterr().out
@@ -252,7 +254,9 @@ def test_tune_prints_engines_by_time_and_the_line_to_write(capsys):
     assert f"layer = rx.RNN(cell, backend={names[0]})" in said
     ratios = [float(row["ratio"]) for row in rows if row["ratio"] != "-"]
     assert ratios[0] == 1 and ratios == sorted(ratios)
-    assert [row["note"] for row in rows if "Associative" in row["engine"]] == ["Associative got GRU of Structure.DENSE"]
+    assert [row["note"] for row in rows if "Associative" in row["engine"]] == [
+        "Associative got GRUCell of Structure.DENSE"
+    ]
 
 
 def test_an_engine_that_computes_something_else_comes_last():
@@ -267,6 +271,7 @@ def test_an_engine_that_computes_something_else_comes_last():
     assert first["engine"] == '"auto"' and {line["note"] for line in rest} == {"another loss"}
 
 
+@pytest.mark.slow
 def test_imports_and_first_calls_are_timed():
     rows = start.imports(1)
     assert list(rows)[:3] == ["base", "recurrax", "flax.nnx"]

@@ -42,12 +42,12 @@ def numpy_omega(model, examples, activation: str) -> float:
         length = int(weights.argmax()) + 1
         hs = [np.zeros(len(W))]
         for x in inputs[:length]:
-            hs.append(phi(hs[-1] @ W + x @ V + b))
+            hs.append(phi(W @ hs[-1] + V @ x + b))
         logits = hs[-1] @ out + bias
         p = np.exp(logits) / np.exp(logits).sum()
         d = out @ (p - np.eye(len(p))[targets[length - 1]])
         for h in hs[:0:-1]:
-            before = (d * slope(h)) @ W.T
+            before = (d * slope(h)) @ W
             total += ((before**2).sum() / (d**2).sum() - 1) ** 2
             d = before
         steps += length
@@ -73,11 +73,11 @@ def test_starts_are_the_papers():
     for start, deviation in (("sigmoid", 0.01), ("basic tanh", 0.1), ("smart tanh", 0.01)):
         model: Any = networks.builder(start, TASK, H)(jax.random.key(0))
         cell = model.layer.cell
-        W = np.asarray(cell.recurrent_kernel[...])[0]
+        W = np.asarray(cell.recurrent_kernel[...])[0].T  # as h W
         spread = [np.std(np.asarray(leaf[...])) / deviation for leaf in (cell.kernel, model.head.kernel)]
         assert np.abs(np.array(spread) - 1).max() < 0.2
         assert not np.asarray(cell.bias[...]).any() and not np.asarray(model.head.bias[...]).any()
-        assert cell.activation is (jax.nn.sigmoid if start == "sigmoid" else jnp.tanh)
+        assert cell.activation_fn is (jax.nn.sigmoid if start == "sigmoid" else jnp.tanh)
         if start == "smart tanh":
             assert ((W != 0).sum(1) == 15).all() and len({tuple(row != 0) for row in W}) > 40
             np.testing.assert_allclose(np.abs(np.linalg.eigvals(W)).max(), 0.95, rtol=1e-4)
@@ -85,6 +85,7 @@ def test_starts_are_the_papers():
             assert abs(W.std() / deviation - 1) < 0.1
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_penalty_is_added_to_the_loss_and_not_reported():
     """One update is the descent of loss + weight penalty, at every swept weight; the loss is that without it."""
     build = networks.builder("basic tanh", TASK, H)
@@ -176,6 +177,7 @@ def test_findings_on_length_tell_the_seeds_that_learned_from_the_others():
         assert said.endswith(verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_a_small_run_leaves_record_table_and_figure(name, tmp_path):
     done = run(name, "--preset", "smoke", "--out", str(tmp_path))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +19,11 @@ TOLERANCE: dict[str, dict[str, float]] = {
 
 def close(actual: Any, expected: Any, dtype: str = "float64") -> None:
     """Asserts that two pytrees have the same structure, shapes and, to the tolerance of the dtype, numbers."""
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True):
-        assert jnp.shape(a) == jnp.shape(b), path
-        wide = np.complex128 if jnp.iscomplexobj(a) or jnp.iscomplexobj(b) else np.float64
-        a, b = np.asarray(a, wide), np.asarray(b, wide)
-        np.testing.assert_allclose(a, b, **TOLERANCE[dtype], err_msg=jax.tree_util.keystr(path))
+    actual, expected = jax.tree.map(wide, actual), jax.tree.map(wide, expected)
+    chex.assert_trees_all_equal_shapes(actual, expected)
+    chex.assert_trees_all_close(actual, expected, **TOLERANCE[dtype])
+
+
+def wide(leaf: Any) -> np.ndarray:
+    """In double precision, which holds the numbers of every dtype."""
+    return np.asarray(leaf, np.complex128 if jnp.iscomplexobj(leaf) else np.float64)

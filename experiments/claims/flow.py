@@ -11,7 +11,7 @@ from flax import nnx
 from experiments.claims.config import Config
 from experiments.vanishing_gradients import initial
 from experiments.vanishing_gradients.initial import FEATURES, Subject
-from recurrax.cell import Cell
+from recurrax import Cell
 from recurrax.cells import LSTMCell, NoForgetGateCell, TruncatedGradient
 from recurrax.initializers import zeros
 

@@ -10,7 +10,7 @@ from flax import nnx
 
 import recurrax as rx
 from experiments.models import CELLS
-from recurrax.cell import Cell
+from recurrax import Cell
 
 SIZE = 128  # D = H of the counts; the ratios depend on it through the biases alone
 CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are no gates: what may be written

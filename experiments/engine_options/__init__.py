@@ -8,6 +8,6 @@ under every engine with one option changed, in turn in one process. What compute
 count. "auto" is the engine `Adjoint` with the options that `recurrax.engines.tuning` decides on; `Adjoint()` is the
 same program a second time, so that what lies between the two is noise.
 
-Expected: "auto" lies within a few per cent of the fastest; gates in several narrow products, pre-activations computed
-again and the input projection inside the loop each lose somewhere; chunks pay where an array of all steps is large.
+Expected: "auto" lies within a few per cent of the fastest; pre-activations computed again and one product of inputs and
+state inside the loop each lose somewhere; chunks pay where an array of all steps is large.
 """

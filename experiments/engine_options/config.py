@@ -18,7 +18,7 @@ class Config:
     shapes: tuple[Shape, ...] = speed.Config().shapes
     """Shapes (B, T, D, H): batch, steps, inputs, units."""
     cells: tuple[str, ...] = speed.CELLS
-    """Cells to time: RNN, GRU, LSTM or other names in recurrax.cells."""
+    """Cells to time: RNN, GRU, LSTM or other cells of recurrax, by their names without "Cell"."""
     dtypes: tuple[str, ...] = ("float32",)
     """Of parameters, inputs and state: float32, bfloat16."""
     rounds: int = 11

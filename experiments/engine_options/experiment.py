@@ -13,9 +13,9 @@ from flax import nnx
 from experiments import parts
 from experiments.engine_options import figure, tables
 from experiments.engine_options.config import Config
-from experiments.speed import timing, tune
+from experiments.speed import peers, timing, tune
 from experiments.speed.config import Shape, Tune
-from recurrax import cells, report
+from recurrax import report
 from recurrax.engines import Adjoint
 from recurrax.engines.tuning import CHOICES
 from recurrax.engines.tuning import tune as decide
@@ -26,9 +26,8 @@ NAME = "engine_options"
 def prepare(config: Config) -> None:
     """Everything that can be wrong with the settings, found before anything is compiled."""
     for name in config.cells:
-        if name not in {cell.short for cell in cells.ALL}:
-            allowed = ", ".join(cell.short for cell in cells.ALL)
-            raise ValueError(f"cells={config.cells}; allowed: {allowed}. Try --cells LSTM.")
+        if name not in peers.CELLS:
+            raise ValueError(f"cells={config.cells}; allowed: {', '.join(peers.CELLS)}. Try --cells LSTM.")
     report.check_folder(config.out)
 
 
@@ -66,6 +65,6 @@ def case(config: Config, cell: str, shape: Shape, dtype: str) -> dict[str, Any]:
 def decided(cell: str, shape: Shape, dtype: str) -> dict[str, Any]:
     """The options of `Adjoint` that `recurrax.engines.tuning` decides on."""
     B, T, D, H = shape
-    module = getattr(cells, cell)(D, H, dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0))
+    module = peers.CELLS[cell](D, H, dtype=jnp.dtype(dtype), param_dtype=jnp.dtype(dtype), rngs=nnx.Rngs(0))
     found = decide(Adjoint(), module, module.initialize_carry((B, D)), jnp.zeros((T, B, D), dtype))
     return {name: getattr(found, name) for name in (*CHOICES, "chunk", "unroll")}

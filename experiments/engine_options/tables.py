@@ -98,7 +98,7 @@ def choice_rows(record: Record) -> list[dict[str, str]]:
             {
                 "cell": case["cell"],
                 "B, T, D, H": ", ".join(map(str, case["shape"])),
-                "gates": decided["gates"],
+                **{name: decided[name] for name in ("gates",) if name in decided},  # an option of older records
                 "keep": decided["keep"],
                 "projection": decided["projection"],
                 "chunk": str(decided["chunk"]),

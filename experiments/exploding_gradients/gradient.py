@@ -12,9 +12,7 @@ from flax import nnx
 
 from experiments.exploding_gradients.config import Config
 from experiments.exploding_gradients.matrices import gaussian, rotation
-from recurrax import gradflow
-from recurrax.cell import Cell
-from recurrax.cells import RNN
+from recurrax import Cell, RNNCell, gradflow
 from recurrax.initializers import Initializer
 
 FEATURES = 2  # inputs of a step, as in the adding problem
@@ -68,10 +66,10 @@ def network(config: Config, activation: str, subject: Subject) -> tuple[Cell, ja
     keys = jax.random.split(jax.random.key(0), (4, config.init_seeds))
 
     def one(radius: jax.Array, *keys: jax.Array) -> tuple[Cell, jax.Array, jax.Array, jax.Array]:
-        cell = RNN(
+        cell = RNNCell(
             FEATURES,
             H,
-            activation=ACTIVATIONS[activation],
+            activation_fn=ACTIVATIONS[activation],
             recurrent_kernel_init=subject.recurrent(radius),
             rngs=nnx.Rngs(keys[0]),
         )
@@ -87,7 +85,7 @@ def network(config: Config, activation: str, subject: Subject) -> tuple[Cell, ja
 
 @jax.jit
 @jax.vmap
-def flow(cell: RNN, state: jax.Array, xs: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
+def flow(cell: RNNCell, state: jax.Array, xs: jax.Array, weights: jax.Array) -> dict[str, jax.Array]:
     """Slopes of ``ln |dL/ds|`` and ``ln sigma_max(J)``, the first exponent, ``sigma_max(U)``, growth of the product."""
     gradients = gradflow.state_gradients(cell, state, xs, lambda carry, y: weights @ y)
     products = gradflow.jacobian_norms(cell, state, xs)

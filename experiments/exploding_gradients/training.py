@@ -14,10 +14,9 @@ from flax import nnx
 from experiments import parts
 from experiments.exploding_gradients.config import Config
 from experiments.exploding_gradients.matrices import gaussian
-from recurrax.cells import RNN
+from recurrax.cells import RNNCell
 from recurrax.engines import Engine, Scan
-from recurrax.layers import RNN as Layer
-from recurrax.layers import SequenceModel
+from recurrax.layers import RNN, SequenceModel
 from recurrax.tasks import Adding
 from recurrax.training import History, Plan
 from recurrax.training import sgd as plain_sgd
@@ -100,14 +99,14 @@ def builder(config: Config, task: Adding, activation: str, engine: Engine | str)
 
     def build(key: jax.Array, spectral_radius: jax.Array | float = 1.0) -> SequenceModel:
         rngs = nnx.Rngs(key)
-        cell = RNN(
+        cell = RNNCell(
             task.in_features,
             config.hidden,
-            activation=ACTIVATIONS[activation],
+            activation_fn=ACTIVATIONS[activation],
             recurrent_kernel_init=gaussian(spectral_radius),
             rngs=rngs,
         )
-        return SequenceModel(Layer(cell, backend=engine), task.out_features, rngs=rngs)
+        return SequenceModel(RNN(cell, backend=engine), task.out_features, rngs=rngs)
 
     return build
 

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.models import cell_of
 from recurrax import gradflow
 from recurrax.layers import SequenceModel
-from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task
 from recurrax.training.run import batch
 
@@ -41,7 +41,7 @@ def read(models: SequenceModel, task: Task, examples: int) -> dict[str, Any]:
     xs = batch(task, jax.random.key(1), examples).inputs
 
     def one(model: SequenceModel, xs: jax.Array) -> dict[str, jax.Array]:
-        cell = first_cell(model.layer)
+        cell = cell_of(model)
         return gradflow.gate_activations(cell, cell.initialize_carry(xs.shape[1:]), xs)
 
     activations = jax.jit(jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None)))(models, xs)

@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from recurrax import Foreign, Scan, unroll
-from recurrax.cell import Cell
+from recurrax import Cell, Foreign, Scan, unroll
 from recurrax.cells import Hochreiter1997Cell, TruncatedGradient
 from recurrax.cells.hochreiter1997 import symmetric
 from recurrax.tasks import Task

@@ -13,8 +13,7 @@ import numpy as np
 from flax import nnx
 
 from experiments.initialization.config import Config
-from recurrax import gradflow
-from recurrax.cell import Cell, Foreign
+from recurrax import Cell, Foreign, gradflow
 from recurrax.cells import GRUCell, LSTMCell, RNNCell
 
 FEATURES = 8  # inputs of a step, N(0, 1)
@@ -77,9 +76,10 @@ def measure(config: Config) -> dict[str, Any]:
 
 
 def recurrent_kernels(cells: Any, hidden: int) -> list[np.ndarray]:
-    """The leaves ``[S, H, G H]`` and ``[S, G, H, H]`` of an ensemble, whatever they are called: no other has H rows."""
+    """The leaves ``[S, H, G H]`` and ``[S, G, H, H]`` of an ensemble, whatever they are called."""
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(cells)]
-    return [leaf for leaf in leaves if leaf.ndim >= 3 and leaf.shape[-2] == hidden and leaf.shape[-1] % hidden == 0]
+    rows = [leaf for leaf in leaves if leaf.ndim >= 3 and leaf.shape[-2] == hidden]
+    return [leaf for leaf in rows if leaf.shape[-1] == hidden or (leaf.ndim == 3 and leaf.shape[-1] % hidden == 0)]
 
 
 def gate_blocks(kernels: np.ndarray, hidden: int) -> np.ndarray:

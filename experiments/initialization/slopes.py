@@ -10,8 +10,7 @@ import numpy as np
 
 from experiments.initialization import starts
 from experiments.initialization.config import Config
-from recurrax import gradflow
-from recurrax.cell import Cell
+from recurrax import Cell, gradflow
 
 FEATURES = 2  # inputs of a step, as in the adding problem
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from experiments.models import IRNN
-from recurrax.cell import Cell
+from recurrax import Cell, GRUCell, LSTMCell, RNNCell
 from recurrax.initializers import Chrono, glorot_uniform, identity, normal, orthogonal
 
 
@@ -60,7 +60,7 @@ def build(cell: str, start: Start, key: jax.Array, in_features: int, hidden: int
     one: Any = CELLS[cell](in_features, hidden, rngs=nnx.Rngs(key), **start.options)
     if start.fused:
         U = fused_orthogonal(jax.random.fold_in(key, 1), *one.recurrent_kernel.shape[:2])
-        one.recurrent_kernel = one.recurrent_kernel.replace(U)
+        one.recurrent_kernel = one.recurrent_kernel.replace(jnp.swapaxes(U, 1, 2))  # a row an output
     return one
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from experiments.models import cell_of
 from experiments.noise.levels import Apart, Noisy, mix
 from recurrax import gradflow
-from recurrax.layers.model import first_cell
 from recurrax.training.run import batch
 
 WRITES: dict[str, Callable[[Any], Array]] = {  # the gate that lets the candidate in, from a cell's gates
@@ -90,7 +90,7 @@ def noise_share(log_odds: Callable[[Array], Array], first: Array, second: Array)
 
 def write_gate(model: Noisy, cell: str, inputs: Array, marked: Array) -> tuple[Array, Array]:
     """Mean write gate of each unit at the cue and at all later steps, two ``[H]``."""
-    step = first_cell(model.model.layer)
+    step = cell_of(model.model)
     xs = mix(inputs, model.level)
     gates = jax.vmap(lambda xs: gradflow.gate_activations(step, step.initialize_carry(xs.shape[1:]), xs))(xs)
     write = WRITES[cell](gates)  # [B, T, H]

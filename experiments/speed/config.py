@@ -132,7 +132,7 @@ class Tune:
     tune: Shape
     """B T D H: batch, steps, inputs, units."""
     cells: tuple[str, ...] = ("LSTM",)
-    """Cells to tune for: RNN, GRU, LSTM or another name in recurrax.cells."""
+    """Cells to tune for: RNN, GRU, LSTM or another cell of recurrax, by its name without "Cell"."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of parameters, inputs and state."""
     rounds: int = 15
@@ -166,7 +166,7 @@ ACCELERATOR = Config(
 # measured; its shapes are those that the committed records carry in their settings.
 GPU = Config(
     shapes=((64, 784, 1, 64), (64, 784, 1, 128), (64, 256, 256, 256), (64, 256, 768, 768)), cells=("GRU", "LSTM"),
-    measurements=("training",), implementations=("recurrax", "flax.nnx", "torch"), engines=("auto", "pallas", "cudnn"),
+    measurements=("training",), implementations=("recurrax", "flax.nnx", "torch"), engines=("auto", "pallas"),
     dtypes=DTYPES, parts=("peers",), inference_shapes=Config().inference_shapes[:2], rounds=11, seconds_per_case=3,
 )  # fmt: skip
 

@@ -14,7 +14,6 @@ from flax import nnx
 import recurrax as rx
 from experiments.speed import peers, scaling, timing
 from experiments.speed.config import Config
-from recurrax import cells
 
 UNITS = 16  # H of Newton's cells, whose work grows with H^3
 FEATURES = 4  # D of Newton's inputs
@@ -59,7 +58,7 @@ def newtons(config: Config) -> dict[str, Any]:
 
     rows = []
     for cell in config.cells:
-        module = getattr(cells, cell)(FEATURES, UNITS, rngs=nnx.Rngs(0))
+        module = peers.CELLS[cell](FEATURES, UNITS, rngs=nnx.Rngs(0))
         for T in config.scaling.newton_lengths:
             xs = jax.random.normal(jax.random.key(1), (T, 1, FEATURES))
             programs = jax.jit(newton), jax.jit(functools.partial(rx.unroll, backend=rx.Scan()))

@@ -20,6 +20,7 @@ from experiments.speed.timing import Refused
 from recurrax import cells
 
 MISSING = "not installed: pip install -e '.[bench]'"
+CELLS: dict[str, Any] = {cell.short: cell for cell in cells.ALL}  # of recurrax, by the names of flags and records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +73,11 @@ def engine(name: str, **options: Any) -> Any:
 def ours(cell: str, shape: Shape, dtype: str = "float32", backend: Any = "auto") -> Layer:
     """The layer of recurrax with an engine or the name of one."""
     B, _, D, H = shape
-    if (make := getattr(cells, cell, None)) is None:
+    if cell not in CELLS:
         raise Refused(f"recurrax has no cell {cell}")
-    options = {} if dtype == "float32" else {"dtype": jnp.dtype(dtype)}
+    options = {} if dtype == "float32" else {"dtype": jnp.dtype(dtype), "param_dtype": jnp.dtype(dtype)}
     chosen = engine(backend) if isinstance(backend, str) else backend
-    module = rx.RNN(make(D, H, rngs=nnx.Rngs(0), **options), backend=chosen)
+    module = rx.RNN(CELLS[cell](D, H, rngs=nnx.Rngs(0), **options), backend=chosen)
     leaves, tree = jax.tree.flatten(module)
 
     def rebuilt(parameters: list[jax.Array]) -> Any:

@@ -12,12 +12,10 @@ from flax import nnx
 
 from experiments.exploding_gradients.matrices import spectral_radius
 from experiments.models import builder as models
-from recurrax import gradflow
-from recurrax.cell import Cell
-from recurrax.cells import RNN
+from recurrax import Cell, gradflow
+from recurrax.cells import RNNCell
 from recurrax.initializers import normal
-from recurrax.layers import RNN as Layer
-from recurrax.layers import SequenceModel
+from recurrax.layers import RNN, SequenceModel
 from recurrax.tasks import Example, Task
 
 INPUTS = 15  # non-zero recurrent weights of each unit of "smart tanh"
@@ -50,12 +48,13 @@ def builder(network: str, task: Task, hidden: int) -> Callable[..., SequenceMode
 
     def build(key: jax.Array) -> SequenceModel:
         rngs = nnx.Rngs(key)
-        cell = RNN(
-            task.in_features, hidden, activation=activation, kernel_init=normal(deviation),
+        cell = RNNCell(
+            task.in_features, hidden, activation_fn=activation, kernel_init=normal(deviation),
             recurrent_kernel_init=recurrent, rngs=rngs,
         )  # fmt: skip
-        model = SequenceModel(Layer(cell), task.out_features, rngs=rngs)
-        model.head.kernel = nnx.Param(normal(deviation)(rngs.params(), model.head.kernel.shape, jnp.float32))
+        model = SequenceModel(RNN(cell), task.out_features, rngs=rngs)
+        head: Any = model.head
+        head.kernel = nnx.Param(normal(deviation)(rngs.params(), head.kernel.shape, jnp.float32))
         return model
 
     return build
@@ -104,13 +103,14 @@ class Held(Cell):
         u = self.cell.project(x[..., :-1])
         return (*u, jnp.broadcast_to(x[..., -1:], u[0].shape))
 
-    def mix(self, carry: Any) -> Any:
-        """The cell's own."""
-        return self.cell.mix(carry)
+    def mix(self, carry: Any) -> tuple[Any, ...]:
+        """The cell's own; nothing for whether the step is taken."""
+        return (*self.cell.mix(carry), None)
 
-    def update(self, carry: Any, u: Any, v: Any) -> Any:
+    def update(self, carry: Any, a: tuple[jax.Array, ...]) -> Any:
         """The cell's own, or the carry itself."""
-        return jax.tree.map(lambda new, old: jnp.where(u[-1] > 0, new, old), self.cell.update(carry, u[:-1], v), carry)
+        *own, taken = a
+        return jax.tree.map(lambda new, old: jnp.where(taken > 0, new, old), self.cell.update(carry, tuple(own)), carry)
 
     def readout(self, carry: Any, x: jax.Array) -> Any:
         """The cell's own."""

@@ -12,9 +12,7 @@ import numpy as np
 from flax import nnx
 
 from experiments.vanishing_gradients.config import Config
-from recurrax import gradflow
-from recurrax.cell import Cell
-from recurrax.cells import GRUCell, LSTMCell
+from recurrax import Cell, GRUCell, LSTMCell, RNNCell, gradflow
 from recurrax.initializers import Chrono, identity, normal, orthogonal, zeros
 
 FEATURES = 2  # inputs of a step, as in the adding problem
@@ -37,7 +35,7 @@ def subjects(config: Config) -> dict[str, Subject]:
             lambda key: RNNCell(
                 D,
                 H,
-                activation=jax.nn.relu,
+                activation_fn=jax.nn.relu,
                 kernel_init=normal(1e-3),
                 recurrent_kernel_init=identity(),
                 rngs=nnx.Rngs(key),

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import parts
-from experiments.models import builder
+from experiments.models import builder, cell_of
 from experiments.vanishing_gradients.config import Config
 from experiments.vanishing_gradients.initial import profile
 from recurrax import gradflow
 from recurrax.layers import SequenceModel
-from recurrax.layers.model import first_cell
 from recurrax.tasks import Adding, Task, make_task
 from recurrax.training import History, Plan, adam
 from recurrax.training.run import batch
@@ -55,8 +54,8 @@ def trained_profile(model: SequenceModel, task: Task, examples: int) -> dict[str
     """(c) ``|dy_T/ds_t|`` of the trained models on held-out sequences; slope of each seed, median over sequences."""
     xs = batch(task, jax.random.key(1), examples).inputs
 
-    def one(model: SequenceModel, xs: jax.Array) -> jax.Array:
-        cell = first_cell(model.layer)
+    def one(model: Any, xs: jax.Array) -> jax.Array:
+        cell = cell_of(model)
         return gradflow.state_gradients(
             cell, cell.initialize_carry(xs.shape[1:]), xs, lambda carry, y: jnp.sum(model.head(y))
         )
@@ -79,7 +78,7 @@ def memory_gates(model: SequenceModel, task: Adding, cell: str, examples: int) -
     xs = batch(task, jax.random.key(1), examples).inputs
 
     def one(model: SequenceModel, xs: jax.Array) -> dict[str, jax.Array]:
-        step = first_cell(model.layer)
+        step = cell_of(model)
         gates = gradflow.gate_activations(step, step.initialize_carry(xs.shape[1:]), xs)
         keep = gates[KEEP[cell]]
         return {"keep": keep, "write": gates["i"] if cell == "LSTM" else 1 - keep}

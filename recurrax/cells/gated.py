@@ -215,8 +215,8 @@ class GRUCell(Cell):
         """One step, ``(h, x) -> (h', h')``."""
         if self.reset_after:
             return super().__call__(carry, inputs)
-        cell, h, x = self.promote(carry, self.check_features(inputs))
-        _, z, n = cell.gates(h, x)
+        promoted, h, x = self.promote(carry, self.check_features(inputs))
+        _, z, n = promoted.gates(h, x)  # type: ignore[attr-defined]
         h = (1 - z) * n + z * h
         return h, h
 

@@ -171,11 +171,11 @@ def _check(D: int, H: int, S: int, biased: str) -> None:
     check_size("Hochreiter1997Cell", in_features=D, hidden_features=H, block_size=S)
     if H % S:
         raise ValueError(
-            f"Hochreiter1997 got hidden_features={H} in blocks of block_size={S}; allowed: a multiple of it. "
+            f"Hochreiter1997Cell got hidden_features={H} in blocks of block_size={S}; allowed: a multiple of it. "
             f"Give e.g. hidden_features={2 * S}."
         )
     if biased not in BIASED:
-        raise ValueError(f"Hochreiter1997 got biased={biased!r}; allowed: {', '.join(BIASED)}. Use 'all'.")
+        raise ValueError(f"Hochreiter1997Cell got biased={biased!r}; allowed: {', '.join(BIASED)}. Use 'all'.")
 
 
 def _set(bias: jax.Array, start: int, count: int, name: str, value: float | Sequence[float] | None) -> jax.Array:
@@ -185,7 +185,7 @@ def _set(bias: jax.Array, start: int, count: int, name: str, value: float | Sequ
     values = jnp.asarray(value, bias.dtype)
     if bias.size < start + count or not count or values.shape not in ((), (count,)):
         raise ValueError(
-            f"Hochreiter1997 got {name}={value}; allowed: None, or where such gates have biases a number or one for "
-            f"each of the {count} blocks. Give a number, or change biased or output_gate."
+            f"Hochreiter1997Cell got {name}={value}; allowed: None, or where such gates have biases a number or one "
+            f"for each of the {count} blocks. Give a number, or change biased or output_gate."
         )
     return bias.at[start : start + count].set(values)

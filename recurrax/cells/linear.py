@@ -14,7 +14,7 @@ from flax import nnx
 from recurrax import initializers
 from recurrax.cell import Cell, Structure
 from recurrax.initializers import Chrono, Initializer, Ring, keep_bias, per_gate
-from recurrax.kernels import Kernel, affine, check_size
+from recurrax.kernels import Kernel, affine, check_size, like
 
 
 class Linear(NamedTuple):
@@ -161,7 +161,7 @@ class LRUCell(LinearCell):
         fine = jnp.promote_types(self.nu[...].dtype, jnp.float32)  # there is no complex bfloat16
         nu, theta, log_gamma = (p[...].astype(fine) for p in (self.nu, self.theta, self.log_gamma))
         real, imaginary = (product.astype(fine) for product in affine(x, self.input_kernel))
-        b = jnp.exp(log_gamma) * jax.lax.complex(real, imaginary)
+        b = like(jnp.exp(log_gamma), real) * jax.lax.complex(real, imaginary)
         return Linear(jnp.broadcast_to(jnp.exp(jax.lax.complex(-jnp.exp(nu), jnp.exp(theta))), b.shape), b)
 
     def readout(self, carry: jax.Array, x: jax.Array) -> jax.Array:

@@ -42,12 +42,12 @@ class TruncatedGradient(Cell):
         if cell.structure is not Structure.DENSE:
             raise ValueError(
                 f"TruncatedGradient got {type(cell).__name__} of {cell.structure}; allowed: {Structure.DENSE}, such as "
-                "LSTMCell, GRUCell(reset_after=True) or RNNCell. In a step of your own, put stop_gradient where weights "
-                "read the carry."
+                "LSTMCell, GRUCell(reset_after=True) or RNNCell. In a step of your own, put stop_gradient where "
+                "weights read the carry."
             )
         self.cell = cell
         self.in_features, self.hidden_features = cell.in_features, cell.hidden_features
-        self.states = cell.states
+        self.states, self.dtype, self.carry_init = cell.states, cell.dtype, cell.carry_init
 
     def project(self, x: jax.Array) -> Any:
         """That of the cell inside."""
@@ -64,6 +64,11 @@ class TruncatedGradient(Cell):
     def readout(self, carry: Carry, x: jax.Array) -> Any:
         """That of the cell inside."""
         return self.cell.readout(carry, x)
+
+    def prepare(self, xs: jax.Array, key: jax.Array | None) -> tuple[Cell, jax.Array]:
+        """That of the cell inside."""
+        cell, xs = self.cell.prepare(xs, key)
+        return TruncatedGradient(cell), xs
 
     @property
     def gates(self) -> Callable[[Carry, jax.Array], Any]:

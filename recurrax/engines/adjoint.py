@@ -95,13 +95,13 @@ class Steps(NamedTuple):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _states(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Carry]:
+def _states(tuning: Tuning, cell: Any, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Carry]:
     """The last carry and the carry after every step."""
     carry, (carries, _) = _forward(tuning, cell, initial, xs, mask, resets)
     return carry, carries
 
 
-def _forward(tuning: Tuning, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
+def _forward(tuning: Tuning, cell: Any, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
     """The last carry, and of every step the carry after it and its pre-activations."""
     cell = for_steps(cell, tuning.leading)
 
@@ -155,14 +155,14 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
 
 
 def _tangents(
-    tuning: Tuning, initial: Carry, cell: Cell, start: Carry, steps: Steps, tangents: Any
+    tuning: Tuning, initial: Carry, cell: Any, start: Carry, steps: Steps, tangents: Any
 ) -> tuple[Carry, Carry]:
     """The tangents of the last carry and of all carries of a chunk that starts at ``start``; linear in ``tangents``."""
     d_cell, d_initial, d_carry, d_xs = tangents
     before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), start, steps.carries)
     before = where(steps.resets, _broadcast(initial, before), before)
 
-    def gates(cell: Cell, xs: Any) -> Any:
+    def gates(cell: Any, xs: Any) -> Any:
         if tuning.joint:
             return cell.preactivations(before, xs)
         return preactivations(cell.project(xs), cell.mix(before))

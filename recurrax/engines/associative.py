@@ -13,6 +13,7 @@ from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.chunks import in_chunks
 from recurrax.engines.engine import Engine, where
 from recurrax.engines.recurrence import solve
+from recurrax.engines.sharding import check_not_varying
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Associative(Engine):
                 f"Associative got {type(cell).__name__} of {cell.structure}; allowed: {Structure.LINEAR}, whose steps "
                 "are linear in the state (LRU, MinGRU, MinLSTM, DiagonalRNN). Use backend='auto', or Newton."
             )
+        check_not_varying("Associative", xs)
         run = functools.partial(_all_at_once, cell, carry)
         if self.chunk is not None:
             run = functools.partial(in_chunks, jax.checkpoint(run, prevent_cse=False), size=self.chunk)
@@ -57,7 +59,7 @@ class Associative(Engine):
 def _all_at_once(cell: Cell, initial: jax.Array, carry: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
     xs, mask, resets = inputs
     a, b = cell.project(xs)
-    b = where(resets, a * initial + b, b)
+    b = where(resets, a * initial[None] + b, b)
     a = where(resets, jnp.zeros_like(a), a)
     if mask is not None:
         a, b = where(mask, a, jnp.ones_like(a)), where(mask, b, jnp.zeros_like(b))

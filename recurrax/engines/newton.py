@@ -27,6 +27,7 @@ from recurrax.cell import Carry, Cell, Structure, preactivations
 from recurrax.engines.adjoint import Adjoint
 from recurrax.engines.engine import Engine, advance, hold, where
 from recurrax.engines.recurrence import solve
+from recurrax.engines.sharding import check_not_varying
 
 CHOICES = {"jacobian": ("dense", "diagonal"), "on_failure": ("scan", "error", "nan")}
 
@@ -95,6 +96,7 @@ class Newton(Engine):
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
     ) -> tuple[Carry, Any]:
         """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
+        check_not_varying("Newton", xs)
         found = _iterate(self, cell, carry, xs, mask, resets)
         ok = found.converged
 

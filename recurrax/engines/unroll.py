@@ -15,7 +15,7 @@ from recurrax.engines.engine import Engine, where
 from recurrax.engines.newton import Newton
 from recurrax.engines.pallas import Pallas
 from recurrax.engines.scan import Scan
-from recurrax.engines.sharding import placed_like
+from recurrax.engines.sharding import place_like
 
 ENGINES: dict[str, type[Engine]] = {
     "scan": Scan,
@@ -89,11 +89,13 @@ def unroll(
         carry = cell.initialize_carry(xs.shape[1:])
     else:
         carry = check_carry(cell, carry, xs.shape[1:])
+    put = place_like(xs, len(steps) - 1)
+    mask, resets = put(mask, after=1), put(resets, after=1)
     if mask is not None:
         xs, resets = where(mask, xs, jnp.zeros_like(xs)), None if resets is None else resets & mask
     cell, xs = cell.prepare(xs, key)
     cell, carry, xs = cell.promote(carry, xs)
-    carry = placed_like(xs, len(steps) - 1, carry)
+    cell, carry = put(cell, None), put(carry)
     if cell.structure is Structure.GENERAL:
         carry = _as_the_step_leaves_it(cell, carry, xs)
     carry, ys = engine(cell, carry, xs, mask, resets)

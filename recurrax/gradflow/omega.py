@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from recurrax.cell import Cell, Structure
+from recurrax.cell import Cell, Structure, preactivations
 from recurrax.gradflow.gradients import Loss, Step, Trajectory, follow, loss_gradients, rescale
 
 FORMS = ("norm", "squared")
@@ -112,7 +112,7 @@ def _only_weights(cell: Any) -> Step:
         # In value the pre-activations are constants; in the carry they move as mix does, in parameters not at all.
         mixed, still = cell.mix(carry), cell.mix(constant(carry))
         v = jax.tree.map(lambda m, s: constant(m) + (m - s), mixed, still)
-        carry = cell.update(carry, constant(cell.project(x)), v)
+        carry = cell.update(carry, preactivations(constant(cell.project(x)), v))
         return carry, cell.readout(carry, x)
 
     return step

@@ -215,7 +215,8 @@ class Stack(nnx.Module):
         sequence = {"seq_lengths": seq_lengths, "mask": mask, "resets": resets, "return_carry": True, "rngs": rngs}
         carries, ys = [], inputs
         for index, layer in enumerate(self.layers):
-            below, above = (None, None) if keys[index] is None else jax.random.split(keys[index])
+            key = keys[index]
+            below, above = (None, None) if key is None else jax.random.split(key)
             xs, first = ys, None if initial_carry is None else initial_carry[index]
             now = read if index == count - 1 else "every"
             carry, ys = layer(

@@ -12,7 +12,7 @@ from jax.core import Tracer
 
 from recurrax.cell import show_signature
 from recurrax.layers.compose import Bidirectional, Stack, check_dropout, drop
-from recurrax.layers.rnn import READS, RNN, existing
+from recurrax.layers.rnn import RNN, check_read, existing
 
 
 class SequenceModel(nnx.Module):
@@ -49,10 +49,7 @@ class SequenceModel(nnx.Module):
         dropout: float = 0.0,
         rngs: nnx.Rngs,
     ):
-        if read not in READS:
-            raise ValueError(
-                f"read={read!r}; allowed: {', '.join(map(repr, READS))}. 'every' gives an output for each step."
-            )
+        check_read(read)
         if not isinstance(layer, RNN | Bidirectional | Stack):
             raise TypeError(
                 f"SequenceModel got {type(layer).__name__}; allowed: RNN, Bidirectional or Stack. Wrap it, RNN(cell)."
@@ -76,8 +73,8 @@ class SequenceModel(nnx.Module):
         if vocabulary is None or (features, out_features) != (layer.in_features, vocabulary):
             raise ValueError(
                 f"tie_embeddings=True with vocabulary={vocabulary}, D={layer.in_features}, a layer of {features} "
-                f"outputs and out_features={out_features}; allowed: out_features=vocabulary and as many outputs of the layer "
-                "as D. Change the sizes, or leave tie_embeddings out."
+                f"outputs and out_features={out_features}; allowed: out_features=vocabulary and as many outputs of the "
+                "layer as D. Change the sizes, or leave tie_embeddings out."
             )
         self.head = None
 
@@ -128,7 +125,7 @@ class SequenceModel(nnx.Module):
 
     def check_tokens(self, tokens: Any, seq_lengths: Any = None, mask: Any = None) -> None:
         """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
-        size, tokens = self.embed.num_embeddings, jnp.asarray(tokens)
+        size, tokens = self._embedding.num_embeddings, jnp.asarray(tokens)
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise TypeError(f"tokens have dtype {tokens.dtype}; allowed: integers. Write tokens.astype(int).")
         if isinstance(tokens, Tracer):
@@ -143,14 +140,20 @@ class SequenceModel(nnx.Module):
                 "other tokens to one of their own, or build the model with a larger vocabulary."
             )
 
+    @property
+    def _embedding(self) -> nnx.Embed:
+        if self.embed is None:
+            raise ValueError("the model has no vocabulary; allowed: one with tokens. Build it with vocabulary=V.")
+        return self.embed
+
     def _embedded(self, tokens: Any) -> jax.Array:
         """``E_x`` of each token x, NaN for one outside the vocabulary."""
-        tokens, size = jnp.asarray(tokens), self.embed.num_embeddings
+        tokens, size = jnp.asarray(tokens), self._embedding.num_embeddings
         outside = (tokens < 0) | (tokens >= size)
-        return jnp.where(outside[..., None], jnp.nan, self.embed(jnp.clip(tokens, 0, size - 1)))
+        return jnp.where(outside[..., None], jnp.nan, self._embedding(jnp.clip(tokens, 0, size - 1)))
 
     def _predictions(self, hs: jax.Array) -> jax.Array:
-        return self.embed.attend(hs) if self.head is None else self.head(hs)
+        return self._embedding.attend(hs) if self.head is None else self.head(hs)
 
 
 show_signature(SequenceModel)

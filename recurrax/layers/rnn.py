@@ -84,14 +84,14 @@ class RNN(nnx.Module):
                 "RNN got rngs, but a layer keeps no random keys; allowed: None. Give them to the call: "
                 "layer(inputs, rngs=nnx.Rngs(carry=0))."
             )
-        self.cell = cell if isinstance(cell, Cell) else Foreign(cell)
+        self.cell = cell
         self.time_major, self.return_carry = time_major, return_carry
         self.reverse, self.keep_order = reverse, keep_order
         self.backend, self.broadcast_rngs = _with_unroll(backend, unroll), broadcast_rngs
         self.initial_carry = data(None)
         if learn_initial_carry:
             self.initial_carry = data(
-                jax.tree.map(nnx.Param, self.cell.initialize_carry((self.cell.in_features or 1,)))
+                jax.tree.map(nnx.Param, self._cell.initialize_carry((self._cell.in_features or 1,)))
             )
 
     def __call__(
@@ -143,10 +143,11 @@ class RNN(nnx.Module):
                 (self.keep_order, keep_order),
             )
         )
-        xs = self.cell.check_features(inputs)
-        check_inputs(self.cell, xs)  # before the axes move: messages show the caller's shapes
-        xs = xs if time_major else jnp.moveaxis(xs, -1 - self.cell.num_feature_axes, 0)
-        steps = xs.shape[: xs.ndim - self.cell.num_feature_axes]
+        check_read(read)
+        xs = self._cell.check_features(inputs)
+        check_inputs(self._cell, xs)  # before the axes move: messages show the caller's shapes
+        xs = xs if time_major else jnp.moveaxis(xs, -1 - self._cell.num_feature_axes, 0)
+        steps = xs.shape[: xs.ndim - self._cell.num_feature_axes]
         mask, lengths = existing(seq_lengths, mask, steps, time_major)
         resets = _flags_first("resets", resets, steps, time_major)
         if reverse:
@@ -160,7 +161,7 @@ class RNN(nnx.Module):
         if reverse and (keep_order or lengths is not None):
             ys = jax.tree.map(lambda y: jnp.flip(y, 0), ys)
             if not keep_order:
-                ys = jax.tree.map(lambda y: flip_sequences(y, lengths), ys)
+                ys = jax.tree.map(lambda y: flip_sequences(y, lengths, time_major=True), ys)
         ys = ys if time_major else jax.tree.map(lambda y: jnp.moveaxis(y, 0, len(steps) - 1), ys)
         return (carry, ys) if return_carry else ys
 
@@ -172,27 +173,32 @@ class RNN(nnx.Module):
         """
         if self.reverse:
             raise ValueError("a layer with reverse=True cannot stream; allowed: reverse=False. Call it on sequences.")
-        return self.cell(carry, x)
+        return self._cell(carry, x)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None) -> Carry:
         """The carry that `step` starts from, for inputs ``[*batch, D]``: the learned one, or that of the cell."""
-        carry = self._carry(None, input_shape, input_shape[: len(input_shape) - self.cell.num_feature_axes], rngs)
-        return self.cell.initialize_carry(input_shape) if carry is None else carry
+        carry = self._carry(None, input_shape, input_shape[: len(input_shape) - self._cell.num_feature_axes], rngs)
+        return self._cell.initialize_carry(input_shape) if carry is None else carry
 
     @property
     def in_features(self) -> int | None:
         """D; None for a `Foreign` cell."""
-        return self.cell.in_features
+        return self._cell.in_features
 
     @property
     def out_features(self) -> int | None:
         """O, the size of the outputs' last axis; None for a `Foreign` cell that does not tell."""
-        return self.cell.out_features
+        return self._cell.out_features
+
+    @property
+    def _cell(self) -> Cell:
+        """The cell as engines take it."""
+        return self.cell if isinstance(self.cell, Cell) else Foreign(self.cell)
 
     def _unroll(self, xs: jax.Array, carry: Carry, mask: Any, resets: Any, key: Any) -> tuple[Carry, Any]:
-        cell = self.cell
-        if self.broadcast_rngs is not None and isinstance(cell, Foreign):
-            cell = cell.broadcasting(self.broadcast_rngs)
+        cell = self._cell
+        if self.broadcast_rngs is not None:
+            cell = Foreign.broadcasting(cell, self.broadcast_rngs)
         try:
             return unroll(cell, xs, carry, mask=mask, resets=resets, backend=self.backend, key=key)
         except TraceContextError as error:
@@ -208,7 +214,7 @@ class RNN(nnx.Module):
         if initial_carry is not None:
             return initial_carry
         if self.initial_carry is None:
-            return None if rngs is None else self.cell.initialize_carry(input_shape, rngs)
+            return None if rngs is None else self._cell.initialize_carry(input_shape, rngs)
         return jax.tree.map(
             lambda c: jnp.broadcast_to(c[...], (*batch, *c.shape)),
             self.initial_carry,
@@ -217,6 +223,14 @@ class RNN(nnx.Module):
 
 
 show_signature(RNN)
+
+
+def check_read(read: str) -> None:
+    """Raises ValueError where ``read`` is none of `READS`."""
+    if read not in READS:
+        raise ValueError(
+            f"read={read!r}; allowed: {', '.join(map(repr, READS))}. 'every' gives an output for each step."
+        )
 
 
 def _with_unroll(backend: str | Engine, unroll: int | None) -> str | Engine:
@@ -281,14 +295,23 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
     return jnp.clip(jnp.asarray(seq_lengths, jnp.int32), 0, T)
 
 
-def flip_sequences(ys: jax.Array, seq_lengths: jax.Array | None) -> jax.Array:
-    """Reverses each sequence within its length, the padding stays at the end: ``ys: [T, *batch, ...]``."""
-    if seq_lengths is None:
-        return jnp.flip(ys, 0)
-    steps = jnp.arange(ys.shape[0]).reshape(-1, *(1,) * seq_lengths.ndim)
-    lengths = seq_lengths[None]
-    source = jnp.where(steps < lengths, lengths - 1 - steps, steps)
-    return jnp.take_along_axis(ys, source.reshape(*source.shape, *(1,) * (ys.ndim - source.ndim)), axis=0)
+def flip_sequences(
+    inputs: jax.Array, seq_lengths: jax.Array | None = None, num_batch_dims: int | None = None, time_major: bool = False
+) -> jax.Array:
+    """Reverses each sequence within its length, the padding stays at the end: ``inputs: [*batch, T, ...]``.
+
+    Arguments are Flax's; ``num_batch_dims`` is by default that of ``seq_lengths``, and 1 without them.
+    """
+    lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
+    axes = num_batch_dims if num_batch_dims is not None else 1 if lengths is None else lengths.ndim
+    xs = inputs if time_major else jnp.moveaxis(inputs, axes, 0)
+    if lengths is None:
+        xs = jnp.flip(xs, 0)
+    else:
+        steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * lengths.ndim)
+        source = jnp.where(steps < lengths[None], lengths[None] - 1 - steps, steps)
+        xs = jnp.take_along_axis(xs, source.reshape(*source.shape, *(1,) * (xs.ndim - source.ndim)), axis=0)
+    return xs if time_major else jnp.moveaxis(xs, 0, axes)
 
 
 def _flags_first(name: str, flags: Any, steps: tuple[int, ...], time_major: bool) -> jax.Array | None:

@@ -25,6 +25,8 @@ from recurrax.engines.engine import Engine, where
 from recurrax.engines.pallas.fast_math import fast
 from recurrax.engines.pallas.kernels import KIB, backward_kernel, forward_kernel, launch, wide
 from recurrax.engines.pallas.tiles import Tiles, multiple
+from recurrax.engines.sharding import check_not_varying
+from recurrax.kernels import is_sharded
 
 # KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
 SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
@@ -77,6 +79,12 @@ class Pallas(Engine):
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
     ) -> tuple[Carry, Any]:
         """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
+        if is_sharded(xs):
+            raise ValueError(
+                f"Pallas got inputs on explicit axes of a mesh, {jax.typeof(xs)}; allowed: inputs of one device each. "
+                "Call it inside jax.shard_map, or use Adjoint()."
+            )
+        check_not_varying("Pallas", xs)
         T, *batch, D = xs.shape
         tiles = self._tiles(cell, carry, math.prod(batch))
         flags = {"keep": mask, "reset": resets}
@@ -198,7 +206,7 @@ def _with_bias(us: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[tuple[Any, ...]
     if not b:
         return us, []
     pairs = list(zip(us, b, strict=True))
-    added = tuple(u if u is None or c is None else (u + c).astype(u.dtype) for u, c in pairs)
+    added = tuple(u if u is None or c is None else (u + c[None]).astype(u.dtype) for u, c in pairs)
     return added, [c if u is None else None for u, c in pairs if c is not None]
 
 
