@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from recurrax.cell import Carry, Cell, Structure, data
+from recurrax.cell import Carry, Cell, Structure, cast, data
 
 
 class Foreign(Cell):
@@ -65,8 +65,13 @@ class Foreign(Cell):
     @classmethod
     def broadcasting(cls, cell: Cell, only: Any) -> Foreign:
         """The cell with new keys in its random streams ``only``: every step of a sequence draws with the same ones."""
-        with nnx.split_rngs(cell, splits=1, only=only, squeeze=True):
+        with nnx.split_rngs(cell, splits=1, only=only, squeeze=True) as streams:
             graph, state = nnx.split(cell)
+        if not list(streams):
+            raise ValueError(
+                f"broadcast_rngs={only!r} is no random stream of the cell; allowed: a filter for one or more of them. "
+                "Build the cell with that stream, rngs=nnx.Rngs(params=0, recurrent_dropout=1), or give ..."
+            )
         one = cls(
             lambda state, carry, x: nnx.merge(graph, state, copy=True)(carry, x),
             params=state,
@@ -100,8 +105,9 @@ class Foreign(Cell):
         )
 
     def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
-        """All as they are: the step promotes by itself."""
-        return self, carry, xs
+        """All as they are, as the step promotes by itself; but a Flax cell's carry is promoted with its parameters."""
+        of_flax = self.linen_module is not None or hasattr(self.step, "initialize_carry")
+        return self, cast(carry, self.promoted_dtype(xs.dtype)) if of_flax else carry, xs
 
     @property
     def num_feature_axes(self) -> int:

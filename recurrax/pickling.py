@@ -6,10 +6,13 @@ equal to no other, so that the copied model has another tree and is compiled ane
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import importlib
 from typing import Any
+
+from flax import nnx
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +29,8 @@ class ByName:
 
 def named(value: Any) -> Any:
     """A callable that can be found by its name as that name, unless it is a class or a plain function; else itself."""
-    place = ByName(getattr(value, "__module__", None) or "", getattr(value, "__qualname__", None) or "")
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)  # the second of JAX's ufuncs
+    place = ByName(getattr(value, "__module__", None) or "", name or "")
     if not callable(value) or isinstance(value, type(named) | type) or not place.module or not place.name:
         return value
     try:
@@ -36,7 +40,12 @@ def named(value: Any) -> Any:
 
 
 class Picklable:
-    """A mixin: attributes that are functions of JAX are kept by name."""
+    """A mixin for Flax's modules: attributes that are functions of JAX are kept by name, copies share them."""
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
+        del memo
+        static, state = nnx.split(self)
+        return nnx.merge(static, copy.deepcopy(state))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: named(value) for name, value in vars(self).items()}

@@ -184,11 +184,21 @@ def test_layers_and_diagnostics_see_the_cell_inside():
         gradflow.gate_activations(TruncatedGradient(build("RNN", seed=1, dtype=jnp.float32)), None, xs[0])
 
 
+def test_the_dtype_of_the_computation_and_the_drawn_carry_are_those_of_the_cell_inside():
+    inside = rx.LSTMCell(D, H, dtype=jnp.bfloat16, carry_init=jax.nn.initializers.normal(), rngs=nnx.Rngs(0))
+    xs = jnp.ones((2, 4, D))
+    outs = [rx.RNN(cell)(xs, rngs=nnx.Rngs(carry=1)) for cell in (inside, TruncatedGradient(inside))]
+    assert {ys.dtype for ys in outs} == {jnp.dtype(jnp.bfloat16)}
+    np.testing.assert_array_equal(*outs)
+
+
 def test_what_cannot_be_truncated_is_refused():
     two_products, theirs = jax.eval_shape(
         lambda: (rx.GRUCell(D, H, reset_after=False, rngs=nnx.Rngs(0)), nnx.LSTMCell(D, H, rngs=nnx.Rngs(0)))
     )
-    with pytest.raises(ValueError, match=r"got GRUCell of Structure.GENERAL; allowed: Structure.DENSE.*reset_after=True"):
+    with pytest.raises(
+        ValueError, match=r"got GRUCell of Structure.GENERAL; allowed: Structure.DENSE.*reset_after=True"
+    ):
         TruncatedGradient(two_products)
     with pytest.raises(TypeError, match=r"got a LSTMCell; allowed: a recurrax cell of .*Use e.g. recurrax.LSTMCell"):
         TruncatedGradient(theirs)

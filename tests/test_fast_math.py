@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.special
+
 from recurrax.engines.pallas.fast_math import fast, sigmoid, tanh
 
 

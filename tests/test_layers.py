@@ -11,7 +11,7 @@ from flax import nnx
 from reference import BATCH, D, H, T, build, dot, jit, noise, pick
 from tolerances import close
 
-from recurrax import RNN, Bidirectional, LSTMCell, Scan, Stack
+from recurrax import RNN, Adjoint, Bidirectional, LSTMCell, Scan, Stack
 
 pytestmark = pytest.mark.usefixtures("exact")
 
@@ -239,3 +239,148 @@ def test_initial_carries_reach_both_directions_and_all_layers():
 @functools.cache
 def build_wide() -> Any:
     return jit(lambda: LSTMCell(2 * H, H, rngs=nnx.Rngs(5)))()
+
+
+# What the last output is
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("flags", FLAGS)
+def test_the_last_output_is_that_of_the_last_step_that_exists_in_the_direction_of_the_run(flags, reverse):
+    given = FLAGS[flags]
+    mask = given.get("mask", BEFORE if "seq_lengths" in given else EVERYTHING)
+    run = jit(lambda carry, x: RNN(cell(), reverse=reverse)(x, initial_carry=carry, read="last", **given))
+    last = run(start(), poisoned(mask))
+    carry, ys = alone(mask, given.get("resets", NOTHING), reverse)
+    assert last.shape == (*BATCH, H)
+    for b in np.ndindex(BATCH):
+        steps = np.flatnonzero(mask[b])
+        if not len(steps):
+            np.testing.assert_array_equal(last[b], 0)
+        else:
+            close(last[b], ys[b][steps[0 if reverse else -1]], "float32")
+            close(last[b], carry[1][b], "float32")
+
+
+@pytest.mark.parametrize("flags", ["nothing", "lengths", "mask"])
+def test_both_directions_are_read_where_each_of_them_ends(flags):
+    given = FLAGS[flags]
+    mask = given.get("mask", BEFORE if "seq_lengths" in given else EVERYTHING)
+    both = Bidirectional(RNN(cell()), RNN(cell(seed=1)))
+
+    @jit
+    def run(x: jax.Array) -> Any:
+        return both(x, read="last", return_carry=True, **given), both(x, **given)
+
+    (carry, last), every = run(poisoned(mask))
+    close(last, jnp.concatenate([carry[0][1], carry[1][1]], -1) * mask.any(-1)[..., None], "float32")
+    for b in np.ndindex(BATCH):
+        steps = np.flatnonzero(mask[b])
+        if len(steps):
+            close(last[b][:H], every[b][steps[-1], :H], "float32")
+            close(last[b][H:], every[b][steps[0], H:], "float32")
+
+
+def test_gradients_of_the_last_output_are_those_of_the_output_at_the_length():
+    at = jnp.maximum(LENGTHS - 1, 0)[..., None, None]
+
+    def read(x: jax.Array) -> jax.Array:
+        return jnp.sum(RNN(cell())(x, seq_lengths=LENGTHS, read="last") ** 2)
+
+    def by_hand(x: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.take_along_axis(RNN(cell())(x, seq_lengths=LENGTHS), at, -2) ** 2)
+
+    close(*(jit(jax.grad(f))(xs()) for f in (read, by_hand)), "float32")
+
+
+# Options that go to the engine or to the axes
+
+
+def scans(fun: Any, *args: Any) -> set[int]:
+    """``unroll`` of every loop over time."""
+    found = set()
+
+    def walk(jaxpr: Any) -> None:
+        for equation in jaxpr.eqns:
+            if equation.primitive.name == "scan":
+                found.add(equation.params["unroll"])
+            for value in equation.params.values():
+                for inner in value if isinstance(value, list | tuple) else [value]:
+                    if hasattr(inner, "jaxpr"):
+                        walk(inner.jaxpr)
+                    elif hasattr(inner, "eqns"):
+                        walk(inner)
+
+    walk(jax.make_jaxpr(fun)(*args).jaxpr)
+    return found
+
+
+@pytest.mark.parametrize("backend", ["auto", "scan", "adjoint"])
+def test_unroll_is_that_of_the_compiled_loop(backend):
+    layer, plain = RNN(cell(), unroll=3, backend=backend), RNN(cell(), backend=backend)
+    assert scans(layer, xs()) == {3}
+    assert scans(lambda x: jax.grad(lambda x: layer(x).sum())(x), xs()) == {3}  # of the backward pass too
+    assert 3 not in scans(plain, xs())
+    assert layer.backend == {"auto": Adjoint, "scan": Scan, "adjoint": Adjoint}[backend](unroll=3)
+    close(jit(layer)(xs()), jit(plain)(xs()), "float32")
+
+
+def test_time_major_of_both_directions_in_the_constructor_and_in_the_call():
+    one, two = RNN(cell()), RNN(cell(seed=1))
+    first = jnp.moveaxis(xs(), 2, 0)
+    flags = {"mask": np.moveaxis(MASK, -1, 0), "resets": np.moveaxis(RESETS, -1, 0)}
+
+    @jit
+    def run() -> Any:
+        both = Bidirectional(one, two)
+        told = Bidirectional(one, two, time_major=True)
+        mixed = Bidirectional(one, RNN(two.cell, time_major=True), time_major=False)  # the layers' own say nothing
+        batch_major = {"mask": MASK, "resets": RESETS}
+        outs = both(first, time_major=True, **flags), told(first, **flags)
+        others = told(xs(), time_major=False, **batch_major), mixed(xs(), **batch_major), both(xs(), **batch_major)
+        return *(jnp.moveaxis(ys, 0, 2) for ys in outs), *others
+
+    *outs, expected = run()
+    for actual in outs:
+        close(actual, expected, "float32")
+    assert Bidirectional(one, two, time_major=True).time_major and not Bidirectional(one, two).time_major
+
+
+@pytest.mark.parametrize("kind", [nnx.LSTMCell, nnx.GRUCell])
+def test_one_cell_of_flax_in_both_directions_is_refused(kind):
+    theirs, other = kind(D, H, rngs=nnx.Rngs(0)), kind(D, H, rngs=nnx.Rngs(1))
+    with pytest.raises(ValueError, match=r"same object or share parameters; allowed: two that share none"):
+        Bidirectional(RNN(theirs), RNN(theirs))
+    assert Bidirectional(RNN(theirs), RNN(other))(xs()).shape == (*BATCH, T, 2 * H)
+    half = kind(D, H, rngs=nnx.Rngs(2))
+    name, layer = next((name, layer) for name, layer in vars(theirs).items() if isinstance(layer, nnx.Linear))
+    setattr(half, name, layer)
+    with pytest.raises(ValueError, match="share parameters"):
+        Bidirectional(RNN(theirs), RNN(half))
+
+
+@pytest.mark.parametrize("flag", [None, True, False])
+def test_flax_s_flag_for_keys_is_taken_and_does_nothing(flag):
+    layer = RNN(cell(), rngs=flag)
+    both = Bidirectional(layer, RNN(cell(seed=1)), rngs=flag)
+    assert both(xs()).shape == (*BATCH, T, 2 * H)
+
+
+def test_an_initial_carry_is_drawn_by_the_keys_of_the_call():
+    drawn = RNN(LSTMCell(D, H, carry_init=jax.nn.initializers.normal(), rngs=nnx.Rngs(0)))
+    run = lambda seed: drawn(xs(), rngs=nnx.Rngs(carry=seed))  # noqa: E731
+    np.testing.assert_array_equal(run(0), run(0))
+    assert np.abs(run(0) - run(1)).max() > 1e-3
+    with pytest.raises(ValueError, match=r"carry_init needs keys, but rngs is None"):
+        drawn(xs())
+
+
+def test_steps_of_a_layer_are_its_call():
+    layer = RNN(cell(), learn_initial_carry=True)
+    layer.initial_carry = jax.tree.map(lambda leaf: leaf + 0.5, layer.initial_carry)
+    carry, step = layer.initialize_carry((*BATCH, D)), jit(lambda layer, carry, x: layer.step(carry, x))
+    last, expected = jit(lambda layer: layer(xs(), return_carry=True))(layer)
+    for t in range(T):
+        carry, y = step(layer, carry, xs()[..., t, :])
+        close(y, expected[..., t, :], "float32")
+    close(carry, last, "float32")

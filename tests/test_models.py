@@ -204,3 +204,139 @@ def test_an_ensemble_of_models_is_each_of_them_alone():
     for index in range(2):
         close(pick(together, index), alone(pick(ensemble, index), keys[index]), "float32")
     assert together[0][0] != together[0][1]
+
+
+# Stacks by hand, streams, tied embeddings, tokens outside the vocabulary
+
+
+def test_normalised_residual_layers_by_hand():
+    """What a layer reads is normalised but for the lowest; what is added to its output is not."""
+    stack = filled(lambda: Stack(list(layers()), layer_norm=True, residual=True), seed=4)
+    assert len(stack.norms) == 1 and stack.norms[0].scale[...].shape == (H,)
+
+    @jit
+    def run(stack: Stack) -> Any:
+        one, two = stack.layers
+        zs = one(xs()) + xs()
+        mean, variance = zs.mean(-1, keepdims=True), zs.var(-1, keepdims=True)
+        normal = (zs - mean) / jnp.sqrt(variance + 1e-6) * stack.norms[0].scale[...] + stack.norms[0].bias[...]
+        expected = two(normal) + zs
+        return expected, stack(xs()), stack(xs(), read="last"), stack(xs(), seq_lengths=LENGTHS, read="last")
+
+    expected, every, last, at_lengths = run(stack)
+    close(every, expected, "float32")
+    close(last, expected[:, -1], "float32")
+    close(at_lengths[1:], expected[np.arange(1, B), LENGTHS[1:] - 1], "float32")
+    np.testing.assert_array_equal(at_lengths[0], 0)
+    carry, step = stack.initialize_carry((B, H)), jit(lambda stack, carry, x: stack.step(carry, x))
+    for t in range(T):
+        carry, y = step(stack, carry, xs()[:, t])
+        close(y, expected[:, t], "float32")
+
+
+def fed(kind: str) -> tuple[SequenceModel, Any]:
+    """A model and its inputs."""
+    if kind == "features":
+        return built(), xs()[..., :D]
+    if kind == "tied":
+        return filled(lambda: tied(KEY)), tokens()
+    return built(vocabulary=TOKENS, dropout=0.5), tokens()
+
+
+def tied(key: jax.Array) -> SequenceModel:
+    rngs = nnx.Rngs(key)
+    layer = Stack([RNN(LSTMCell(H, H, rngs=rngs)), RNN(GRUCell(H, H, rngs=rngs))])
+    return SequenceModel(layer, TOKENS, vocabulary=TOKENS, tie_embeddings=True, rngs=rngs)
+
+
+KINDS = ["features", "tokens", "tied"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_of_a_model_are_its_call(kind):
+    one, inputs = fed(kind)
+    last, expected = jit(lambda one: one(inputs, return_carry=True))(one)
+    carry, step = one.initialize_carry((B,)), jit(lambda one, carry, x: one.step(carry, x))
+    for t in range(T):
+        carry, y = step(one, carry, inputs[:, t])
+        close(y, expected[:, t], "float32")
+    close(carry, last, "float32")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_halves_with_the_carry_handed_on_are_the_whole(kind):
+    one, inputs = fed(kind)
+
+    @jit
+    def run(one: SequenceModel) -> Any:
+        carry, first = one(inputs[:, : T // 2], return_carry=True)
+        carry, second = one(inputs[:, T // 2 :], initial_carry=carry, return_carry=True)
+        return (carry, jnp.concatenate([first, second], 1)), one(inputs, return_carry=True)
+
+    close(*run(one), "float32")
+
+
+def test_masks_of_a_model_are_lengths_where_they_say_the_same_and_read_is_that_of_the_call():
+    one = built(vocabulary=TOKENS)
+    exists = np.arange(T) < LENGTHS[:, None]
+
+    @jit
+    def run(one: SequenceModel) -> Any:
+        by_mask = [one(tokens(), mask=exists, read=read, return_carry=True) for read in ("every", "last")]
+        by_lengths = [one(tokens(), seq_lengths=LENGTHS, read=read, return_carry=True) for read in ("every", "last")]
+        return by_mask, by_lengths, built("last", vocabulary=TOKENS)(tokens(), mask=exists)
+
+    by_mask, by_lengths, constructed = run(one)
+    close(by_mask, by_lengths, "float32")
+    close(by_mask[1][1], constructed, "float32")
+    with pytest.raises(ValueError, match="read='first'; allowed: 'every', 'last'"):
+        one(tokens(), read="first")
+
+
+def test_tied_embeddings_are_read_and_written_by_one_matrix():
+    one = filled(lambda: tied(KEY))
+    assert one.head is None and one.out_features == TOKENS
+    E = one.embed.embedding
+
+    @jit
+    def run(one: SequenceModel) -> Any:
+        return one(tokens()), one.layer(E[...][tokens()]) @ E[...].T
+
+    close(*run(one), "float32")
+    free = jax.eval_shape(lambda: SequenceModel(one.layer, TOKENS, vocabulary=TOKENS, rngs=nnx.Rngs(0)))
+    assert len(jax.tree.leaves(free)) == len(jax.tree.leaves(one)) + 2
+
+
+OUTSIDE = np.array([[0, 1, 2, -1, -7, TOKENS], [0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5]])
+
+
+@pytest.mark.parametrize("bad", [-1, TOKENS, 2**31 - 1])
+def test_tokens_outside_the_vocabulary_are_refused_where_they_are_known(bad):
+    one, ids = built(vocabulary=TOKENS), tokens().copy()
+    ids[1, 3] = bad
+    with pytest.raises(ValueError, match=rf"tokens from {bad} to {bad} are outside the vocabulary; allowed: 0 to 6"):
+        one(ids)
+    with pytest.raises(ValueError, match="outside the vocabulary"):
+        one(ids, seq_lengths=np.array([1, 4, T]))
+
+
+@pytest.mark.parametrize("given", ["lengths", "mask"])
+def test_padding_may_be_any_number(given):
+    one, lengths = built("last", vocabulary=TOKENS), np.array([3, T, T])
+    exists = np.arange(T) < lengths[:, None]
+    flags = {"seq_lengths": lengths} if given == "lengths" else {"mask": exists}
+    one.check_tokens(OUTSIDE, flags.get("seq_lengths"), flags.get("mask"))  # nothing is raised
+    with pytest.raises(ValueError, match=f"from -7 to {TOKENS} are outside"):
+        one.check_tokens(OUTSIDE)
+    actual, expected = jit(lambda one: [one(ids, **flags) for ids in (OUTSIDE, np.where(exists, OUTSIDE, 0))])(one)
+    np.testing.assert_array_equal(actual, expected)
+    gradient = jit(jax.grad(lambda one: jnp.sum(one(OUTSIDE, **flags) ** 2)))(one)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_inside_jit_a_token_outside_the_vocabulary_makes_what_follows_it_nan():
+    one = built(vocabulary=TOKENS)
+    outputs = jit(lambda one, ids: one(ids))(one, OUTSIDE)
+    assert np.isfinite(outputs[0, :3]).all() and np.isnan(outputs[0, 3:]).all() and np.isfinite(outputs[1:]).all()
+    _, y = jit(lambda one, carry, x: one.step(carry, x))(one, one.initialize_carry((B,)), OUTSIDE[:, 3])
+    assert np.isnan(y[0]).all() and np.isfinite(y[1:]).all()

@@ -71,9 +71,8 @@ def rnn(**options: Any) -> rx.RNN:
 KEPT: dict[str, Any] = {
     **{cell.short: functools.partial(lambda cell: cell(D, H, rngs=nnx.Rngs(0)), cell) for cell in cells.ALL},
     "relu": lambda: rx.RNNCell(D, H, activation_fn=jax.nn.relu, rngs=nnx.Rngs(0)),
-    "lambda-free LSTM": lambda: rx.LSTMCell(
-        D, H, gate_fn=jax.nn.hard_sigmoid, activation_fn=jax.nn.softsign, carry_init=jax.nn.initializers.zeros,
-        rngs=nnx.Rngs(0),
+    "hard LSTM": lambda: rx.LSTMCell(
+        D, H, gate_fn=jax.nn.hard_sigmoid, activation_fn=jax.nn.soft_sign, rngs=nnx.Rngs(0)
     ),
     "GRU of 2014": lambda: rx.GRUCell(D, H, reset_after=False, activation_fn=jax.nn.relu, rngs=nnx.Rngs(0)),
     "truncated": lambda: cells.TruncatedGradient(rx.GRUCell(D, H, gate_fn=jax.nn.hard_sigmoid, rngs=nnx.Rngs(0))),
@@ -96,7 +95,7 @@ def test_what_is_stored_or_copied_is_the_same_tree_and_compiles_nothing_anew(nam
     xs: Any = np.arange(2 * T).reshape(2, T) % 7 if name == "model of tokens" else np.ones((2, T, D), np.float32)
     run = jit(lambda one: rx.unroll(one, xs) if isinstance(one, rx.Cell) else one(xs))
     expected = run(one)
-    for way in WAYS.values():
+    for way in WAYS.values() if name != "Flax's" else [copy.deepcopy]:  # Flax's own cells cannot be pickled
         again = way(one)
         assert again is not one and jax.tree.structure(again) == jax.tree.structure(one)
         jax.tree.map(np.testing.assert_array_equal, run(again), expected)

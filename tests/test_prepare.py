@@ -205,12 +205,16 @@ class FlaxDropout(nnx.SimpleCell):
         return h, self.drop(jnp.ones_like(h))  # the mask itself
 
 
+def streams() -> nnx.Rngs:
+    return nnx.Rngs(params=0, recurrent_dropout=1)
+
+
 def stream(layer: Any) -> Any:
     return layer.cell.drop.rngs
 
 
 def test_recurrent_dropout_of_a_flax_cell_draws_once_a_call():
-    layer = rx.RNN(FlaxDropout(D, H, rngs=nnx.Rngs(0)), broadcast_rngs="recurrent_dropout")
+    layer = rx.RNN(FlaxDropout(D, H, rngs=streams()), broadcast_rngs="recurrent_dropout")
     before, masks = int(stream(layer).count[...]), []
     for call in range(1, 4):
         ys = np.asarray(layer(xs()))
@@ -222,7 +226,7 @@ def test_recurrent_dropout_of_a_flax_cell_draws_once_a_call():
 
 
 def test_recurrent_dropout_inside_nnx_jit_and_grad():
-    layer = rx.RNN(FlaxDropout(D, H, rngs=nnx.Rngs(0)), broadcast_rngs="recurrent_dropout", return_carry=True)
+    layer = rx.RNN(FlaxDropout(D, H, rngs=streams()), broadcast_rngs="recurrent_dropout", return_carry=True)
 
     @nnx.jit
     def run(layer: Any) -> Any:
@@ -235,8 +239,16 @@ def test_recurrent_dropout_inside_nnx_jit_and_grad():
 
 
 def test_without_broadcast_rngs_a_cell_with_a_stream_is_refused():
-    layer = rx.RNN(FlaxDropout(D, H, rngs=nnx.Rngs(0)))
+    layer = rx.RNN(FlaxDropout(D, H, rngs=streams()))
     with pytest.raises(ValueError, match=r"changes state of its own in a step.*broadcast_rngs='recurrent_dropout'"):
         layer(xs())
     layer.cell.drop.deterministic = True  # in evaluation nothing is drawn
     np.testing.assert_array_equal(layer(xs()), 1)
+
+
+def test_a_filter_that_no_stream_passes_is_refused():
+    """With one stream for everything its name is "default": a mask that is never new would be worse."""
+    cell = FlaxDropout(D, H, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"broadcast_rngs='recurrent_dropout' is no random stream.*allowed: a filter"):
+        rx.RNN(cell, broadcast_rngs="recurrent_dropout")(xs())
+    assert set(np.unique(rx.RNN(cell, broadcast_rngs=...)(xs()))) == {0, 2}

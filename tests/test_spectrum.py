@@ -20,7 +20,7 @@ RATES: dict[str, Any] = {"float32": {"rtol": 0, "atol": 1e-5}, "float64": {"rtol
 T = 500
 
 
-@pytest.fixture(params=["float32", "float64"])
+@pytest.fixture(params=["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def dtype(request):
     if request.param == "float64":
         request.getfixturevalue("x64")

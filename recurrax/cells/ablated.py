@@ -28,7 +28,7 @@ class AblatedLSTM(AffineCell):
         \tilde c_t &= \tanh(W_c x_t + U_c h_{t-1} + b_c)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates first in the order of
-    ``Gates``: ``kernel: [G, D, H]`` (W), ``recurrent_kernel: [G, H, H]`` (U), ``bias: [G, H]`` (b).
+    ``Gates``: ``kernel: [G, H, D]`` (W), ``recurrent_kernel: [G, H, H]`` (U), ``bias: [G, H]`` (b).
 
     Args:
         in_features: D.

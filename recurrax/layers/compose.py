@@ -12,6 +12,7 @@ from flax import nnx
 from recurrax.cell import data, show_signature
 from recurrax.engines.engine import where
 from recurrax.layers.rnn import RNN, existing, last
+from recurrax.pickling import Picklable
 
 
 def concatenate(forward: jax.Array, backward: jax.Array) -> jax.Array:
@@ -19,7 +20,7 @@ def concatenate(forward: jax.Array, backward: jax.Array) -> jax.Array:
     return jnp.concatenate([forward, backward], axis=-1)
 
 
-class Bidirectional(nnx.Module):
+class Bidirectional(Picklable, nnx.Module):
     """One layer forward in time and one backward, their outputs merged step by step.
 
     Args:
@@ -142,7 +143,7 @@ class Bidirectional(nnx.Module):
         return jax.eval_shape(self.merge_fn, *each).shape[-1]
 
 
-class Stack(nnx.Module):
+class Stack(Picklable, nnx.Module):
     """Layers one above the other, with dropout, normalisation and residual connections between them.
 
     Args:

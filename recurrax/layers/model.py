@@ -13,9 +13,10 @@ from jax.core import Tracer
 from recurrax.cell import show_signature
 from recurrax.layers.compose import Bidirectional, Stack, check_dropout, drop
 from recurrax.layers.rnn import RNN, check_read, existing
+from recurrax.pickling import Picklable
 
 
-class SequenceModel(nnx.Module):
+class SequenceModel(Picklable, nnx.Module):
     """``outputs = Linear(dropout(layer(embed(inputs))))``, batch-major, from Flax's own Embed, Dropout and Linear.
 
     Args:

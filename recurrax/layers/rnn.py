@@ -16,11 +16,12 @@ from recurrax.engines import Adjoint, Engine, Scan, unroll
 from recurrax.engines.checks import check_flags, check_inputs
 from recurrax.engines.unroll import choose
 from recurrax.foreign import Foreign
+from recurrax.pickling import Picklable
 
 READS = ("every", "last")
 
 
-class RNN(nnx.Module):
+class RNN(Picklable, nnx.Module):
     """Runs a cell over sequences: ``inputs: [*batch, T, D]`` to ``outputs: [*batch, T, O]``.
 
     Args:
