@@ -70,10 +70,23 @@ class Foreign(Cell):
         if not list(streams):
             raise ValueError(
                 f"broadcast_rngs={only!r} is no random stream of the cell; allowed: a filter for one or more of them. "
-                "Build the cell with that stream, rngs=nnx.Rngs(params=0, recurrent_dropout=1), or give ..."
+                "Build the cell with a stream of that name, e.g. rngs=nnx.Rngs(params=0, recurrent_dropout=1)."
             )
+        others = nnx.All(nnx.RngCount, nnx.Not(only))
+
+        def step(state: Any, carry: Carry, x: jax.Array) -> tuple[Carry, Any]:
+            module = nnx.merge(graph, state, copy=True)
+            before = jax.tree.leaves(nnx.state(module, others))
+            out = module(carry, x)
+            if any(a is not b for a, b in zip(before, jax.tree.leaves(nnx.state(module, others)), strict=True)):
+                raise ValueError(
+                    f"the cell draws from a random stream that broadcast_rngs={only!r} leaves out; allowed: a filter "
+                    "for all streams that a step draws from. Give e.g. broadcast_rngs=nnx.RngState for every one."
+                )
+            return out
+
         one = cls(
-            lambda state, carry, x: nnx.merge(graph, state, copy=True)(carry, x),
+            step,
             params=state,
             initialize_carry=cell.initialize_carry,
             num_feature_axes=cell.num_feature_axes,

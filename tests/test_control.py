@@ -132,6 +132,7 @@ def test_omega_by_brute_force(x64, form, power):
     close(gradient, jax.jit(jax.grad(immediate))(cell))
 
 
+@pytest.mark.slow
 def test_omega_of_a_scaled_orthogonal_matrix_and_its_derivative(x64):
     """U = gamma Q: (gamma - 1)^2 and (gamma^2 - 1)^2 at every step; d/dU = the sum over steps of a closed form."""
     gamma = 0.25

@@ -80,7 +80,7 @@ def test_what_the_package_offers_is_what_its_parts_offer():
     elsewhere = {id(getattr(importlib.import_module(f"recurrax.{m}"), n)) for m in MODULES for n in public(m)}
     offered = [name for name, value in vars(rx).items() if not name.startswith("_") and not inspect.ismodule(value)]
     assert {name for name in offered if id(getattr(rx, name)) not in elsewhere} == {
-        "Cell", "Foreign", "Kernel", "Structure", "affine",
+        "Cell", "Foreign", "Kernel", "RecurrentKernel", "Structure", "affine",
     }  # fmt: skip
 
 

@@ -106,6 +106,7 @@ def test_matrices_compose_as_maps(x64):
     close(solve(A, b, initial), jnp.stack(states))
 
 
+@pytest.mark.slow
 def test_chunks_bound_the_memory_of_a_training_step():
     cell = MinGRUCell(2, 32, rngs=nnx.Rngs(0))
 

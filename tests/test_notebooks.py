@@ -27,6 +27,7 @@ def test_it_runs(path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_text_twin_of_one_runs(monkeypatch):
     """In this process, as Python; the others, and what a kernel does with them, are slow."""

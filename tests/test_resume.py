@@ -139,6 +139,7 @@ def test_a_finished_run_is_read_back(copy, finished):
     assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["30", "40"]
 
 
+@pytest.mark.slow
 def test_a_larger_budget_goes_on_and_a_smaller_one_is_refused(copy, tmp_path):
     plan = dataclasses.replace(SHORT, steps=55)
     longer, at_once = trainee.train(copy, plan), trainee.train(tmp_path / "other", plan)

@@ -52,7 +52,15 @@ def mesh():
     return jax.make_mesh((4, 2), ("data", "more"), axis_types=(jax.sharding.AxisType.Explicit,) * 2)
 
 
-PAIRS = [(name, "auto") for name in SOME] + [("LSTM", "scan"), ("LRU", "associative"), ("GRU", "newton")]
+PAIRS = [("LSTM", "auto"), ("LSTM", "scan"), ("GRU", "auto")]
+PAIRS += [
+    pytest.param(*pair, marks=pytest.mark.slow)
+    for pair in (
+        *((name, "auto") for name in SOME if name not in ("LSTM", "GRU")),
+        ("LRU", "associative"),
+        ("GRU", "newton"),
+    )
+]
 
 
 @pytest.mark.parametrize(("name", "backend"), PAIRS)
@@ -65,7 +73,7 @@ def test_inputs_on_an_explicit_mesh_give_outputs_that_lie_there(mesh, name, back
     same(jax.jit(jax.grad(loss))(one, sharded), jax.grad(loss)(one, xs))
 
 
-@pytest.mark.parametrize("name", ["LSTM", "LRU"])
+@pytest.mark.parametrize("name", ["LSTM", pytest.param("LRU", marks=pytest.mark.slow)])
 def test_eagerly_and_under_set_mesh_too(mesh, name):
     one, xs = layer(name), inputs(B)
     sharded = jax.device_put(xs, NamedSharding(mesh, P("data")))
@@ -106,7 +114,7 @@ def test_an_engine_that_cannot_run_on_a_mesh_says_so(mesh):
         layer("LSTM", "pallas")(sharded)
 
 
-@pytest.mark.parametrize(("name", "backend"), [*PAIRS, ("LSTM", "pallas")])
+@pytest.mark.parametrize(("name", "backend"), [*PAIRS, pytest.param("LSTM", "pallas", marks=pytest.mark.slow)])
 def test_each_device_its_share_of_the_batch(mesh, name, backend):  # of a mesh of its own, this one skips
     """The others than "auto" and "scan" only where JAX does not check what varies: the gradient is then a share's."""
     one, xs, checked = layer(name, backend), inputs(B), backend in ("auto", "scan")
@@ -133,7 +141,9 @@ def open_sizes(shape: str) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(export.symbolic_shape(shape), jnp.float32)
 
 
-@pytest.mark.parametrize("shape", ["b, 5, 3", "8, t, 3", "b, t, 3", "b, c, t, 3"])
+@pytest.mark.parametrize(
+    "shape", ["b, t, 3", *(pytest.param(s, marks=pytest.mark.slow) for s in ("b, 5, 3", "8, t, 3", "b, c, t, 3"))]
+)
 @pytest.mark.parametrize(("name", "backend"), [("LSTM", "scan"), ("LSTM", "auto"), ("GRU", "auto"), ("LRU", "auto")])
 def test_export_leaves_batch_and_time_open(name, backend, shape):
     one = layer(name, backend)

@@ -85,6 +85,7 @@ def test_starts_are_the_papers():
             assert abs(W.std() / deviation - 1) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_penalty_is_added_to_the_loss_and_not_reported():
     """One update is the descent of loss + weight penalty, at every swept weight; the loss is that without it."""

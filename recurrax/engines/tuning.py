@@ -10,8 +10,8 @@ fit into 32 MiB gets all of them fresh from the operating system at every call, 
   product with the state, than to store the product.
 - Pre-activations are kept, unless memory is what counts (long sequences) and H is small: to recompute one costs 2 H
   operations. A single short state is so cheap to multiply that they are recomputed, too.
-- Large recurrent kernels are the first factor of products with few rows: as the second one they would be copied at
-  every step.
+- Large recurrent kernels are the first factor of the forward loop's products with few rows: as the second one they
+  would be copied at every step.
 - Time is cut into chunks as soon as an array of all steps has more than 4 MB; each then has 2 MB.
 
 On an NVIDIA GPU a step is a product and a kernel or two, each shorter than its launch. So bodies of many steps, which

@@ -3,12 +3,12 @@
 Batch-major by default, ``[*batch, T, D]``, with Flax's argument names and meanings; any number of batch axes.
 """
 
-from recurrax.layers.compose import Bidirectional as Bidirectional
-from recurrax.layers.compose import Stack as Stack
+from recurrax.layers.bidirectional import Bidirectional as Bidirectional
 from recurrax.layers.generate import generate as generate
 from recurrax.layers.model import SequenceModel as SequenceModel
 from recurrax.layers.rnn import RNN as RNN
-from recurrax.layers.rnn import flip_sequences as flip_sequences
+from recurrax.layers.sequences import flip_sequences as flip_sequences
+from recurrax.layers.stack import Stack as Stack
 from recurrax.layers.standard import GRU as GRU
 from recurrax.layers.standard import LSTM as LSTM
 from recurrax.layers.standard import SimpleRNN as SimpleRNN

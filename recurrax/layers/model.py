@@ -11,8 +11,10 @@ from flax import nnx
 from jax.core import Tracer
 
 from recurrax.cell import show_signature
-from recurrax.layers.compose import Bidirectional, Stack, check_dropout, drop
-from recurrax.layers.rnn import RNN, check_read, existing
+from recurrax.layers.bidirectional import Bidirectional
+from recurrax.layers.rnn import RNN, check_read
+from recurrax.layers.sequences import existing
+from recurrax.layers.stack import Stack, check_dropout, drop
 from recurrax.pickling import Picklable
 
 

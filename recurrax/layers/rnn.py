@@ -6,16 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from flax.errors import TraceContextError
-from jax.core import Tracer
 
 from recurrax.cell import Carry, Cell, data, show_signature
 from recurrax.engines import Adjoint, Engine, Scan, unroll
-from recurrax.engines.checks import check_flags, check_inputs
+from recurrax.engines.checks import check_inputs
 from recurrax.engines.unroll import choose
 from recurrax.foreign import Foreign
+from recurrax.layers.sequences import existing, flags_first, flip, flip_resets, flip_sequences, last
 from recurrax.pickling import Picklable
 
 READS = ("every", "last")
@@ -150,9 +149,9 @@ class RNN(Picklable, nnx.Module):
         xs = xs if time_major else jnp.moveaxis(xs, -1 - self._cell.num_feature_axes, 0)
         steps = xs.shape[: xs.ndim - self._cell.num_feature_axes]
         mask, lengths = existing(seq_lengths, mask, steps, time_major)
-        resets = _flags_first("resets", resets, steps, time_major)
+        resets = flags_first("resets", resets, steps, time_major)
         if reverse:
-            xs, mask, resets = jnp.flip(xs, 0), _flip(mask), _flip_resets(resets, mask)
+            xs, mask, resets = jnp.flip(xs, 0), flip(mask), flip_resets(resets, mask)
         carry, ys = self._unroll(
             xs, self._carry(initial_carry, xs.shape[1:], steps[1:], rngs), mask, resets, dropout_key
         )
@@ -246,92 +245,3 @@ def _with_unroll(backend: str | Engine, unroll: int | None) -> str | Engine:
             "engine its own options: backend=Scan(unroll=2)."
         )
     return engines[backend](unroll=unroll)
-
-
-def existing(
-    seq_lengths: Any, mask: Any, steps: tuple[int, ...], time_major: bool
-) -> tuple[jax.Array | None, jax.Array | None]:
-    """Which steps exist, ``[T, *batch]``, and the lengths; raises ValueError where both are given."""
-    if seq_lengths is None:
-        return _flags_first("mask", mask, steps, time_major), None
-    if mask is not None:
-        raise ValueError(
-            "seq_lengths and mask were both given; allowed: one of them. Drop one, or fold it into the other."
-        )
-    lengths = check_lengths(seq_lengths, steps)
-    return jnp.arange(steps[0]).reshape(-1, *(1,) * len(steps[1:])) < lengths[None], lengths
-
-
-def last(ys: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """The last computed output that exists, of ``ys: [T, *batch, O]``; 0 where there is none."""
-    if mask is None:
-        return ys[-1]
-    steps = jnp.arange(1, ys.shape[0] + 1).reshape(-1, *(1,) * (mask.ndim - 1))
-    index = jnp.max(jnp.where(mask, steps, 0), axis=0)  # 1 to T; 0: no step
-    index = index.reshape(1, *index.shape, *(1,) * (ys.ndim - 1 - index.ndim))
-    return jnp.where(index == 0, 0, jnp.take_along_axis(ys, jnp.maximum(index - 1, 0), axis=0))[0]
-
-
-def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
-    """Raises where lengths are not int ``[*batch]`` from 0 to T, with ``steps`` ``(T, *batch)``; gives int32."""
-    T, *batch = steps
-    if not isinstance(seq_lengths, jax.Array):
-        seq_lengths = np.asarray(seq_lengths)
-    if not jnp.issubdtype(jnp.result_type(seq_lengths), jnp.integer):
-        raise TypeError(
-            f"seq_lengths has dtype {jnp.result_type(seq_lengths)}; allowed: integers. Use seq_lengths.astype(int)."
-        )
-    if jnp.shape(seq_lengths) != tuple(batch):
-        raise ValueError(
-            f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}. "
-            "Reshape it to that shape."
-        )
-    if not isinstance(seq_lengths, Tracer) and isinstance(T, int):  # under jit the values are not known yet
-        values = np.asarray(seq_lengths)  # not jnp: a constant inside jit is known and must stay so
-        low, high = values.min(), values.max()
-        if low < 0 or high > T:
-            raise ValueError(
-                f"seq_lengths run from {low} to {high}; allowed: 0 to T = {T}. Clip them, or check which axis is time."
-            )
-    return jnp.clip(jnp.asarray(seq_lengths, jnp.int32), 0, T)
-
-
-def flip_sequences(
-    inputs: jax.Array, seq_lengths: jax.Array | None = None, num_batch_dims: int | None = None, time_major: bool = False
-) -> jax.Array:
-    """Reverses each sequence within its length, the padding stays at the end: ``inputs: [*batch, T, ...]``.
-
-    Arguments are Flax's; ``num_batch_dims`` is by default that of ``seq_lengths``, and 1 without them.
-    """
-    lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
-    axes = num_batch_dims if num_batch_dims is not None else 1 if lengths is None else lengths.ndim
-    xs = inputs if time_major else jnp.moveaxis(inputs, axes, 0)
-    if lengths is None:
-        xs = jnp.flip(xs, 0)
-    else:
-        steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * lengths.ndim)
-        source = jnp.where(steps < lengths[None], lengths[None] - 1 - steps, steps)
-        xs = jnp.take_along_axis(xs, source.reshape(*source.shape, *(1,) * (xs.ndim - source.ndim)), axis=0)
-    return xs if time_major else jnp.moveaxis(xs, 0, axes)
-
-
-def _flags_first(name: str, flags: Any, steps: tuple[int, ...], time_major: bool) -> jax.Array | None:
-    flags = check_flags(name, flags, steps if time_major else (*steps[1:], steps[0]))
-    return flags if flags is None or time_major else jnp.moveaxis(flags, -1, 0)
-
-
-def _flip(flags: jax.Array | None) -> jax.Array | None:
-    return None if flags is None else jnp.flip(flags, 0)
-
-
-def _flip_resets(resets: jax.Array | None, mask: jax.Array | None) -> jax.Array | None:
-    """Cuts the reversed sequence where the forward one is cut: a step whose successor starts a segment starts anew."""
-    if resets is None:
-        return None
-    mask = jnp.ones_like(resets) if mask is None else mask
-    segment = jnp.cumsum(resets & mask, axis=0)
-    none = jnp.full_like(segment[:1], -1)
-    # The segment of the nearest later step that exists; segments only grow, so it is the smallest of the later ones.
-    later = jax.lax.cummin(jnp.where(mask, segment, segment[-1:] + 1), axis=0, reverse=True)
-    later = jnp.concatenate([later[1:], none])
-    return jnp.flip((later > segment) & (later <= segment[-1:]), 0)

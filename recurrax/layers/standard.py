@@ -13,8 +13,9 @@ from recurrax.cells import GRUCell, LSTMCell, RNNCell
 from recurrax.engines import Engine
 from recurrax.initializers import Initializer
 from recurrax.kernels import check_size
-from recurrax.layers.compose import Bidirectional, Stack
+from recurrax.layers.bidirectional import Bidirectional
 from recurrax.layers.rnn import RNN
+from recurrax.layers.stack import Stack
 
 
 class LSTM(Stack):

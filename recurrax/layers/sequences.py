@@ -1,0 +1,103 @@
+"""Which steps of a batch of sequences exist: lengths, masks, resets, and their order in reverse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from recurrax.engines.checks import check_flags
+
+
+def existing(
+    seq_lengths: Any, mask: Any, steps: tuple[int, ...], time_major: bool
+) -> tuple[jax.Array | None, jax.Array | None]:
+    """Which steps exist, ``[T, *batch]``, and the lengths; raises ValueError where both are given."""
+    if seq_lengths is None:
+        return flags_first("mask", mask, steps, time_major), None
+    if mask is not None:
+        raise ValueError(
+            "seq_lengths and mask were both given; allowed: one of them. Drop one, or fold it into the other."
+        )
+    lengths = check_lengths(seq_lengths, steps)
+    return jnp.arange(steps[0]).reshape(-1, *(1,) * len(steps[1:])) < lengths[None], lengths
+
+
+def last(ys: jax.Array, mask: jax.Array | None) -> jax.Array:
+    """The last computed output that exists, of ``ys: [T, *batch, O]``; 0 where there is none."""
+    if mask is None:
+        return ys[-1]
+    steps = jnp.arange(1, ys.shape[0] + 1).reshape(-1, *(1,) * (mask.ndim - 1))
+    index = jnp.max(jnp.where(mask, steps, 0), axis=0)  # 1 to T; 0: no step
+    index = index.reshape(1, *index.shape, *(1,) * (ys.ndim - 1 - index.ndim))
+    return jnp.where(index == 0, 0, jnp.take_along_axis(ys, jnp.maximum(index - 1, 0), axis=0))[0]
+
+
+def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
+    """Raises where lengths are not int ``[*batch]`` from 0 to T, with ``steps`` ``(T, *batch)``; gives int32."""
+    T, *batch = steps
+    if not isinstance(seq_lengths, jax.Array):
+        seq_lengths = np.asarray(seq_lengths)
+    if not jnp.issubdtype(jnp.result_type(seq_lengths), jnp.integer):
+        raise TypeError(
+            f"seq_lengths has dtype {jnp.result_type(seq_lengths)}; allowed: integers. Use seq_lengths.astype(int)."
+        )
+    if jnp.shape(seq_lengths) != tuple(batch):
+        raise ValueError(
+            f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}. "
+            "Reshape it to that shape."
+        )
+    if not isinstance(seq_lengths, Tracer) and isinstance(T, int):  # under jit the values are not known yet
+        values = np.asarray(seq_lengths)  # not jnp: a constant inside jit is known and must stay so
+        low, high = values.min(), values.max()
+        if low < 0 or high > T:
+            raise ValueError(
+                f"seq_lengths run from {low} to {high}; allowed: 0 to T = {T}. Clip them, or check which axis is time."
+            )
+    return jnp.clip(jnp.asarray(seq_lengths, jnp.int32), 0, T)
+
+
+def flip_sequences(
+    inputs: jax.Array, seq_lengths: jax.Array | None = None, num_batch_dims: int | None = None, time_major: bool = False
+) -> jax.Array:
+    """Reverses each sequence within its length, the padding stays at the end: ``inputs: [*batch, T, ...]``.
+
+    Arguments are Flax's; ``num_batch_dims`` is by default that of ``seq_lengths``, and 1 without them.
+    """
+    lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
+    axes = num_batch_dims if num_batch_dims is not None else 1 if lengths is None else lengths.ndim
+    xs = inputs if time_major else jnp.moveaxis(inputs, axes, 0)
+    if lengths is None:
+        xs = jnp.flip(xs, 0)
+    else:
+        steps = jnp.arange(xs.shape[0]).reshape(-1, *(1,) * lengths.ndim)
+        source = jnp.where(steps < lengths[None], lengths[None] - 1 - steps, steps)
+        xs = jnp.take_along_axis(xs, source.reshape(*source.shape, *(1,) * (xs.ndim - source.ndim)), axis=0)
+    return xs if time_major else jnp.moveaxis(xs, 0, axes)
+
+
+def flags_first(name: str, flags: Any, steps: tuple[int, ...], time_major: bool) -> jax.Array | None:
+    """A mask or resets as bool ``[T, *batch]``; raises where it is none."""
+    flags = check_flags(name, flags, steps if time_major else (*steps[1:], steps[0]))
+    return flags if flags is None or time_major else jnp.moveaxis(flags, -1, 0)
+
+
+def flip(flags: jax.Array | None) -> jax.Array | None:
+    """Flags of the reversed sequence."""
+    return None if flags is None else jnp.flip(flags, 0)
+
+
+def flip_resets(resets: jax.Array | None, mask: jax.Array | None) -> jax.Array | None:
+    """Cuts the reversed sequence where the forward one is cut: a step whose successor starts a segment starts anew."""
+    if resets is None:
+        return None
+    mask = jnp.ones_like(resets) if mask is None else mask
+    segment = jnp.cumsum(resets & mask, axis=0)
+    none = jnp.full_like(segment[:1], -1)
+    # The segment of the nearest later step that exists; segments only grow, so it is the smallest of the later ones.
+    later = jax.lax.cummin(jnp.where(mask, segment, segment[-1:] + 1), axis=0, reverse=True)
+    later = jnp.concatenate([later[1:], none])
+    return jnp.flip((later > segment) & (later <= segment[-1:]), 0)
