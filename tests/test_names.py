@@ -121,3 +121,24 @@ def test_a_history_of_a_training_is_kept_with_its_model(way):
     assert jax.tree.structure(again.run.model) == jax.tree.structure(history.run.model)
     jax.tree.map(np.testing.assert_array_equal, again.run.model, history.run.model)
     np.testing.assert_array_equal(again.train_loss, history.train_loss)
+
+
+class TwoStreams(nnx.GRUCell):
+    def __init__(self, *, rngs: nnx.Rngs):
+        super().__init__(2, 3, rngs=rngs)
+        self.one, self.two = (
+            nnx.Dropout(0.5, deterministic=False, rng_collection=name, rngs=rngs) for name in ("a", "b")
+        )
+
+    def __call__(self, carry, x):
+        h, _ = super().__call__(carry, x)
+        h = self.two(self.one(h))
+        return h, h
+
+
+def test_a_stream_that_broadcast_rngs_leaves_out_is_refused():
+    xs, rngs = jnp.ones((4, 5, 2)), {"params": 0, "a": 1, "b": 2}
+    with pytest.raises(ValueError, match=r"draws from a random stream that broadcast_rngs='a' leaves out; allowed: "):
+        rx.RNN(TwoStreams(rngs=nnx.Rngs(**rngs)), broadcast_rngs="a")(xs)
+    layer = rx.RNN(TwoStreams(rngs=nnx.Rngs(**rngs)), broadcast_rngs=nnx.RngState)
+    assert not np.array_equal(layer(xs), layer(xs))  # new keys in every call
