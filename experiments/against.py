@@ -1,7 +1,7 @@
 """Is this checkout faster or slower than another one? The same programs in alternating processes.
 
     git worktree add ../before COMMIT
-    python -m experiments.against ../before              # about 40 minutes on two quiet CPU cores
+    python -m experiments.against ../before              # on a machine that does nothing else
     python -m experiments.against ../before --cells LSTM --measurements streaming
 
 Each checkout has a process of its own, which imports recurrax from there; a third one runs the peers. They take

@@ -43,7 +43,8 @@ class Adjoint(Engine):
         keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or
             the pre-activations ("preactivations"), which are else recomputed.
         projection: inputs are multiplied for all steps of a chunk at once ("hoisted"), or in one product with the
-            state at every step ("joint", for an `AffineCell`), which leaves the forward loop nothing to do in chunks.
+            state at every step ("joint", for an `AffineCell`; other cells are hoisted), which leaves the forward loop
+            nothing to do in chunks.
         chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
             largest divisor of T up to it is used. None: all steps.
         unroll: steps in the body of the compiled loops.
