@@ -198,7 +198,11 @@ def gather(results: Path) -> list[tuple[Record, list[Row]]]:
     found = []
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
         module = f"experiments.{folder.name}"
-        if not importlib.util.find_spec(module) or not importlib.util.find_spec(f"{module}.tables"):
+        found_module = importlib.util.find_spec(module)
+        # An experiment of one file (experiments.against) has no table of its own to look into.
+        if found_module is None or found_module.submodule_search_locations is None:
+            continue
+        if not importlib.util.find_spec(f"{module}.tables"):
             continue
         rows_of = getattr(importlib.import_module(f"{module}.tables"), "baseline_rows", None)
         if rows_of is None:
