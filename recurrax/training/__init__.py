@@ -12,7 +12,11 @@ from recurrax.training.mesh import make_mesh as make_mesh
 from recurrax.training.plan import Output as Output
 from recurrax.training.plan import Plan as Plan
 from recurrax.training.preemption import Preempted as Preempted
+from recurrax.training.inference import evaluate as evaluate
+from recurrax.training.inference import predict as predict
+from recurrax.training.optimizers import adam as adam
+from recurrax.training.optimizers import average as average
+from recurrax.training.optimizers import sgd as sgd
+from recurrax.training.parameters import parameters as parameters
 from recurrax.training.run import Recipe as Recipe
 from recurrax.training.run import Run as Run
-from recurrax.training.run import adam as adam
-from recurrax.training.run import sgd as sgd
