@@ -133,7 +133,7 @@ def test_tasks_are_equal_if_their_data_are():
     assert task != SequentialImages(dataclasses.replace(PICTURES, test=PICTURES.train))
     with pytest.raises(ValueError, match="variant='columns' is unknown; allowed are 'pixels', 'permuted', 'rows'"):
         SequentialImages(PICTURES, "columns")
-    with pytest.raises(NotImplementedError, match="sequential_images on pictures has no oracle"):
+    with pytest.raises(NotImplementedError, match="SequentialImages on pictures has no oracle"):
         task.oracle(jnp.zeros((12, 2)))
 
 

@@ -68,7 +68,7 @@ def test_strings_are_legal_branch_evenly_and_the_two_sets_share_none():
     task, symbols = EmbeddedReber(50), np.array(list("BTPSXVE"))
     drawn_sets = sources.strings(task, jax.random.key(3))
     strings = []
-    for inputs, targets, w in zip(*drawn_sets, strict=True):
+    for inputs, targets, w in zip(*drawn_sets[:3], strict=True):
         steps = w > 0
         text = "".join(symbols[inputs[steps].argmax(-1)]) + symbols[targets[steps][-1]]
         assert "".join(symbols[targets[steps]]) == text[1:]
@@ -119,7 +119,7 @@ def test_noisy_targets_have_a_variance_of_a_tenth():
 @pytest.mark.parametrize("symbols", [2, 3])
 def test_orders_stand_where_the_paper_puts_them(symbols):
     task = TemporalOrder(100, "hochreiter1997", symbols)
-    inputs, targets, w = jax.device_get(jax.jit(jax.vmap(task.sample))(KEYS[:3000]))
+    inputs, targets, w, *_ = jax.device_get(jax.jit(jax.vmap(task.sample))(KEYS[:3000]))
     ends, names = w.argmax(-1), inputs.argmax(-1)
     assert inputs.shape[-1] == 8 and set(np.unique(ends + 1)) == set(range(100, 111))
     first, last = names[:, 0], np.take_along_axis(names, ends[:, None], 1)[:, 0]

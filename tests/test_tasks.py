@@ -17,14 +17,13 @@ from recurrax.tasks import (
     AssociativeRecall,
     Continual,
     Copy,
-    Example,
     InductionHeads,
     Latch,
+    MemoryTask,
     ModularCounting,
     Parity,
     Permutation,
     Recall,
-    MemoryTask,
     make_task,
 )
 

@@ -19,7 +19,7 @@ from flax import nnx
 from experiments.models import builder
 from recurrax.cells import LSTMCell
 from recurrax.layers import SequenceModel
-from recurrax.tasks import Example, Recall, MemoryTask
+from recurrax.tasks import Example, MemoryTask, Recall
 
 # The arguments that set how long a gated cell remembers at the start.
 KEEPS = {"GRU": "update_bias", **dict.fromkeys(("LSTM", "ShutLSTM", "CIFG", "NoInputGate"), "forget_bias")}

@@ -30,7 +30,7 @@ class HostTask(Task):
         )
 
     def pipeline(self) -> Any:
-        """A new iterator over batches with ``get_state()`` and ``set_state(state)``, as grain's; None to use `batches`."""
+        """A new iterator over batches that tells its state, as grain's does; None where `batches` is used."""
         return None
 
     def sample(self, key: Array) -> Example:

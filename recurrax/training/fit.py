@@ -14,10 +14,10 @@ from recurrax.tasks import Task
 from recurrax.training.ensemble import Ensemble, State, check_sweep, grid, make_ensemble
 from recurrax.training.feeding import Feed
 from recurrax.training.history import History, begin
+from recurrax.training.parameters import Model
 from recurrax.training.plan import Output, Plan
 from recurrax.training.preemption import Preempted, noticed
 from recurrax.training.progress import progress
-from recurrax.training.parameters import Model
 from recurrax.training.run import Recipe
 from recurrax.training.store import open_store
 
@@ -58,6 +58,10 @@ def fit(
     Warns:
         RuntimeWarning: a run diverged, or the sizes leave a device idle.
     """
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"fit got {type(task).__name__} as task; allowed: a recurrax.tasks.Task. Subclass it with sample and loss."
+        )
     began = time.perf_counter()
     recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision, penalty=penalty)
     check_sweep(recipe, plan.sweep)

@@ -170,7 +170,7 @@ class History:
         before = self.train_loss.shape[1]
         done = before + losses.shape[1]
         self.train_loss = np.concatenate([self.train_loss, losses], axis=1)
-        for name in ("loss", *(name for name in metrics if name != "loss")):  # JAX sorts them by name
+        for name in sorted(metrics, key=lambda name: (name != "loss", name)):  # as after a restart, the loss first
             value = np.asarray(metrics[name])[:, None]
             self.metrics[name] = np.concatenate([self.metrics.get(name, value[:, :0]), value], axis=1)
         self.steps = np.append(self.steps, done)
@@ -222,7 +222,8 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
         value = np.array(saved["history"][name])
         setattr(history, name, float(value) if value.ndim == 0 else value)
     history.feed = np.array(saved.get("feed", {}).get("state", history.feed))
-    history.metrics = {name: np.array(value) for name, value in saved["metrics"].items()}
+    metrics = sorted(saved["metrics"].items(), key=lambda pair: (pair[0] != "loss", pair[0]))
+    history.metrics = {name: np.array(value) for name, value in metrics}
     leaves = [with_keys(leaf, saved["state"][name]) for name, leaf in named_leaves(history.state).items()]
     history.state = jax.tree.unflatten(jax.tree.structure(history.state), leaves)
     history.resumed_at = int(history.steps[-1])

@@ -90,7 +90,7 @@ def average(decay: float = 0.999) -> optax.GradientTransformation:
 
 
 def averaged(params: Parameters, state: optax.OptState) -> Parameters:
-    """The parameters to evaluate: the average that the optimiser keeps, where it keeps one (`average`, schedule-free)."""
+    """The parameters to evaluate: the average, where the optimiser keeps one (`average`, schedule-free)."""
     kinds = (AverageState, optax.contrib.ScheduleFreeState)
     for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)):
         if isinstance(node, AverageState):
@@ -149,16 +149,16 @@ def check_optimizer(optimizer: optax.GradientTransformationExtraArgs, params: Pa
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise ValueError(
-            f"the optimizer cannot be used on this model ({type(error).__name__}: {reason[0] if reason else ''}). It is "
-            f"given the parameters as nested dicts, {_outline(params)}, and value, grad and value_fn. Masks and labels "
-            "are functions of such a tree, or trees of the same names (a module is called as if it were a function): "
-            "build them from training.parameters(model)."
+            f"the optimizer cannot be used on this model ({type(error).__name__}: {reason[0] if reason else ''}). "
+            f"It is given the parameters as nested dicts, {_outline(params)}, and value, grad and value_fn. Masks and "
+            "labels are functions of such a tree, or trees of the same names (a module is called as if it were a "
+            "function): build them from training.parameters(model)."
         ) from error
     for what, old, new in (("state", before, after), ("updates", params, updates)):
         if _kinds(old) != _kinds(new):
             raise ValueError(
-                f"an update of the optimizer changes its {what} from {_kinds(old)} to {_kinds(new)}; allowed: an update "
-                "that leaves structure, shapes and dtypes as they are. Make state in init as update leaves it."
+                f"an update of the optimizer changes its {what} from {_kinds(old)} to {_kinds(new)}; allowed: an "
+                "update that leaves structure, shapes and dtypes as they are. Make state in init as update leaves it."
             )
 
 

@@ -135,13 +135,11 @@ def check_noise(task: Task, model: Model) -> None:
     if own or not isinstance(model, nnx.Module) or takes(model, "dropout_key") or takes(model, "rngs"):
         return
     for path, module in nnx.iter_modules(model):
-        rate = getattr(module, "dropout", 0.0)
-        if isinstance(rate, int | float) and rate > 0:
-            place = ".".join(["model", *map(str, path)])
+        if isinstance(module, nnx.Dropout) and module.rate > 0 and module.rngs is None and not module.deterministic:
             raise ValueError(
-                f"{place} has dropout={rate}, and {type(model).__name__} takes no dropout_key, so that nothing would "
-                "be dropped; allowed: a model that passes the key on. Write __call__(self, inputs, dropout_key=None) "
-                "and give dropout_key to the layer."
+                f"{'.'.join(['model', *map(str, path)])} has rate={module.rate}, and {type(model).__name__} takes no "
+                "dropout_key, so that nothing would be dropped; allowed: a model that passes the key on. Write "
+                "__call__(self, inputs, dropout_key=None) and give dropout_key to the layer."
             )
 
 
