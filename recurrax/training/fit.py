@@ -70,10 +70,12 @@ def fit(
         if not len(history.steps):
             programs.evaluate(history, task, np.zeros((len(seeds), 0), np.float32), made=np.zeros(len(seeds), bool))
         done = int(history.steps[-1])
-        if not finished(history, plan):
-            programs.train(programs.size(done))
-        history.compile_seconds += time.perf_counter() - began
-        with progress(output.title, plan.steps, done) as show:
+        with progress(output.title, plan.steps, done, output.progress) as show:
+            if not finished(history, plan):
+                size = programs.size(done)
+                show(done, f"compiling {size} updates of {len(history)} runs")
+                programs.train(size)
+            history.compile_seconds += time.perf_counter() - began
             while not finished(history, plan):
                 programs.advance(history, task)
                 store.record(history, last=finished(history, plan))
