@@ -10,7 +10,7 @@ import pytest
 import trainee
 
 from recurrax import training
-from recurrax.training import Output
+from recurrax.training import Output, curves
 
 PLAN = dataclasses.replace(trainee.PLAN, steps=20)
 
@@ -94,6 +94,20 @@ def test_summary_of_a_run_whose_losses_are_all_nan(run):
 
     history = dataclasses.replace(run[1], loss=np.full((4, 3), np.nan))
     assert summary(history) == "loss nan, 0/4 solved"
+
+
+def test_a_history_is_shown_in_a_line_a_table_and_a_figure(run):
+    _, history = run
+    assert repr(history).startswith("<History: 4 runs, 20 updates, lowest held-out loss 0.")
+    assert len(repr(history)) < 120
+    columns = curves.columns(history)
+    rows = sorted(history.rows(), key=lambda row: (row["learning_rate"], row["seed"], row["step"]))
+    for name in rows[0]:
+        np.testing.assert_allclose(columns[name], [row[name] for row in rows], rtol=1e-6)
+    pytest.importorskip("matplotlib", reason="plots need recurrax[experiments]")
+    assert len(history.plot("loss", chance=trainee.TASK.chance_level()).axes) == 1
+    pytest.importorskip("pandas", reason="tables need recurrax[dev]")
+    assert len(history.to_dataframe()) == 4 * 3
 
 
 @pytest.mark.parametrize("change", [{"keep": 0}, {"checkpoint_every": -1}, {"keep": 1.5}])
