@@ -13,7 +13,7 @@ from flax import nnx
 from recurrax import Cell, cells
 from recurrax.initializers import identity, normal
 from recurrax.layers import RNN, SequenceModel
-from recurrax.tasks import Task
+from recurrax.tasks import MemoryTask
 from recurrax.training import adam
 
 IDENTITY = functools.partial(cells.RNNCell, activation_fn=jax.nn.relu, recurrent_kernel_init=identity())
@@ -26,7 +26,9 @@ CELLS: dict[str, Callable[..., Cell]] = {
 clipped_adam = functools.partial(adam, clip_norm=1.0)  # where the settings of an experiment name no other norm
 
 
-def builder(cell: str | Callable[..., Cell], task: Task, hidden: int, **options: Any) -> Callable[..., SequenceModel]:
+def builder(
+    cell: str | Callable[..., Cell], task: MemoryTask, hidden: int, **options: Any
+) -> Callable[..., SequenceModel]:
     """``build(key) -> model`` for a task; with a forget gate it also takes the ``forget_bias``, to be swept.
 
     Args:

@@ -92,7 +92,7 @@ def test_tensorboard_that_is_missing_is_told_how_to_get(tmp_path, monkeypatch):
 def test_summary_of_a_run_whose_losses_are_all_nan(run):
     from recurrax.training.fit import summary
 
-    history = dataclasses.replace(run[1], loss=np.full((4, 3), np.nan))
+    history = dataclasses.replace(run[1], metrics={"loss": np.full((4, 3), np.nan)})
     assert summary(history) == "loss nan, 0/4 solved"
 
 

@@ -37,7 +37,7 @@ class Plan:
             become arrays. Each name is an argument of ``build`` or of ``optimizer``.
         stop_when_solved: end when every run has met the criterion or diverged.
         freeze_solved: a run that has met the criterion makes no further updates.
-        precision: "float32", or "bfloat16" for the model's computation alone.
+        precision: "float32" or "bfloat16" for the model's computation alone; None is that of the parameters.
         devices: how many to use; all of every host by default.
         patience: a run stops after so many evaluations in a row without a better value of what the task monitors;
             None never stops it.
@@ -55,7 +55,7 @@ class Plan:
     sweep: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     stop_when_solved: bool = True
     freeze_solved: bool = False
-    precision: str = "float32"
+    precision: str | None = None
     devices: int | None = None
     patience: int | None = None
 

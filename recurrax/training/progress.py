@@ -21,7 +21,7 @@ Show = Callable[[int, str], None]
 def progress(title: str, total: int, done: int = 0, shown: bool | None = None) -> Iterator[Show]:
     """Gives ``show(done, text)``, which shows updates done, their rate, the time left and the text.
 
-    Time before the first update, which is spent on compilation, does not count in the rate.
+    The rate is that after the first chunk, which shares its time with compilation.
 
     Args:
         title: stands in front; "" means "training".
@@ -49,14 +49,16 @@ class _Pace:
     def __init__(self, total: int, done: int):
         self.total, self.first, self.done, self.text = total, done, done, ""
         self.opened = self.began = time.perf_counter()
+        self.counted = 0  # updates whose time is known: the first chunk shares its own with compilation
 
     def line(self, done: int, text: str) -> str:
         self.done, self.text = done, text
         now = time.perf_counter()
-        if done == self.first:  # nothing but compilation so far
-            self.began = now
+        if done > self.first and not self.counted:
+            self.counted, self.began = done, now
+        if done <= self.counted or not self.counted:
             return f"{done}/{self.total} updates, {text}"
-        rate = (done - self.first) / max(now - self.began, 1e-9)
+        rate = (done - self.counted) / max(now - self.began, 1e-9)
         speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
         return f"{done}/{self.total} updates, {speed}, {_clock((self.total - done) / rate)} left, {text}"
 
