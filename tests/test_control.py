@@ -74,6 +74,14 @@ def test_the_share_is_found_anywhere_and_nowhere():
         training.sgd(1e-2, clip_value=0)
 
 
+def test_adam_clips_nothing_unless_told_to():
+    """Its first moment after one update is a tenth of the gradient that it saw."""
+    gradient, optimizer = jnp.array([30.0, 40.0]), training.adam(1e-3)
+    _, state = optimizer.update(gradient, optimizer.init(gradient))
+    np.testing.assert_allclose(optax.tree_utils.tree_get(state, "mu"), [3.0, 4.0], rtol=1e-6)
+    assert training.clipped_fraction(state) is None
+
+
 def test_every_run_of_a_fit_tells_its_share():
     """One norm that every gradient exceeds and one that none does, in one program, by SGD."""
 

@@ -75,9 +75,11 @@ def fit(
         if not len(history.steps):
             programs.evaluate(history, task, np.zeros((len(seeds), 0), np.float32), made=np.zeros(len(seeds), bool))
         done = int(history.steps[-1])
-        history.compile_seconds += time.perf_counter() - began
-        with progress(output.title, plan.steps, done) as show:
+        with progress(output.title, plan.steps, done, output.progress) as show:
+            history.compile_seconds += time.perf_counter() - began
             while not finished(history, plan):
+                if not programs.compiled(size := programs.size(done)):
+                    show(done, f"compiling {size} updates of {len(history)} runs")
                 programs.advance(history, task)
                 store.record(history, last=finished(history, plan))
                 done = int(history.steps[-1])
@@ -106,6 +108,10 @@ class Programs:
     def size(self, done: int) -> int:
         """Updates of the next chunk; chunks end at multiples of their size, also after a budget was raised."""
         return min(self.plan.chunk - done % self.plan.chunk, self.plan.steps - done)
+
+    def compiled(self, steps: int) -> bool:
+        """Whether a chunk of so many updates is ready to run."""
+        return steps in self._train
 
     def train(self, history: History, steps: int, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         """The program of a chunk of so many updates; the time to compile it is told apart."""
