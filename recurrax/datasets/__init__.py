@@ -16,12 +16,18 @@ The test split is the published one where there is one. What is held out beside 
 with the smallest SHA-256 of pixels and label, so that it is the same whatever file or order they came from.
 """
 
-from recurrax.datasets.arrays import SPLITS as SPLITS
-from recurrax.datasets.arrays import Dataset as Dataset
-from recurrax.datasets.arrays import Images as Images
-from recurrax.datasets.arrays import Rolls as Rolls
+from recurrax.datasets.arrays import Arrays as Arrays
+from recurrax.datasets.batching import Buckets as Buckets
+from recurrax.datasets.dataset import SPLITS as SPLITS
+from recurrax.datasets.dataset import Dataset as Dataset
+from recurrax.datasets.dataset import Images as Images
+from recurrax.datasets.dataset import Rolls as Rolls
+from recurrax.datasets.dataset import Steps as Steps
 from recurrax.datasets.load import DATASETS as DATASETS
 from recurrax.datasets.load import load as load
 from recurrax.datasets.missing import MissingData as MissingData
 from recurrax.datasets.permutation import PERMUTATIONS as PERMUTATIONS
 from recurrax.datasets.permutation import permutation as permutation
+from recurrax.datasets.scale import scale as scale
+from recurrax.datasets.scaler import Scaler as Scaler
+from recurrax.datasets.scaler import Scalers as Scalers
