@@ -31,3 +31,5 @@ from recurrax.datasets.permutation import permutation as permutation
 from recurrax.datasets.scale import scale as scale
 from recurrax.datasets.scaler import Scaler as Scaler
 from recurrax.datasets.scaler import Scalers as Scalers
+from recurrax.datasets.series import Series as Series
+from recurrax.datasets.series_splits import SeriesSplits as SeriesSplits
