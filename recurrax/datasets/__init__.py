@@ -33,3 +33,6 @@ from recurrax.datasets.scaler import Scaler as Scaler
 from recurrax.datasets.scaler import Scalers as Scalers
 from recurrax.datasets.series import Series as Series
 from recurrax.datasets.series_splits import SeriesSplits as SeriesSplits
+from recurrax.datasets.text import Text as Text
+from recurrax.datasets.vocabulary import Tokenizer as Tokenizer
+from recurrax.datasets.vocabulary import Vocabulary as Vocabulary
