@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recurrax.datasets import SPLITS, Arrays, Buckets, Dataset, Scaler, Scalers, scale
+from recurrax.datasets import SPLITS, Arrays, Buckets, Dataset, Scaler, Scalers, scale, segment
 from recurrax.datasets.batching import best_lengths
 
 RANDOM = np.random.default_rng(0)
@@ -58,6 +58,19 @@ def test_trees_of_sequences_are_padded():
     assert arrays.targets["out"].tolist() == [[2, 0], [5, 6]] and arrays.weights.tolist() == [[1, 0], [1, 1]]
     with pytest.raises(ValueError, match=r"sequence 1 of the inputs has 2 and 3 steps"):
         Arrays.padded([{"a": [1], "b": [2]}, {"a": [1, 2], "b": [1, 2, 3]}], [0, 1])
+
+
+def test_recordings_are_cut_into_windows():
+    recordings = [np.arange(7), 100 + np.arange(4), 200 + np.arange(10)]
+    windows, owners = segment(recordings, 4, 3)
+    assert windows.tolist() == [[n, n + 1, n + 2, n + 3] for n in (0, 3, 100, 200, 203, 206)]
+    assert owners.tolist() == [0, 0, 1, 2, 2, 2]
+    assert segment(recordings, 4)[1].tolist() == [0, 1, 2, 2]
+    assert segment([np.ones((5, 2))], 3, 1)[0].shape == (3, 3, 2)
+    with pytest.raises(ValueError, match=r"1 of 3 sequences are shorter than length=5, e.g. \[1\]"):
+        segment(recordings, 5)
+    with pytest.raises(ValueError, match="length=4 and stride=0; allowed"):
+        segment(recordings, 4, 0)
 
 
 def test_a_split_is_scikit_learns():
@@ -239,10 +252,10 @@ def test_an_epoch_takes_each_example_once_and_few_shapes(consecutive):
 def test_batches_depend_on_the_seed_and_the_step_alone():
     arrays = ragged(LENGTHS)
     buckets = Buckets(arrays, 8, seed=1)
-    straight = [buckets.indices(step).tolist() for step in range(40)]
-    assert [Buckets(arrays, 8, seed=1).indices(step).tolist() for step in reversed(range(40))] == straight[::-1]
+    straight = [buckets.place(step)[0].tolist() for step in range(40)]
+    assert [Buckets(arrays, 8, seed=1).place(step)[0].tolist() for step in reversed(range(40))] == straight[::-1]
     assert straight[: buckets.epoch] != straight[buckets.epoch : 2 * buckets.epoch]
-    assert [Buckets(arrays, 8, seed=2).indices(step).tolist() for step in range(40)] != straight
+    assert [Buckets(arrays, 8, seed=2).place(step)[0].tolist() for step in range(40)] != straight
 
 
 def test_batches_by_length_compute_less_padding():

@@ -104,6 +104,11 @@ def test_scalers_know_the_training_part_alone(kind):
     )
     with pytest.raises(ValueError, match="series is scaled already"):
         scaled.scaled()
+    labels = parts.scaled(kind, columns="a")
+    assert (
+        labels.scaler.columns([0]) == scaled.scaler.columns([0]) and labels.test.values[0, 1] == parts.test.values[0, 1]
+    )
+    assert labels.windows(4, 2, targets="b").scalers.targets == Scaler((0.0,), (1.0,))
 
 
 def test_columns_are_chosen_by_name_or_number():

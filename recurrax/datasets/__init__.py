@@ -26,6 +26,7 @@ from recurrax.datasets.dataset import Steps as Steps
 from recurrax.datasets.load import DATASETS as DATASETS
 from recurrax.datasets.load import load as load
 from recurrax.datasets.missing import MissingData as MissingData
+from recurrax.datasets.padding import segment as segment
 from recurrax.datasets.permutation import PERMUTATIONS as PERMUTATIONS
 from recurrax.datasets.permutation import permutation as permutation
 from recurrax.datasets.scale import scale as scale

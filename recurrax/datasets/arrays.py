@@ -9,9 +9,10 @@ from typing import Any, final
 import jax
 import numpy as np
 
+from recurrax.datasets import arrays_checks as checks
 from recurrax.datasets import splitting
 from recurrax.datasets.dataset import Dataset
-from recurrax.datasets.padding import first_not_finite, is_ragged, pad, tree_lengths
+from recurrax.datasets.padding import is_ragged, pad, tree_lengths
 from recurrax.datasets.scaler import Array
 
 FIELDS = ("inputs", "targets", "lengths", "groups", "weights")
@@ -51,11 +52,13 @@ class Arrays:
             tree = jax.tree.map(np.asarray, getattr(self, name), is_leaf=lambda leaf: isinstance(leaf, list))
             object.__setattr__(self, name, tree)
         self._number_groups()
-        self._check_sizes()
-        self._check_lengths()
-        self._check_weights()
-        for name in ("inputs", "targets"):
-            self._check_values(name)
+        checks.check_sizes({name: getattr(self, name) for name in FIELDS})
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", checks.check_lengths(self.lengths, self.inputs))
+        if self.weights is not None:
+            checks.check_weights(self.weights)
+        checks.check_values("inputs", self.inputs, self.lengths)
+        checks.check_values("targets", self.targets)
 
     @classmethod
     def padded(
@@ -147,9 +150,9 @@ class Arrays:
             ValueError: an example, or a group where there are groups, is in two splits.
         """
         parts = [self._numbers(part) for part in (train, validation, test)]
-        _check_apart("examples", parts)
+        checks.check_apart("examples", parts)
         if self.groups is not None:
-            _check_apart("groups", [np.unique(np.asarray(self.groups)[part]) for part in parts])
+            checks.check_apart("groups", [np.unique(np.asarray(self.groups)[part]) for part in parts])
         source = f"{len(self)} examples split as given"
         return Dataset(name, source, self.take(parts[0]), self.take(parts[1]), self.take(parts[2]))
 
@@ -214,63 +217,6 @@ class Arrays:
             numbers = groups if fit else np.unique(groups, return_inverse=True)[1]
             object.__setattr__(self, "groups", numbers.astype(np.int32))
 
-    def _check_sizes(self) -> None:
-        leaves = jax.tree_util.tree_leaves_with_path({name: getattr(self, name) for name in FIELDS})
-        sizes = {jax.tree_util.keystr(path): leaf.shape[0] if leaf.ndim else None for path, leaf in leaves}
-        if self.inputs is None or self.targets is None or len(set(sizes.values())) != 1 or None in sizes.values():
-            raise ValueError(
-                f"the arrays have {sizes} examples; allowed: inputs and targets with the same N in front of all of "
-                "them. Check which axis is the first."
-            )
-        if len(self) == 0:
-            raise ValueError("there is no example; allowed: one or more. Check what was read.")
-
-    def _check_lengths(self) -> None:
-        if self.lengths is None:
-            return
-        if not np.issubdtype(self.lengths.dtype, np.integer) or self.lengths.ndim != 1:
-            raise TypeError(
-                f"lengths are {self.lengths.dtype}{list(self.lengths.shape)}; allowed: integers [N]. Use astype(int)."
-            )
-        steps = min((leaf.shape[1] if leaf.ndim > 1 else 0) for leaf in jax.tree.leaves(self.inputs))
-        low, high = self.lengths.min(), self.lengths.max()
-        if low < 1 or high > steps:
-            raise ValueError(
-                f"lengths run from {low} to {high}; allowed: 1 to T = {steps}. Leave out empty sequences, and check "
-                "that the second axis of the inputs is time."
-            )
-        object.__setattr__(self, "lengths", self.lengths.astype(np.int32))
-
-    def _check_weights(self) -> None:
-        if self.weights is None:
-            return
-        if not (np.isfinite(self.weights) & (self.weights >= 0)).all() or not self.weights.any():
-            raise ValueError(
-                f"weights run from {self.weights.min()} to {self.weights.max()}; allowed: finite numbers from 0 on, "
-                "not all of them 0. Leave out what does not count."
-            )
-        sums = self.weights.reshape(len(self), -1).sum(axis=1)
-        if self.weights.ndim > 1 and not sums.all():
-            raise ValueError(
-                f"no step of example {np.argmin(sums)} counts, by its weights; allowed: one or more. Leave it out, "
-                "with take(weights.any(axis=1))."
-            )
-
-    def _check_values(self, name: str) -> None:
-        for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(self, name)):
-            if leaf.dtype.kind in "OUSMm":
-                raise TypeError(
-                    f"{name}{jax.tree_util.keystr(path)} is of {leaf.dtype}; allowed: numbers. Number classes by "
-                    "names, targets = np.unique(labels, return_inverse=True), and text by Vocabulary.encode."
-                )
-            lengths = np.asarray(self.lengths) if name == "inputs" and self.lengths is not None else None
-            if (place := first_not_finite(leaf, lengths)) is not None:
-                where = f"{name}{jax.tree_util.keystr(path)}{list(place)}"
-                raise ValueError(
-                    f"{where} is {leaf[place]}; allowed: finite numbers. Fill or leave out what is missing, or give a "
-                    'series as Series(..., missing="mask").'
-                )
-
 
 class _Shape:
     def __init__(self, leaf: Any):
@@ -292,13 +238,3 @@ def _unflatten(_: None, leaves: Any) -> Arrays:
 
 
 jax.tree_util.register_pytree_with_keys(Arrays, _flatten, _unflatten)
-
-
-def _check_apart(what: str, parts: Sequence[np.ndarray]) -> None:
-    names, counts = np.unique(np.concatenate(parts), return_counts=True)
-    if (counts > 1).any():
-        shared = names[counts > 1]
-        raise ValueError(
-            f"{len(shared)} {what} are in two splits, e.g. {shared[:3].tolist()}; allowed: each in one. Take them out "
-            "of the other split."
-        )

@@ -87,13 +87,16 @@ class Buckets:
         order, lengths = self._order(0)
         return 1 - float(self._steps[order].sum() / (lengths.sum() * self.block))
 
-    def indices(self, step: int) -> np.ndarray:
-        """The examples of update number ``step``, ``[B]``."""
-        return self._place(step)[0]
+    def place(self, step: int) -> tuple[np.ndarray, int]:
+        """The examples of update number ``step``, ``[B]``, and the length T_k that they are cut to."""
+        epoch, at = divmod(int(step), self.epoch)
+        order, lengths = self._order(epoch)
+        block, within = divmod(at, self.consecutive)
+        return order[block, within * self.batch_size :][: self.batch_size], int(lengths[block])
 
     def batch(self, step: int) -> Arrays:
         """The batch of update number ``step``: NumPy arrays ``[B, ...]``, of T_k steps."""
-        found, length = self._place(step)
+        found, length = self.place(step)
         taken = self.arrays.take(found)
         cut = functools.partial(jax.tree.map, lambda leaf: leaf[:, :length])
         changes: dict[str, Any] = {"inputs": cut(taken.inputs)}
@@ -102,12 +105,6 @@ class Buckets:
             if taken.weights is not None and taken.weights.ndim > 1:
                 changes["weights"] = cut(taken.weights)
         return dataclasses.replace(taken, **changes)
-
-    def _place(self, step: int) -> tuple[np.ndarray, int]:
-        epoch, at = divmod(int(step), self.epoch)
-        order, lengths = self._order(epoch)
-        block, within = divmod(at, self.consecutive)
-        return order[block, within * self.batch_size :][: self.batch_size], int(lengths[block])
 
     @functools.cached_property
     def _steps(self) -> np.ndarray:

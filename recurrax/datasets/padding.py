@@ -70,6 +70,41 @@ def pad(sequences: Sequence[Any], lengths: np.ndarray, length: int | None = None
     return jax.tree.map(one, *sequences, is_leaf=lambda leaf: isinstance(leaf, list))
 
 
+def segment(sequences: Sequence[Any], length: int, stride: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Recordings cut into windows of equal length, each of one recording; what is left at an end is dropped.
+
+        windows, owners = segment(recordings, length=100, stride=50)
+        arrays = Arrays(windows, labels[owners], groups=people[owners])
+
+    Give the windows groups: those that overlap, or are of one recording, must not be in two splits.
+
+    Args:
+        sequences: arrays ``[L_i, ...]``.
+        length: steps of a window.
+        stride: steps from one window to the next; None is the length, so that none overlap.
+
+    Returns:
+        The windows ``[n, length, ...]``, and the number of the sequence that each is of, int32 ``[n]``.
+
+    Raises:
+        ValueError: a sequence is shorter than a window, or a number is below 1.
+    """
+    stride = length if stride is None else stride
+    if length < 1 or stride < 1:
+        raise ValueError(f"length={length} and stride={stride}; allowed: ints >= 1. Try length=100, stride=50.")
+    arrays = [np.asarray(sequence) for sequence in sequences]
+    short = [number for number, array in enumerate(arrays) if len(array) < length]
+    if short or not arrays:
+        raise ValueError(
+            f"{len(short)} of {len(arrays)} sequences are shorter than length={length}, e.g. {short[:3]}; allowed: at "
+            "least one window in each. Leave them out, or lower the length."
+        )
+    starts = [np.arange(0, len(array) - length + 1, stride) for array in arrays]
+    windows = [array[first[:, None] + np.arange(length)] for array, first in zip(arrays, starts, strict=True)]
+    owners = np.repeat(np.arange(len(arrays), dtype=np.int32), [len(first) for first in starts])
+    return np.concatenate(windows), owners
+
+
 def first_not_finite(array: np.ndarray, lengths: np.ndarray | None = None) -> tuple[int, ...] | None:
     """The first place of a NaN or infinity in ``[N, T, ...]``, at a step that exists; None where there is none."""
     if not jnp.issubdtype(array.dtype, jnp.inexact):

@@ -42,15 +42,16 @@ class Scaler:
         """
         if kind not in KINDS:
             raise ValueError(f"scaler {kind!r}; allowed: {', '.join(map(repr, KINDS))}. Try 'standard'.")
-        rows = np.asarray(values, np.float64).reshape(-1, np.shape(values)[-1])
-        if (empty := np.isnan(rows).all(axis=0)).any():
+        # Each column in one piece: its sums are then the same ones whatever stands beside it.
+        columns = np.ascontiguousarray(np.asarray(values, np.float64).reshape(-1, np.shape(values)[-1]).T)
+        if (empty := np.isnan(columns).all(axis=1)).any():
             raise ValueError(
                 f"columns {np.flatnonzero(empty).tolist()} have no value in the training part; allowed: one or more. "
                 "Leave these columns out, or make the training part longer."
             )
-        shift, scale = KINDS[kind](rows)
+        shift, scale = KINDS[kind](columns)
         # A constant column by its extremes: rounding may leave it a standard deviation of 1e-17.
-        constant = (np.nanmax(rows, axis=0) == np.nanmin(rows, axis=0)) | (scale == 0)
+        constant = (np.nanmax(columns, axis=1) == np.nanmin(columns, axis=1)) | (scale == 0)
         return cls(tuple(shift.tolist()), tuple(np.where(constant, 1.0, scale).tolist()))
 
     def transform(self, values: Any) -> Any:
@@ -85,17 +86,17 @@ class Scalers(NamedTuple):
     targets: Scaler | None = None
 
 
-def _standard(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.nanmean(rows, axis=0), np.nanstd(rows, axis=0)
+def _standard(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.nanmean(columns, axis=1), np.nanstd(columns, axis=1)
 
 
-def _minmax(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low = np.nanmin(rows, axis=0)
-    return low, np.nanmax(rows, axis=0) - low
+def _minmax(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low = np.nanmin(columns, axis=1)
+    return low, np.nanmax(columns, axis=1) - low
 
 
-def _robust(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low, middle, high = np.nanpercentile(rows, [25, 50, 75], axis=0)
+def _robust(columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, middle, high = np.nanpercentile(columns, [25, 50, 75], axis=1)
     return middle, high - low
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import final
 
+import numpy as np
+
 from recurrax.datasets.arrays import Arrays
 from recurrax.datasets.dataset import SPLITS, Dataset, Steps, content_hash
 from recurrax.datasets.scaler import Scaler, Scalers
@@ -50,15 +52,24 @@ class SeriesSplits:
         """SHA-256 of the contents of all parts."""
         return content_hash([], repr([getattr(self, split).sha256 for split in SPLITS]) + repr(self.scaler))
 
-    def scaled(self, kind: str = "standard") -> SeriesSplits:
-        """All parts scaled by what the training part alone says; see `Scaler.fit` for the kinds.
+    def scaled(self, kind: str = "standard", columns: Columns = None) -> SeriesSplits:
+        """All parts scaled by what the training part alone says.
+
+        Args:
+            kind: see `Scaler.fit`.
+            columns: those to scale, by name or number; None is all. Leave out labels, such as a column of 0 and 1.
 
         Raises:
-            ValueError: they are scaled already, the kind is unknown, or a column has no value in the training part.
+            ValueError: they are scaled already, the kind or a column is unknown, or a column has no value in the
+                training part.
         """
         if self.scaler is not None:
             raise ValueError(f"{self.name} is scaled already; allowed: once. Scale what Series.split gave.")
-        scaler = Scaler.fit(self.train.values, kind)
+        wanted, size = self.train.columns(columns), self.train.values.shape[1]
+        shift, scale = np.zeros(size), np.ones(size)
+        fitted = Scaler.fit(self.train.values[:, wanted], kind)
+        shift[wanted], scale[wanted] = fitted.shift, fitted.scale
+        scaler = Scaler(tuple(shift.tolist()), tuple(scale.tolist()))
         parts = {split: getattr(self, split).scaled(scaler) for split in SPLITS}
         return dataclasses.replace(self, source=f"{self.source}, scaled: {kind}", scaler=scaler, **parts)
 
