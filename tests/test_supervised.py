@@ -14,7 +14,8 @@ import recurrax as rx
 from recurrax import training
 from recurrax.datasets import Arrays, Dataset, Images, Series, scale
 from recurrax.tasks import Bucketed, Supervised
-from recurrax.training import Plan
+from recurrax.training import Output, Plan
+from recurrax.training.run import Recipe
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -184,6 +185,7 @@ def test_errors_say_what_is_allowed(name):
         make()
 
 
+@pytest.mark.slow
 def test_padded_classification_is_trained_by_fit():
     """The class is whether the last real step is positive: it needs the lengths."""
     lengths = RANDOM.integers(2, 9, 300)
@@ -228,3 +230,31 @@ def test_batches_by_length_need_lengths_and_no_weights():
         Bucketed(Supervised(Arrays(np.zeros((9, 2, 1)), np.zeros(9, int)).split()), batch_size=2)
     with pytest.raises(ValueError, match="the examples have weights, and each is taken once an epoch"):
         Bucketed(Supervised(sequences(CLASSES, weights=np.arange(10))), batch_size=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("consecutive", [1, 3])
+def test_batches_by_length_are_trained_and_resumed_by_fit(tmp_path, consecutive):
+    """Shapes that change within a chunk: the updates are those of single steps, also after a restart."""
+    lengths = RANDOM.integers(2, 12, 60)
+    inputs = [RANDOM.normal(size=(L, 1)) for L in lengths]
+    task = Supervised(Arrays.padded(inputs, [int(xs[-1, 0] > 0) for xs in inputs]).split())
+    bucketed = Bucketed(task, batch_size=4, shapes=3, consecutive=consecutive)
+
+    def build(key: jax.Array) -> rx.SequenceModel:
+        rngs = nnx.Rngs(key)
+        return rx.SequenceModel(rx.SimpleRNN(1, 4, rngs=rngs), task.out_features, read="last", rngs=rngs)
+
+    plan = Plan(steps=8, batch_size=4, chunk=4, seeds=(0,), devices=1, stop_when_solved=False)
+    history = training.fit(build, bucketed, optax.sgd(0.1), plan)
+    run, losses = (recipe := Recipe(build, bucketed, optax.sgd(0.1), 4)).start(0), []
+    for step in range(8):
+        run, loss = jax.jit(recipe.step)(run, bucketed.batches(step))
+        losses.append(loss)
+    assert len({bucketed.batches(step).inputs.shape for step in range(8)}) > 1
+    np.testing.assert_allclose(history.train_loss[0], losses, rtol=1e-5)
+    training.fit(build, bucketed, optax.sgd(0.1), dataclasses.replace(plan, steps=4), Output(tmp_path))
+    resumed = training.fit(build, bucketed, optax.sgd(0.1), plan, Output(tmp_path))
+    assert resumed.resumed_at == 4
+    for ours, theirs in zip(*(jax.tree.leaves((h.run.model, h.train_loss)) for h in (resumed, history)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
