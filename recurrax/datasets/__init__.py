@@ -1,4 +1,12 @@
-"""Real data in memory: uint8 arrays, split once into training, validation and test, known by their SHA-256.
+"""Real data in memory, split once into training, validation and test, known by their SHA-256.
+
+Data of your own, each of which gives three splits that a task of `recurrax.tasks` is built on:
+
+    data = Arrays.padded(sequences, labels, groups=people).split(seed=0)        # no person is in two splits
+    data = Series(values).split(gap=48).scaled().windows(length=336, horizon=48)    # in order of time
+    text = Text.contiguous(book)                                                # characters, bytes or words
+
+Data sets by name, whose arrays are uint8:
 
     from recurrax import datasets
     digits = datasets.load("digits")                 # scikit-learn's bundled ones, offline
