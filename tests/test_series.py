@@ -62,6 +62,14 @@ def test_each_series_is_cut_and_none_is_left_by_a_window():
     assert len(whole) == 36 + 16 and set(whole.groups.tolist()) == {0, 1}
 
 
+def test_windows_that_overlap_are_never_split():
+    with pytest.raises(ValueError, match="1 groups in the fractions"):
+        Series(clock(100)).windows(5).split()
+    data = Series([clock(20, 1000 * n) for n in range(10)]).windows(5).split((0.6, 0.2, 0.2))
+    series = [set((own(getattr(data, split)) // 1000).ravel()) for split in SPLITS]
+    assert [len(part) for part in series] == [6, 2, 2] and len(set.union(*series)) == 10
+
+
 def test_cuts_at_given_times():
     times = np.datetime64("2013-01-01") + HOUR * np.arange(100)
     series = Series([clock(100), clock(100, 1000)], [times, times])

@@ -153,7 +153,8 @@ class Series:
         """Windows as examples: inputs ``[n, length, F]`` and, of the rows that follow, targets ``[n, horizon, F']``.
 
         A window lies in one series, with no hole in it. With ``missing="mask"`` the inputs have 2 F columns, the steps
-        of the targets have weights, and windows without a target are left out. Of several series, the groups say which.
+        of the targets have weights, and windows without a target are left out. The groups are the series, so that
+        `Arrays.split` cannot put windows that overlap into two splits: to cut a series in time, `split` it first.
 
         Args:
             length: rows of the past.
@@ -171,7 +172,6 @@ class Series:
         first = np.concatenate([np.arange(start, end - size + 1, stride) for start, end in pieces])
         past = self.values[:, self.columns(inputs)][first[:, None] + np.arange(length)]
         future = self.values[:, self.columns(targets)][first[:, None] + np.arange(length, size)]
-        groups = self.numbers[first] if len(np.unique(self.numbers)) > 1 else None
         there = ~np.isnan(future).any(axis=-1)
         if not there.any():
             most = max(end - start for start, end in pieces)
@@ -180,8 +180,8 @@ class Series:
                 "rows; allowed: at most that many, with a value to predict. Make the window shorter."
             )
         if self.missing == "refuse":
-            return Arrays(past, future, groups=groups)
-        arrays = Arrays(_masked(past), np.nan_to_num(future), groups=groups)
+            return Arrays(past, future, groups=self.numbers[first])
+        arrays = Arrays(_masked(past), np.nan_to_num(future), groups=self.numbers[first])
         kept = there.any(axis=1)
         return dataclasses.replace(arrays.take(kept), weights=there[kept].astype(np.float32))
 
