@@ -1,4 +1,4 @@
-"""Padded batches of similar lengths: each example once an epoch, few shapes, little padding, the same after a restart."""
+"""Padded batches of similar lengths: each example once an epoch, few shapes, the same after a restart."""
 
 import dataclasses
 import itertools

@@ -22,7 +22,7 @@ class Buckets:
         buckets = Buckets(data.train, batch_size=32, shapes=4)
         batch = buckets.batch(step)                         # `Arrays` of 32 examples, [32, T_k, ...]
 
-    Every epoch takes each example once, in a random order of its own, and fills the last batch with random examples.
+    Every epoch takes each example once, in a random order of its own, and fills up what is left with random ones.
     Examples that are too few for a batch of their length go to batches of the next one. An update's batch depends on
     the seed and its number alone, so a resumed run sees what it would have seen.
 
