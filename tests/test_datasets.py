@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from recurrax import datasets
 from recurrax.datasets import Dataset, Images, MissingData, idx, music, permutation
-from recurrax.datasets.arrays import by_content
+from recurrax.datasets.dataset import by_content
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 RANDOM = np.random.default_rng(0)

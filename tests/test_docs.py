@@ -17,7 +17,8 @@ PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if path.name != "results.md" and "_build" not in path.parts
 )
 MODULES = ("cells", "engines", "layers", "gradflow", "tasks", "training", "datasets", "initializers", "report")
-PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in ("howto/engine", "howto/gradients")))
+HOWTOS = ("howto/data", "howto/engine", "howto/gradients")
+PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in HOWTOS))
 
 
 @pytest.fixture(scope="module")

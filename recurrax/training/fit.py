@@ -103,7 +103,7 @@ class Programs:
         self.feed.restore(history.feed)
         self.held_out = ensemble.examples("validation", jax.random.key(HELD_OUT_KEY))
         self.judge = ensemble.judge("validation").lower(history.state, self.held_out).compile()
-        self._train: dict[int, Callable[..., Any]] = {}
+        self._train: dict[Any, Callable[..., Any]] = {}
 
     def size(self, done: int) -> int:
         """Updates of the next chunk; chunks end at multiples of their size, also after a budget was raised."""
@@ -114,25 +114,27 @@ class Programs:
         return steps in self._train
 
     def train(self, history: History, steps: int, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-        """The program of a chunk of so many updates; the time to compile it is told apart."""
-        if steps not in self._train:
+        """The program of so many updates on batches of these shapes; the time to compile it is told apart."""
+        key = (steps, *(leaf.shape for leaf in jax.tree.leaves(arguments[-1])))
+        if key not in self._train:
             began = time.perf_counter()
-            self._train[steps] = self.ensemble.train(steps).lower(*arguments).compile()
+            self._train[key] = self.ensemble.train(steps).lower(*arguments).compile()
             history.compile_seconds += time.perf_counter() - began
-        return self._train[steps]
+        return self._train[key]
 
     def advance(self, history: History, task: Task) -> None:
         """One chunk and its evaluation."""
         done = int(history.steps[-1])
         steps = self.size(done)
         made = ~history.stopped & (history.active | (not self.plan.freeze_solved))
-        arguments = history.run, made, self.feed.take(done, steps)
-        program = self.train(history, steps, arguments)
-        began = time.perf_counter()
-        run, losses = program(*arguments)
+        began, compiled = time.perf_counter(), history.compile_seconds
+        run, losses = history.run, []
+        for count, batches in self.feed.take(done, steps):
+            run, found = self.train(history, count, (run, made, batches))(run, made, batches)
+            losses.append(found)
         history.state, history.feed = State(run, history.state.best), self.feed.state()
-        self.evaluate(history, task, np.asarray(losses), made)
-        history.seconds += time.perf_counter() - began
+        self.evaluate(history, task, np.concatenate([np.asarray(found) for found in losses], axis=1), made)
+        history.seconds += time.perf_counter() - began - (history.compile_seconds - compiled)
 
     def evaluate(self, history: History, task: Task, losses: np.ndarray, made: np.ndarray) -> None:
         """Adds the losses of a chunk, which the runs in ``made`` went through, and an evaluation to the history."""
