@@ -63,7 +63,7 @@ def fit(
     seeds, settings = grid(plan.seeds, plan.sweep)
     devices = None if plan.devices is None else jax.devices()[: plan.devices]
     ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
-    with open_store(output, plan, task) as store, noticed() as asked:
+    with open_store(output, recipe, plan) as store, noticed() as asked:
         history = begin(seeds, settings, ensemble.start(seeds, settings))
         store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recurrax.storage import expanded
 from recurrax.training.run import check_precision
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class Output:
     """What a fit shows and where it writes.
 
     Args:
-        folder: of this run and no other: checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``. With the
-            same folder and settings a fit goes on where it stopped. None writes nothing.
+        folder: of this run and no other: checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``, and at
+            the end ``best/``, the best model of each run, see `recurrax.load`. With the same folder and settings a fit
+            goes on where it stopped. ``~`` is the home folder; None writes nothing.
         title: stands before the progress; "" shows none.
         checkpoint_every: updates between checkpoints, counted in whole chunks; each chunk by default, so that a crash
             costs the chunk in flight and no more.
@@ -77,7 +79,7 @@ class Output:
         ValueError: a number below 1.
     """
 
-    folder: Path | None = None
+    folder: str | Path | None = None
     title: str = ""
     checkpoint_every: int | None = None
     keep: int = 2
@@ -86,6 +88,8 @@ class Output:
     on_chunk: Callable[[History], None] | None = None
 
     def __post_init__(self) -> None:
+        if self.folder is not None:
+            object.__setattr__(self, "folder", expanded(self.folder))
         _check_count("Output", "keep", self.keep)
         if self.checkpoint_every is not None:
             _check_count("Output", "checkpoint_every", self.checkpoint_every)
