@@ -24,7 +24,19 @@ from recurrax.description import describe
 from recurrax.differences import differences
 from recurrax.leaves import Model, kind_of, named_leaves, restored, stored, structure, template, with_leaves
 from recurrax.report import write
-from recurrax.storage import CheckpointError, OrbaxFolder, checksums, damage, expanded, is_main, quiet, reason, together
+from recurrax.storage import (
+    CheckpointError,
+    OrbaxFolder,
+    be_quiet_from_now_on,
+    check_space,
+    checksums,
+    damage,
+    expanded,
+    is_main,
+    quiet,
+    reason,
+    together,
+)
 
 FORMAT = 1  # of model.json
 SHOWN = 5  # differences that are named
@@ -172,6 +184,7 @@ def _write(folder: Path, entry: dict[str, Any], arrays: dict[str, Any]) -> None:
     from orbax.checkpoint import v1 as ocp  # here, since importing it takes a second
 
     folder.mkdir(parents=True, exist_ok=True)
+    check_space(folder, arrays)
     some = {name: array for name, array in arrays.items() if array.size}  # Orbax refuses empty ones
     if some:
         with OrbaxFolder(folder) as readable, quiet():
@@ -188,6 +201,7 @@ def _write(folder: Path, entry: dict[str, Any], arrays: dict[str, Any]) -> None:
 def _failed(folder: Path, arrays: str, error: Exception) -> CheckpointError:
     if isinstance(error, CheckpointError):
         return error
+    be_quiet_from_now_on()
     for half in folder.glob(f"{arrays}*"):
         shutil.rmtree(half, ignore_errors=True)
     kept = "the model that was there is whole" if (folder / "model.json").exists() else "nothing is left of it"

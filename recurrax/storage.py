@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
+import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ from jax.experimental import multihost_utils
 SIGNS = (
     "*?[\\"  # which Orbax does not take as they are: it finds its files by patterns that the folder's name is part of
 )
+
+OVERHEAD = 2**17  # bytes of Orbax's own files
 
 
 class CheckpointError(Exception):
@@ -77,6 +82,25 @@ class quiet:
             logging.getLogger(name).setLevel(level)
 
 
+def be_quiet_from_now_on() -> None:
+    """After a failure: what Orbax's threads have still to say of it, screens of it, is not shown any more."""
+    logging.getLogger("absl").addFilter(_no_orbax)
+
+
+def _no_orbax(entry: logging.LogRecord) -> bool:
+    return "orbax" not in entry.pathname
+
+
+def check_space(folder: Path, arrays: Any) -> None:
+    """Raises OSError if the disk is too full for the arrays: Orbax would only find out in the middle."""
+    usage = shutil.disk_usage(folder)
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + OVERHEAD
+    if jax.process_count() == 1 and usage.total and usage.free < needed:  # some network disks tell no size
+        raise OSError(
+            errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {usage.free:,} bytes are free, {needed:,} are needed"
+        )
+
+
 def together(what: str) -> None:
     """Waits until every process has come to this point."""
     if jax.process_count() > 1:
@@ -121,7 +145,10 @@ def digest(path: Path) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of what went wrong."""
+    """What went wrong in one line; of an error of the operating system, also inside one of Orbax, its own words."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    number = re.search(r"os_error_code='(\d+)'|\[Errno (\d+)\]", str(error))
+    if number:
+        return os.strerror(int(number[1] or number[2]))
     return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 
 from recurrax.description import describe
 from recurrax.saving import save
+from recurrax.storage import CheckpointError
 from recurrax.training.history import History
 from recurrax.training.mesh import with_keys, without_keys
 
@@ -43,7 +44,10 @@ def save_best(folder: Path, history: History) -> None:
     arrays = [_whole(without_keys(leaf)) for leaf in leaves]
     for run in new:
         one = [with_keys(leaf, array[run]) for leaf, array in zip(leaves, arrays, strict=True)]
-        save(folder / run_name(history, run), jax.tree.unflatten(tree, one), overwrite=True, about=abouts[run])
+        try:
+            save(folder / run_name(history, run), jax.tree.unflatten(tree, one), overwrite=True, about=abouts[run])
+        except CheckpointError as error:
+            raise CheckpointError(f"{error} The run itself is saved: the same command goes on from here.") from error
 
 
 def run_name(history: History, run: int) -> str:

@@ -23,7 +23,7 @@ from recurrax.description import kind
 from recurrax.differences import differences
 from recurrax.report import write
 from recurrax.storage import CheckpointError as CheckpointError
-from recurrax.storage import OrbaxFolder, checksums, damage, quiet, reason
+from recurrax.storage import OrbaxFolder, be_quiet_from_now_on, check_space, checksums, damage, quiet, reason
 from recurrax.training.mesh import is_main, together
 
 
@@ -103,6 +103,7 @@ class Checkpoints:
         """Starts to write the tree, which may change at once; `wait` finishes it."""
         self.wait()
         try:
+            check_space(self.folder.parent, tree)
             self._saving = step, self._orbax.save_async(step, dict(tree), force=True)
         except Exception as error:
             raise self._failed(step, error) from error
@@ -142,6 +143,7 @@ class Checkpoints:
             self._readable.close()
 
     def _failed(self, step: int, error: Exception) -> CheckpointError:
+        be_quiet_from_now_on()
         whole = sorted((int(path.stem) for path in self.checksums.glob("*.json") if path.stat().st_size), reverse=True)
         good = f"the one at step {whole[0]} is whole" if whole else "there is no other"
         shutil.rmtree(self.folder / f"{step}.orbax-checkpoint-tmp", ignore_errors=True)

@@ -225,7 +225,7 @@ def verdict(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
         found[part] = []
         if None in fingerprints or fingerprints[0] != fingerprints[1]:
             found[part] = differences(there.get(part), here.get(part), part, shared=not same)
-            if None not in fingerprints and not found[part] and not (part == "build" and found["model"]):
-                found[part] = [phrase]
+            if None not in fingerprints and not found[part] and not found["model"]:
+                found[part] = [phrase]  # of another model every program is another one
     order = ("optimizer", "build", *(key for key in found if key not in PROGRAMS))
     return [phrase for part in order for phrase in found[part]]

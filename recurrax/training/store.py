@@ -111,8 +111,8 @@ def _told(what: str, folder: Path | str | None) -> Iterator[None]:
         yield
     except OSError as error:
         raise CheckpointError(
-            f"cannot write the {what} to {folder} ({error.strerror or reason(error)}); the checkpoints are whole. Free "
-            "space or mend the folder, then give the same command again."
+            f"cannot write the {what} to {folder} ({reason(error)}); what was saved before is whole. Free space or "
+            "mend the folder, then give the same command again."
         ) from error
 
 
