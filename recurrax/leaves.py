@@ -13,6 +13,7 @@ from flax import nnx
 from recurrax.description import describe, kind
 
 MODES = ("backend", "deterministic", "use_running_average")  # how a model is run at the moment, not what it is
+NUMBERS = (bool, int, float, complex, np.generic)
 Model = Any  # a Flax module, or another pytree of arrays and numbers
 
 
@@ -27,6 +28,8 @@ def structure(model: Model) -> Any:
         library = str(told.get("class", "")).startswith(("recurrax.", "flax."))
         return {key: without_modes(part) for key, part in told.items() if not (library and key in MODES)}
 
+    if not _is_graph(model):
+        model = jax.tree.map(lambda leaf: type(leaf).__name__ if isinstance(leaf, NUMBERS) else leaf, model)
     return without_modes(describe(model, values=False))
 
 
@@ -75,7 +78,7 @@ def kind_of(leaf: Any) -> str:
 
 def stored(name: str, leaf: Any) -> tuple[Any, str | None]:
     """A leaf as Orbax takes it, and of random keys the generator."""
-    if isinstance(leaf, bool | int | float | complex | np.generic):
+    if isinstance(leaf, NUMBERS):
         return np.asarray(leaf), None
     if not isinstance(leaf, jax.Array | np.ndarray) or leaf.dtype == object:
         raise TypeError(

@@ -330,9 +330,9 @@ def test_many_differences_are_counted(tmp_path):
 def test_a_second_fit_with_another_learning_rate_is_refused(tmp_path, quick):
     """It used to give the result of the first."""
     plan = dataclasses.replace(PLAN, steps=2, chunk=2)
-    training.fit(layer, TASK, optax.adam(1e-3), plan, Output(tmp_path))
+    training.fit(trainee.build, TASK, optax.adam(1e-3), plan, Output(tmp_path))
     with pytest.raises(CheckpointError, match=r"other settings: the optimizer differs .*Use another folder"):
-        training.fit(layer, TASK, optax.adam(10.0), plan, Output(tmp_path))
+        training.fit(trainee.build, TASK, optax.adam(10.0), plan, Output(tmp_path))
     written = json.loads((tmp_path / "settings.json").read_text())
     assert written["format"] == 1 and written["settings"]["optimizer"] == {
         "class": "optax.GradientTransformationExtraArgs"
