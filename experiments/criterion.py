@@ -7,12 +7,12 @@ from typing import Any, ClassVar, final
 
 from jax import Array
 
-from recurrax.tasks import Example, Task
+from recurrax.tasks import Example, MemoryTask
 
 
 @final
 @dataclass(frozen=True)
-class LossBelow(Task):
+class LossBelow(MemoryTask):
     """A task that is solved at a held-out loss below a threshold; all else is the task's own.
 
     Args:
@@ -23,7 +23,7 @@ class LossBelow(Task):
         ValueError: the threshold is not above 0 and below chance, where it would say nothing.
     """
 
-    task: Task
+    task: MemoryTask
     threshold: float
 
     VARIANTS: ClassVar[tuple[str, ...]] = ()

@@ -13,7 +13,7 @@ from flax import nnx
 from recurrax import Cell, cells
 from recurrax.initializers import identity, normal
 from recurrax.layers import RNN, SequenceModel
-from recurrax.tasks import Task
+from recurrax.tasks import MemoryTask
 
 IDENTITY = functools.partial(cells.RNNCell, activation_fn=jax.nn.relu, recurrent_kernel_init=identity())
 IRNN = functools.partial(IDENTITY, kernel_init=normal(1e-3))  # of Le, Jaitly & Hinton (2015): all but deaf at first
@@ -24,7 +24,9 @@ CELLS: dict[str, Callable[..., Cell]] = {
 }
 
 
-def builder(cell: str | Callable[..., Cell], task: Task, hidden: int, **options: Any) -> Callable[..., SequenceModel]:
+def builder(
+    cell: str | Callable[..., Cell], task: MemoryTask, hidden: int, **options: Any
+) -> Callable[..., SequenceModel]:
     """``build(key) -> model`` for a task; with a forget gate it also takes the ``forget_bias``, to be swept.
 
     Args:

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from recurrax import report
-from recurrax.tasks import Task
+from recurrax.tasks import MemoryTask
 from recurrax.training import History, Output, Plan, fit
 
 Record = dict[str, Any]
@@ -55,7 +55,7 @@ def folder(config: Any) -> Path:
     return config.out / "runs" / report.config_hash(config)
 
 
-def train(config: Any, title: str, build: Any, task: Task, optimizer: Any, plan: Plan) -> History:
+def train(config: Any, title: str, build: Any, task: MemoryTask, optimizer: Any, plan: Plan) -> History:
     """`fit` under a title, which goes on where an interrupted one stopped."""
     return fit(build, task, optimizer, plan, output(config, title, plan))
 

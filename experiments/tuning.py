@@ -14,14 +14,14 @@ from experiments.compare import best_runs
 from experiments.models import builder
 from experiments.protocol import Protocol
 from recurrax.initializers import Chrono
-from recurrax.tasks import Task
+from recurrax.tasks import MemoryTask
 from recurrax.training import History, Plan, adam
 
 MOST_UNITS = 4096
 
 
 def tune_and_train(
-    config: Protocol, title: str, task: Task, cell: str, *, stop_when_solved: bool = True
+    config: Protocol, title: str, task: MemoryTask, cell: str, *, stop_when_solved: bool = True
 ) -> tuple[dict[str, Any], History]:
     """What a record keeps of a cell on a task, and the history of the reported seeds.
 
@@ -83,7 +83,7 @@ def report_plan(config: Protocol, rate: float, stop_when_solved: bool) -> Plan:
     )
 
 
-def start(name: str, task: Task, units: int) -> Callable[..., Any]:
+def start(name: str, task: MemoryTask, units: int) -> Callable[..., Any]:
     """``build(key) -> model`` of a cell with an initialisation, by its name in `experiments.protocol.STARTS`."""
     cell, _, initialization = name.partition("-")
     bias = "update_bias" if cell.endswith("GRU") else "forget_bias"
@@ -96,7 +96,7 @@ def start(name: str, task: Task, units: int) -> Callable[..., Any]:
     return builder(cell, task, units, **options)
 
 
-def units_of(config: Protocol, task: Task, cell: str) -> int:
+def units_of(config: Protocol, task: MemoryTask, cell: str) -> int:
     """H: that of the settings, or the largest with no more than their number of parameters, at least 1."""
     if not config.parameters:
         return config.hidden

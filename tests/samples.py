@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from recurrax.tasks import TASKS, Task, make_task
+from recurrax.tasks import TASKS, MemoryTask, make_task
 
 EXAMPLES = 12_000  # drawn for each task
 KEYS = jax.random.split(jax.random.key(0), EXAMPLES)
@@ -23,14 +23,14 @@ except jax.errors.JaxRuntimeError:
 jit = functools.partial(jax.jit, compiler_options=QUICK)
 
 
-def parametrize(kind: type[Task]):
+def parametrize(kind: type[MemoryTask]):
     """Over every variant of a kind of task."""
     tasks = [task for task in EVERY if isinstance(task, kind)]
     return pytest.mark.parametrize("task", tasks, ids=[f"{task.name}-{task.variant}" for task in tasks])
 
 
 @functools.cache
-def drawn(task: Task) -> tuple[Any, Any]:
+def drawn(task: MemoryTask) -> tuple[Any, Any]:
     """Examples [EXAMPLES, ...] and the oracle's outputs, NumPy arrays."""
 
     def one(key):
@@ -41,7 +41,7 @@ def drawn(task: Task) -> tuple[Any, Any]:
 
 
 @functools.cache
-def scorer(task: Task):
+def scorer(task: MemoryTask):
     """Losses and accuracies of outputs [EXAMPLES, T, O] on examples."""
     return jit(jax.vmap(lambda y, example: (task.loss(y, example), task.accuracy(y, example))))
 

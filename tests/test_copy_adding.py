@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from samples import EXAMPLES, drawn, jit, parametrize, scorer, z_scores
 
-from recurrax.tasks import Adding, Copy, Task
+from recurrax.tasks import Adding, Copy, MemoryTask
 
 every_copy, every_adding = parametrize(Copy), parametrize(Adding)
 
@@ -64,7 +64,7 @@ def check_uniform(data: np.ndarray, alphabet: range) -> None:
 def test_copy_samples(variant):
     M, rest, width, classes, blank, alphabet = COPY[variant]
     task = Copy(5, variant)
-    inputs, targets, weights = drawn(task)[0]
+    inputs, targets, weights, *_ = drawn(task)[0]
     assert inputs.shape[1:] == (5 + 2 * M, width) and task.out_features == classes
     symbols = symbols_of(inputs)
     data = symbols[:, :M]
@@ -76,7 +76,7 @@ def test_copy_samples(variant):
 
 def test_variable_copy_samples():
     """The wait is 1 .. delay, equally likely; the marker stands one step before the first answer."""
-    inputs, targets, weights = drawn(Copy(5, "henaff2016"))[0]
+    inputs, targets, weights, *_ = drawn(Copy(5, "henaff2016"))[0]
     symbols, rows = symbols_of(inputs), np.arange(EXAMPLES)
     waits = (symbols == 9).argmax(1) - 9
     assert (weights == 1).all() and symbols.shape[1] == 25
@@ -90,7 +90,7 @@ def test_variable_copy_samples():
 
 def test_selective_copy_samples():
     """16 symbols of 14 at every set of places among 5 blanks, then 16 markers, where they are due in order."""
-    inputs, targets, weights = drawn(Copy(5, "gu2023"))[0]
+    inputs, targets, weights, *_ = drawn(Copy(5, "gu2023"))[0]
     symbols = symbols_of(inputs)
     assert symbols.shape[1] == 37 and inputs.shape[2] == 16
     assert (symbols[:, 21:] == 15).all() and (weights == [0] * 21 + [1] * 16).all()
@@ -146,7 +146,7 @@ def published_marks(variant: str, length: int) -> list[frozenset[int]]:
     return [frozenset(pair) - hidden for pair in pairs]
 
 
-def channels(task: Task, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def channels(task: MemoryTask, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values and markers."""
     value = 1 if task.variant == "pascanu2013" else 0
     return inputs[..., value], inputs[..., 1 - value]
@@ -155,7 +155,7 @@ def channels(task: Task, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 @every_adding
 def test_adding_marks_and_lengths_are_as_published(task):
     """Every set of marks, and every step, is drawn as often as it should be, and no other set is."""
-    inputs, _, weights = drawn(task)[0]
+    inputs, _, weights, *_ = drawn(task)[0]
     lengths, probabilities = LENGTHS.get(task.variant, [40]), defaultdict(float)
     for length in lengths:
         allowed = published_marks(task.variant, length)
@@ -176,7 +176,7 @@ def test_adding_marks_and_lengths_are_as_published(task):
 
 @every_adding
 def test_adding_samples(task):
-    inputs, targets, weights = drawn(task)[0]
+    inputs, targets, weights, *_ = drawn(task)[0]
     values, markers = channels(task, inputs)
     steps, ends = np.arange(task.sequence_length), weights.argmax(-1)[:, None]
     assert (weights == (steps == ends)).all()

@@ -76,7 +76,7 @@ def test_only_the_batch_makes_devices_talk(seeds, devices, talk):
     recipe = training.Recipe(trainee.build, trainee.TASK, training.adam, 8)
     ensemble = make_ensemble(recipe, seeds, jax.devices()[:devices])
     run = ensemble.start(*grid(tuple(range(seeds)), {})).run
-    program = ensemble.train(3).lower(run, np.ones(seeds, bool)).compile().as_text()
+    program = ensemble.train(3).lower(run, np.ones(seeds, bool), None).compile().as_text()
     assert ("all-reduce" in program) == talk
     if not talk:
         assert program.count(" all-gather(") == 1  # of the losses, once for all updates: every host reads them

@@ -23,7 +23,7 @@ from recurrax import training
 from recurrax.description import describe
 from recurrax.differences import differences
 from recurrax.report import provenance
-from recurrax.tasks import make_task
+from recurrax.tasks import Task, make_task
 from recurrax.training import CheckpointError, Output, Plan, Recipe
 from recurrax.training.identity import claim, fingerprint, identity, one_update, verdict
 
@@ -61,7 +61,7 @@ def factory(units):
     return lambda key: layer(key, units)
 
 
-class PlainTask:
+class PlainTask(Task):
     """A task that is no dataclass."""
 
     def __init__(self, length, noise=None):
@@ -71,10 +71,11 @@ class PlainTask:
     def table(self):
         return np.arange(self.length)
 
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(TASK, name)
+    def sample(self, key):
+        return TASK.sample(key)
+
+    def loss(self, outputs, example):
+        return TASK.loss(outputs, example)
 
 
 def settings(build=layer, task=TASK, optimizer=training.adam, plan=PLAN, config=None, penalty=None):
@@ -105,7 +106,7 @@ SAME: list[Any] = [
     lambda: factory(8),
     lambda: optax.cosine_decay_schedule(1e-3, 100),
     lambda: nnx.initializers.orthogonal(2.0),
-    lambda: PlainTask(3).__getattr__,
+    lambda: PlainTask(3).sample,
     lambda: object(),
     lambda: jnp.bfloat16,
     lambda: complex(1, 2),

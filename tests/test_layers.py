@@ -42,15 +42,19 @@ def step(cell: Any, carry: Any, x: jax.Array) -> Any:
 
 
 def alone(mask: np.ndarray, resets: np.ndarray, reverse: bool = False) -> Any:
-    """Every segment of every sequence on its own; outputs stand at the steps they belong to."""
+    """Every segment of every sequence on its own; outputs stand at the steps they belong to.
+
+    The first segment goes on from the carry that is given, the others from the cell's own initial carry.
+    """
     carry, ys = jax.tree.map(np.array, start()), np.zeros((*BATCH, T, H), np.float32)
     for b in np.ndindex(BATCH):
         segments: list[list[int]] = [[]]
         for t in np.flatnonzero(mask[b]):
             segments = [*segments, []] if resets[(*b, t)] else segments
             segments[-1].append(t)
-        state = initial = pick(start(), b)
-        for segment in reversed(segments) if reverse else segments:
+        state = pick(start(), b)
+        for index, segment in enumerate(reversed(segments) if reverse else segments):
+            initial = jax.tree.map(jnp.zeros_like, state) if index else state
             for number, t in enumerate(reversed(segment) if reverse else segment):
                 state, ys[(*b, t)] = step(cell(), state if number else initial, xs()[(*b, t)])
         jax.tree.map(lambda array, value, b=b: array.__setitem__(b, value), carry, state)

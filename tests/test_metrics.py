@@ -130,7 +130,7 @@ def test_nothing_without_a_title(capsys):
 def test_summary_of_a_run_whose_losses_are_all_nan(run):
     from recurrax.training.fit import summary
 
-    history = dataclasses.replace(run[1], loss=np.full((4, 3), np.nan))
+    history = dataclasses.replace(run[1], metrics={"loss": np.full((4, 3), np.nan)})
     assert summary(history) == "loss nan, 0/4 solved"
 
 

@@ -27,7 +27,7 @@ def drawn() -> tuple[Recall, Example, Example]:
 
 
 def test_recall_samples(drawn):
-    task, (inputs, targets, weights), _ = drawn
+    task, (inputs, targets, weights, *_), _ = drawn
     value, marker = inputs[..., task.value_channel], inputs[..., task.marker_channel]
     steps, bits = np.arange(DELAY + 5), 2 * targets[:, -1] - 1
     assert (weights == (steps == DELAY + 4)).all() and (targets[:, :-1] == 0).all()

@@ -12,7 +12,7 @@ from flax import nnx
 
 import recurrax as rx
 from recurrax import training
-from recurrax.tasks import make_task
+from recurrax.tasks import Task, make_task
 from recurrax.training import Plan, Recipe
 from recurrax.training.ensemble import grid
 from recurrax.training.fit import HELD_OUT_KEY, TEST_KEY
@@ -83,13 +83,19 @@ def test_a_sweep_is_refused_before_anything_compiles(sweep, optimizer, words):
 
 
 @dataclasses.dataclass(frozen=True)
-class Staged:
+class Staged(Task):
     """Adding, where a run counts as solved once its held-out loss is below a limit."""
 
     limit: float
 
-    def __getattr__(self, name):
-        return getattr(TASK, name)
+    def sample(self, key):
+        return TASK.sample(key)
+
+    def loss(self, outputs, example):
+        return TASK.loss(outputs, example)
+
+    def accuracy(self, outputs, example):
+        return TASK.accuracy(outputs, example)
 
     def success(self, loss, accuracy):
         return loss < self.limit
@@ -122,7 +128,7 @@ def test_bfloat16_computes_and_float32_keeps():
     new, loss = jax.jit(recipe.step)(run)
     floats = [leaf for leaf in jax.tree.leaves(new) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     assert loss.dtype == jnp.float32 and {leaf.dtype for leaf in floats} == {jnp.dtype("float32")}
-    assert all(value.dtype == jnp.float32 for value in jax.eval_shape(recipe.evaluate, new.model, examples))
+    assert all(value.dtype == jnp.float32 for value in jax.eval_shape(recipe.evaluate, new.model, examples).values())
     fine = Recipe(build, TASK, training.adam(1e-2), 4)
     difference = abs(float(loss - jax.jit(fine.step)(run)[1]))
     assert 0 < difference < 0.05  # not the same arithmetic, but the same loss to bfloat16's 3 digits
@@ -168,7 +174,7 @@ def test_the_best_model_is_that_of_the_lowest_held_out_loss(overtrained):
     recipe = Recipe(build, TASK, optax.sgd(1.0))
     for run in range(2):
         model = jax.tree.map(lambda leaf, run=run: leaf[run], overtrained.best_model)
-        np.testing.assert_allclose(recipe.evaluate(model, held_out)[0], overtrained.loss[run].min(), rtol=1e-5)
+        np.testing.assert_allclose(recipe.evaluate(model, held_out)["loss"], overtrained.loss[run].min(), rtol=1e-5)
 
 
 def test_selection_never_sees_the_test_examples(overtrained, monkeypatch):
@@ -177,7 +183,7 @@ def test_selection_never_sees_the_test_examples(overtrained, monkeypatch):
     recipe = Recipe(build, TASK, optax.sgd(1.0))
     for run in range(2):
         model = jax.tree.map(lambda leaf, run=run: leaf[run], overtrained.best_model)
-        np.testing.assert_allclose(recipe.evaluate(model, examples)[0], overtrained.test_loss[run], rtol=1e-5)
+        np.testing.assert_allclose(recipe.evaluate(model, examples)["loss"], overtrained.test_loss[run], rtol=1e-5)
     monkeypatch.setattr(importlib.import_module("recurrax.training.fit"), "TEST_KEY", 17)
     plan = dataclasses.replace(SMALL, steps=12, stop_when_solved=False)
     other = training.fit(build, TASK, rise_and_fall(6), plan)

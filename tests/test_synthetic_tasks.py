@@ -25,7 +25,7 @@ from recurrax.tasks import (
 
 def tokens_of(task) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens [N, T] of one-hot inputs, targets and weights."""
-    inputs, targets, weights = drawn(task)[0]
+    inputs, targets, weights, *_ = drawn(task)[0]
     tokens = inputs.argmax(-1)
     assert (inputs == np.eye(inputs.shape[-1])[tokens]).all()
     return tokens, targets, weights
@@ -56,7 +56,7 @@ def test_permutation_samples():
 @pytest.mark.parametrize(("variant", "shown", "target"), [("bengio1994", 3, 0.8), ("schmidhuber2001", 1, 1.0)])
 def test_latch_samples(variant, shown, target):
     """Class, then noise of variance 0.2 up to a length in [L/2, L], then zeros."""
-    inputs, targets, weights = drawn(Latch(40, variant))[0]
+    inputs, targets, weights, *_ = drawn(Latch(40, variant))[0]
     ends = weights.argmax(1)
     check_uniform(ends + 1, range(20, 41))
     assert (weights.sum(1) == 1).all()
@@ -85,7 +85,7 @@ def test_latch_samples(variant, shown, target):
 
 @pytest.mark.parametrize("variant", Parity.VARIANTS)
 def test_parity_samples(variant):
-    inputs, targets, weights = drawn(Parity(40, variant))[0]
+    inputs, targets, weights, *_ = drawn(Parity(40, variant))[0]
     ends = weights.argmax(1)
     real = np.arange(40) <= ends[:, None]
     assert (weights.sum(1) == 1).all()
@@ -191,7 +191,7 @@ def test_associative_recall_answers_only_what_was_shown():
 
 def test_distractors_are_as_large_as_the_bit_and_tell_nothing():
     plain, task = Recall(8, noise=0.0), Recall(8, noise=0.0, distractors=0.5)
-    inputs, targets, weights = drawn(task)[0]
+    inputs, targets, weights, *_ = drawn(task)[0]
     values, markers = inputs[..., 0], inputs[..., 1]
     assert set(np.unique(values)) == {-1.0, 0.0, 1.0} and only_last(weights)
     shown = (values != 0) & (markers == 0)
@@ -212,7 +212,7 @@ def test_streams_are_examples_one_after_the_other(variant):
     """Each is one of the other task, at its own key, and they are independent."""
     task = Continual(10, variant)
     inner = TemporalOrder(10, symbols=3) if variant == "gers2000" else Recall(10, distractors=0.5)
-    inputs, targets, weights = drawn(task)[0]
+    inputs, targets, weights, *_ = drawn(task)[0]
     parts, answers = inputs.reshape(EXAMPLES, 5, -1, task.in_features), targets.reshape(EXAMPLES, 5, -1)
     asked = weights.reshape(EXAMPLES, 5, -1)
     assert parts.shape[2] == inner.sequence_length and (asked.sum(-1) == 1).all()
@@ -230,7 +230,7 @@ def test_streams_are_examples_one_after_the_other(variant):
 def test_a_stream_needs_its_memory_replaced():
     """Who keeps the first answer for ever is right once, and then by chance."""
     task = Continual(10, "recall")
-    (_, targets, weights), outputs = drawn(task)
+    (_, targets, weights, *_), outputs = drawn(task)
     first = targets[np.arange(EXAMPLES), weights.argmax(1)]
     right = (targets == first[:, None])[weights == 1].reshape(EXAMPLES, 5).mean(0)
     assert right[0] == 1 and np.abs(right[1:] - 0.5).max() < 5 * 0.5 / math.sqrt(EXAMPLES)

@@ -17,18 +17,17 @@ from recurrax.tasks import (
     AssociativeRecall,
     Continual,
     Copy,
-    Example,
     InductionHeads,
     Latch,
+    MemoryTask,
     ModularCounting,
     Parity,
     Permutation,
     Recall,
-    Task,
     make_task,
 )
 
-every_task = parametrize(Task)
+every_task = parametrize(MemoryTask)
 
 
 @every_task
@@ -54,7 +53,7 @@ def test_oracle_solves_the_task_from_its_inputs(task):
 @every_task
 def test_chance_level_is_the_loss_without_inputs(task):
     """That of the best constant, or of each step's class frequencies."""
-    (_, targets, weights), chance = drawn(task)[0], task.chance_level()
+    (_, targets, weights, *_), chance = drawn(task)[0], task.chance_level()
     weights = weights / weights.sum(1, keepdims=True)
     if np.issubdtype(targets.dtype, np.integer):
         counts = np.stack([(weights * (targets == o)).sum(0) for o in range(task.out_features)], axis=-1)
@@ -74,7 +73,7 @@ def test_chance_level_is_the_loss_without_inputs(task):
 
 @every_task
 def test_declarations(task):
-    (inputs, targets, weights), outputs = drawn(task)
+    (inputs, targets, weights, *_), outputs = drawn(task)
     shape, classes = (EXAMPLES, task.sequence_length), np.issubdtype(targets.dtype, np.integer)
     assert outputs.shape == (*shape, task.out_features) and weights.shape == shape
     assert inputs.shape == (*shape, task.in_features)
@@ -84,7 +83,7 @@ def test_declarations(task):
     assert inputs.dtype == weights.dtype == np.float32
     assert weights.min() >= 0 and weights.sum(-1).min() > 0
     assert isinstance(task.chance_level(), float) and isinstance(task.criterion, str)
-    assert inspect.isabstract(Task) and type(task).__final__ and TASKS[task.name] is type(task)
+    assert inspect.isabstract(MemoryTask) and type(task).__final__ and TASKS[task.name] is type(task)
     assert task == dataclasses.replace(task) and hash(task) == hash(dataclasses.replace(task))
     with pytest.raises(dataclasses.FrozenInstanceError):
         task.variant = "other"
@@ -103,7 +102,7 @@ def test_one_key_gives_one_example(task, wide):
         alone = jit(dataclasses.replace(task).sample)(KEYS[0])
     finally:
         jax.config.update("jax_enable_x64", before)
-    for got, expected in zip(alone, examples, strict=True):
+    for got, expected in zip(*map(jax.tree.leaves, (alone, examples)), strict=True):
         np.testing.assert_array_equal(got, expected[0], strict=True)
     assert len({row.tobytes() for row in examples.inputs[:1000]}) >= FEW.get(task.variant, 900)
 
@@ -111,7 +110,7 @@ def test_one_key_gives_one_example(task, wide):
 @every_task
 def test_loss_is_float32_of_the_steps_that_count(task):
     """bfloat16 outputs cost what their values cost; NaN of no weight reaches neither loss nor gradient."""
-    example = Example(*(array[0] for array in drawn(task)[0]))
+    example = jax.tree.map(lambda leaf: leaf[0], drawn(task)[0])
     noise = np.random.default_rng(0).normal(size=(task.sequence_length, task.out_features))
     outputs = jnp.asarray(noise, jnp.bfloat16)
     poisoned = np.where(example.weights[:, None] > 0, outputs, np.nan).astype(np.float32)

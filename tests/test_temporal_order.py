@@ -38,7 +38,7 @@ def numpy_omega(model, examples, activation: str) -> float:
     out, bias = np.asarray(model.head.kernel[...], np.float64), np.asarray(model.head.bias[...], np.float64)
     phi = {"tanh": np.tanh, "sigmoid": lambda a: 1 / (1 + np.exp(-a))}[activation]
     slope = {"tanh": lambda h: 1 - h**2, "sigmoid": lambda h: h * (1 - h)}[activation]
-    for inputs, targets, weights in zip(*map(np.asarray, examples), strict=True):
+    for inputs, targets, weights in zip(*map(np.asarray, examples[:3]), strict=True):
         length = int(weights.argmax()) + 1
         hs = [np.zeros(len(W))]
         for x in inputs[:length]:
@@ -114,7 +114,7 @@ def test_mixed_lengths_are_examples_of_one_length_or_the_other():
     examples, outputs = jit(jax.vmap(lambda key: ((e := MIXED.sample(key)), MIXED.oracle(e.inputs))))(
         jax.random.split(jax.random.key(0), 4000)
     )
-    inputs, _, weights = map(np.asarray, examples)
+    inputs, _, weights = map(np.asarray, examples[:3])
     ends = weights.argmax(1)
     assert inputs.shape[1:] == (12, 6) and set(ends) == {9, 11}
     assert abs((ends == 9).sum() - 2000) < 5 * np.sqrt(1000)

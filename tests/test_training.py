@@ -11,7 +11,7 @@ from flax import nnx
 
 import recurrax as rx
 from recurrax import training
-from recurrax.tasks import make_task
+from recurrax.tasks import Task, make_task
 from recurrax.training import Output, Plan, Recipe
 from recurrax.training.fit import HELD_OUT_KEY
 from recurrax.training.run import batch
@@ -81,19 +81,25 @@ def test_chunking_does_not_change_the_run(history):
 def test_held_out_loss_is_of_the_same_examples(history):
     held_out = batch(TASK, jax.random.key(HELD_OUT_KEY), SMALL.held_out)
     model = jax.tree.map(lambda leaf: leaf[1], history.run.model)
-    loss, accuracy = Recipe(build, TASK, training.adam(1e-2)).evaluate(model, held_out)
-    np.testing.assert_allclose(history.loss[1, -1], loss, rtol=1e-5)
-    np.testing.assert_allclose(history.accuracy[1, -1], accuracy, rtol=1e-5)
+    metrics = Recipe(build, TASK, training.adam(1e-2)).evaluate(model, held_out)
+    np.testing.assert_allclose(history.loss[1, -1], metrics["loss"], rtol=1e-5)
+    np.testing.assert_allclose(history.accuracy[1, -1], metrics["accuracy"], rtol=1e-5)
 
 
 @dataclasses.dataclass(frozen=True)
-class Easy:
+class Easy(Task):
     """Adding with a criterion that the second evaluation after the start meets."""
 
     limit: float
 
-    def __getattr__(self, name):
-        return getattr(TASK, name)
+    def sample(self, key):
+        return TASK.sample(key)
+
+    def loss(self, outputs, example):
+        return TASK.loss(outputs, example)
+
+    def accuracy(self, outputs, example):
+        return TASK.accuracy(outputs, example)
 
     def success(self, loss, accuracy):
         return loss < self.limit
@@ -120,7 +126,7 @@ def explode(seed_to_hit, at):
     """An optimiser that turns one run's parameters into NaN at one update."""
 
     def update(updates, count, params=None):
-        bad = (count == at) & (params.tag == seed_to_hit)
+        bad = (count == at) & (params["tag"] == seed_to_hit)
         return jax.tree.map(lambda u: jnp.where(bad, jnp.nan, u), updates), count + 1
 
     return optax.chain(optax.sgd(1e-2), optax.GradientTransformation(lambda params: jnp.zeros((), int), update))
@@ -131,14 +137,14 @@ class Tagged(nnx.Module):
 
     def __init__(self, key):
         self.inner = build(key)
-        self.tag = rx.cell.data(jax.random.uniform(key))
+        self.tag = nnx.Param(jax.random.uniform(key))
 
     def __call__(self, xs):
         return self.inner(xs)
 
 
 def test_a_diverged_run_is_reported_and_the_others_go_on():
-    bad = Tagged(jax.random.split(jax.random.key(5))[0]).tag
+    bad = Tagged(jax.random.split(jax.random.key(5))[0]).tag[...]
     with pytest.warns(RuntimeWarning, match="seed 5 diverged.* at update 4"):
         history = training.fit(Tagged, TASK, explode(bad, 3), SMALL)
     assert history.diverged_at.tolist() == [-1, 4]

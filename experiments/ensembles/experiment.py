@@ -15,14 +15,14 @@ import numpy as np
 from experiments.ensembles.config import Config
 from experiments.models import builder
 from recurrax import report
-from recurrax.tasks import Task, make_task
+from recurrax.tasks import MemoryTask, make_task
 from recurrax.training import History, Output, Plan, Recipe, adam, fit
 from recurrax.training.ensemble import grid, make_ensemble
 
 NAME = "ensembles"
 
 
-def prepare(config: Config) -> Task:
+def prepare(config: Config) -> MemoryTask:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the task."""
     for rate in config.learning_rates:
         adam(rate)
@@ -30,7 +30,7 @@ def prepare(config: Config) -> Task:
     return make_task("adding", config.length)
 
 
-def main(config: Config, task: Task) -> dict[str, Any]:
+def main(config: Config, task: MemoryTask) -> dict[str, Any]:
     """Measures, round by round, saving after each; prints the table and gives the record."""
     began, entry = time.perf_counter(), {}
     results: dict[str, Any] = {name: {"together": [], "apart": []} for name in plans(config)}
@@ -69,7 +69,7 @@ def alone(plan: Plan) -> list[Plan]:
     ]
 
 
-def timed(config: Config, task: Task, queue: list[Plan]) -> dict[str, float]:
+def timed(config: Config, task: MemoryTask, queue: list[Plan]) -> dict[str, float]:
     """Seconds of fits one after another: in all, and of their chunks and evaluations alone."""
     jax.clear_caches()  # as in a fresh process
     began = time.perf_counter()
@@ -77,7 +77,7 @@ def timed(config: Config, task: Task, queue: list[Plan]) -> dict[str, float]:
     return {"total": time.perf_counter() - began, "run": sum(history.seconds for history in histories)}
 
 
-def overhead(config: Config, task: Task) -> tuple[list[float], list[float]]:
+def overhead(config: Config, task: MemoryTask) -> tuple[list[float], list[float]]:
     """Seconds of chunks in the trainer, evaluation, metrics and checkpoint included, and of the same in a bare scan.
 
     In turn, a chunk of the one after a chunk of the other, so that both see the same machine.

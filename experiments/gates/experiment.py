@@ -12,11 +12,11 @@ from experiments.gates.config import Config
 from experiments.gates.reading import read
 from experiments.models import builder
 from recurrax import report
-from recurrax.tasks import Adding, Copy, Task
+from recurrax.tasks import Adding, Copy, MemoryTask
 from recurrax.training import Plan, adam
 
 NAME = "gates"
-Tasks = dict[str, tuple[Task, int]]
+Tasks = dict[str, tuple[MemoryTask, int]]
 
 
 def prepare(config: Config) -> Tasks:
@@ -43,7 +43,7 @@ def main(config: Config, tasks: Tasks) -> dict[str, Any]:
     return record
 
 
-def learn(config: Config, name: str, task: Task, steps: int, cell: str) -> dict[str, Any]:
+def learn(config: Config, name: str, task: MemoryTask, steps: int, cell: str) -> dict[str, Any]:
     """Every seed and learning rate of a cell on a task, and the gates of the best models."""
     build, plan = builder(cell, task, config.hidden), plan_of(config, steps)
     history = parts.train(config, f"{name} {cell}", build, task, adam, plan)

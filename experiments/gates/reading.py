@@ -11,14 +11,14 @@ import numpy as np
 from experiments.models import cell_of
 from recurrax import gradflow
 from recurrax.layers import SequenceModel
-from recurrax.tasks import Adding, Task
+from recurrax.tasks import Adding, MemoryTask
 from recurrax.training.run import batch
 
 CANDIDATES = ("c_tilde", "n")  # no gates: what may be written
 KEEP = ("f", "z")  # the gate that keeps the state
 
 
-def phases(task: Task, inputs: np.ndarray) -> dict[str, np.ndarray]:
+def phases(task: MemoryTask, inputs: np.ndarray) -> dict[str, np.ndarray]:
     """The steps of each phase, bool ``[examples, T]``: those that matter for adding, what there is to do for copy."""
     if isinstance(task, Adding):
         marked = inputs[..., task.marker_channel] > 0
@@ -33,7 +33,7 @@ def phases(task: Task, inputs: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def read(models: SequenceModel, task: Task, examples: int) -> dict[str, Any]:
+def read(models: SequenceModel, task: MemoryTask, examples: int) -> dict[str, Any]:
     """Of each gate of each model: mean in every phase, share of nearly shut and open, time constants of the keep gate.
 
     Every unit, step and held-out example counts the same; time constants ``[S, H]`` are medians over examples.

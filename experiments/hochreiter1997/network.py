@@ -11,7 +11,7 @@ from flax import nnx
 from recurrax import Cell, Foreign, Scan, unroll
 from recurrax.cells import Hochreiter1997Cell, TruncatedGradient
 from recurrax.cells.hochreiter1997 import symmetric
-from recurrax.tasks import Task
+from recurrax.tasks import MemoryTask
 
 Biases = tuple[float, ...] | None
 
@@ -44,7 +44,7 @@ class Net:
 class Network(nnx.Module):
     """``y_t = sigma(V (h_t, x_t, 1))``, with ``x_t`` and 1 where the net has such weights: ``[T, D]`` to ``[T, O]``."""
 
-    def __init__(self, net: Net, task: Task, *, rngs: nnx.Rngs):
+    def __init__(self, net: Net, task: MemoryTask, *, rngs: nnx.Rngs):
         D, H = task.in_features, net.blocks * net.size
         self.cell = _cell(net, D, rngs)
         self.direct, self.biased, self.logistic = net.kind != "F", net.output_biased, net.logistic

@@ -18,7 +18,7 @@ from flax import nnx
 from experiments.hochreiter1997 import stepwise
 from experiments.hochreiter1997.network import Net, Network
 from experiments.hochreiter1997.rules import WINDOW, Judge, Rule, objective, wanted
-from recurrax.tasks import Task
+from recurrax.tasks import MemoryTask
 from recurrax.training.progress import progress
 
 STALL = 0.1  # the error has stopped decreasing if it falls by less than this share from one chunk to the next
@@ -29,7 +29,7 @@ NUMBERS = 10_000_000  # of inputs that a test holds at once
 class Setup:
     """One row of the experiment: a task, a net and how it is trained and judged."""
 
-    task: Task
+    task: MemoryTask
     net: Net
     rate: float
     judge: Judge

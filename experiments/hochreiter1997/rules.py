@@ -8,7 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from recurrax.tasks import EmbeddedReber, Example, Task, TwoSequence
+from recurrax.tasks import EmbeddedReber, Example, MemoryTask, TwoSequence
 
 WINDOW = 2000  # last training sequences that are looked at
 
@@ -35,7 +35,7 @@ class Judge:
     tolerance: float
     at: str = "counted"
 
-    def __call__(self, task: Task, outputs: jax.Array, example: Example) -> tuple[jax.Array, jax.Array]:
+    def __call__(self, task: MemoryTask, outputs: jax.Array, example: Example) -> tuple[jax.Array, jax.Array]:
         """Whether the answer is wrong and its mean absolute error: two float32 scalars."""
         noisy = isinstance(task, TwoSequence) and task.variant == "hochreiter1997-3c"
         targets = task.oracle(example.inputs) if noisy else wanted(task, example)  # without the targets' noise
@@ -49,14 +49,14 @@ class Judge:
         return (jnp.max(errors) >= self.tolerance).astype(jnp.float32), mean
 
 
-def wanted(task: Task, example: Example) -> jax.Array:
+def wanted(task: MemoryTask, example: Example) -> jax.Array:
     """Targets of the output units, ``[T, O]``; of classes, one unit each."""
     if example.targets.ndim == 2:
         return example.targets
     return jax.nn.one_hot(example.targets, task.out_features)
 
 
-def objective(task: Task, outputs: jax.Array, example: Example) -> jax.Array:
+def objective(task: MemoryTask, outputs: jax.Array, example: Example) -> jax.Array:
     """``E = 1/2 sum_t sum_o (y_to - target_to)^2`` over the steps that count."""
     errors = jnp.where(example.weights[:, None] > 0, outputs - wanted(task, example), 0)
     return jnp.sum(errors**2) / 2

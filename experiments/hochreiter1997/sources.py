@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from recurrax.tasks import Example, Task
+from recurrax.tasks import Example, MemoryTask
 from recurrax.training.run import batch
 
 
@@ -19,11 +19,11 @@ class Fresh:
 
     number: jax.Array
 
-    def sample(self, task: Task, key: jax.Array) -> Example:
+    def sample(self, task: MemoryTask, key: jax.Array) -> Example:
         """A training sequence."""
         return task.sample(key)
 
-    def batch(self, task: Task, key: jax.Array, size: int) -> Example:
+    def batch(self, task: MemoryTask, key: jax.Array, size: int) -> Example:
         """Sequences of a test."""
         return jax.vmap(task.sample)(jax.random.split(key, size))
 
@@ -35,12 +35,12 @@ class Sets:
 
     strings: Example  # [512, T, ...], those to train on first
 
-    def sample(self, task: Task, key: jax.Array) -> Example:
+    def sample(self, task: MemoryTask, key: jax.Array) -> Example:
         """One of the strings to train on."""
         index = jax.random.randint(key, (), 0, STRINGS)
         return jax.tree.map(lambda leaf: leaf[index], self.strings)
 
-    def batch(self, task: Task, key: jax.Array, size: int) -> Example:
+    def batch(self, task: MemoryTask, key: jax.Array, size: int) -> Example:
         """All strings, whatever the key; the size must be theirs."""
         if size != 2 * STRINGS:
             raise ValueError(f"a test of {size} strings; allowed: {2 * STRINGS}, all of them. Use Rule(test=512).")
@@ -56,14 +56,14 @@ def fresh(trials: int) -> Fresh:
     return Fresh(jnp.arange(trials))
 
 
-def sets(task: Task, trials: int, seed: int) -> Sets:
+def sets(task: MemoryTask, trials: int, seed: int) -> Sets:
     """Of each trial; a third of the trials, at most one more, share a set of strings."""
     drawn = [strings(task, jax.random.key(1000 * seed + number)) for number in range(SETS)]
     stacked = jax.tree.map(lambda *leaves: np.stack([leaves[k * SETS // trials] for k in range(trials)]), *drawn)
     return Sets(jax.tree.map(jnp.asarray, stacked))
 
 
-def strings(task: Task, key: jax.Array) -> Example:
+def strings(task: MemoryTask, key: jax.Array) -> Example:
     """256 random strings, then 256 more, of those drawn, that are none of the first: ``[512, T, ...]``."""
     drawn = jax.device_get(batch(task, key, 32 * STRINGS))
     names = [row.tobytes() for row in drawn.inputs.argmax(-1) * drawn.weights]

@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from recurrax.tasks import Example, Task
+from recurrax.tasks import Example, MemoryTask
 
 BATCH = 500  # sequences of a test that are in memory at once
 
 
 @final
 @dataclass(frozen=True)
-class MixedLengths(Task):
+class MixedLengths(MemoryTask):
     """One of several lengths of a task, equally likely for every example; shorter ones are padded with zeros.
 
     (The code of Pascanu et al. draws one length for all examples of a batch.)
@@ -29,7 +29,7 @@ class MixedLengths(Task):
         ValueError: there are none, or they differ in more than length.
     """
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[MemoryTask, ...]
 
     VARIANTS: ClassVar[tuple[str, ...]] = ()
 
@@ -45,7 +45,7 @@ class MixedLengths(Task):
         return self.longest.variant
 
     @property
-    def longest(self) -> Task:
+    def longest(self) -> MemoryTask:
         """The task with the longest sequences."""
         return max(self.tasks, key=lambda task: task.sequence_length)
 
@@ -103,7 +103,7 @@ class MixedLengths(Task):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
-def accuracies(task: Task, models: Any, key: Array, count: int) -> Array:
+def accuracies(task: MemoryTask, models: Any, key: Array, count: int) -> Array:
     """Mean accuracy of each of several models on the same fresh examples, of which one answer is due: ``[S]``.
 
     Only the state that answers is kept, so that memory does not grow with the length but for the examples themselves.

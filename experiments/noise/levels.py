@@ -19,14 +19,14 @@ from flax import nnx
 from experiments.models import builder
 from recurrax.cells import LSTMCell
 from recurrax.layers import SequenceModel
-from recurrax.tasks import Example, Recall, Task
+from recurrax.tasks import Example, MemoryTask, Recall
 
 # The arguments that set how long a gated cell remembers at the start.
 KEEPS = {"GRU": "update_bias", **dict.fromkeys(("LSTM", "ShutLSTM", "CIFG", "NoInputGate"), "forget_bias")}
 
 
 @final
-class Apart(Task):
+class Apart(MemoryTask):
     """`Recall` with inputs ``[T, 3]``: signal, marker and unit noise apart, for models of `leveled`; never solved.
 
     Whether a run has solved its task depends on its level, which a task does not know: see `Recall.success`.

@@ -16,7 +16,7 @@ from recurrax import Cell, gradflow
 from recurrax.cells import RNNCell
 from recurrax.initializers import normal
 from recurrax.layers import RNN, SequenceModel
-from recurrax.tasks import Example, Task
+from recurrax.tasks import Example, MemoryTask
 
 INPUTS = 15  # non-zero recurrent weights of each unit of "smart tanh"
 RADIUS = 0.95  # its spectral radius
@@ -40,7 +40,7 @@ STARTS: dict[str, tuple[Callable[..., jax.Array], float, Any]] = {
 }  # activation, deviation of input and output weights, recurrent weights; biases start at 0
 
 
-def builder(network: str, task: Task, hidden: int) -> Callable[..., SequenceModel]:
+def builder(network: str, task: MemoryTask, hidden: int) -> Callable[..., SequenceModel]:
     """``build(key) -> model`` of a name in `config.NETWORKS`."""
     if network not in STARTS:
         return models(network, task, hidden)
@@ -60,7 +60,7 @@ def builder(network: str, task: Task, hidden: int) -> Callable[..., SequenceMode
     return build
 
 
-def omega(task: Task, model: Any, examples: Example, omega_weight: jax.Array | float = 1.0) -> jax.Array:
+def omega(task: MemoryTask, model: Any, examples: Example, omega_weight: jax.Array | float = 1.0) -> jax.Array:
     """The weight times the mean of Omega over steps and examples, in the form of the authors' code: a scalar.
 
     An example that ends at step l-1, where its weight is, counts its l steps.
@@ -82,7 +82,7 @@ def omega(task: Task, model: Any, examples: Example, omega_weight: jax.Array | f
     return omega_weight * jnp.sum(terms) / jnp.sum(steps)
 
 
-def penalty(task: Task, weight: float) -> Callable[[Any, Example], jax.Array]:
+def penalty(task: MemoryTask, weight: float) -> Callable[[Any, Example], jax.Array]:
     """`omega` of a task at a weight, as `recurrax.training.fit` takes it."""
     return functools.partial(omega, task, omega_weight=weight)
 

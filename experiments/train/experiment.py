@@ -13,7 +13,7 @@ from experiments.models import builder
 from experiments.train import figure, tables
 from experiments.train.config import Config
 from recurrax import report
-from recurrax.tasks import Task, make_task
+from recurrax.tasks import MemoryTask, make_task
 from recurrax.training import History, Output, Plan, adam, fit
 from recurrax.training.mesh import is_main, together
 
@@ -21,7 +21,7 @@ NAME = "train"
 FREE = ("cells", "hidden", "steps")  # of the config, what a single run's folder does not depend on
 
 
-def prepare(config: Config) -> Task:
+def prepare(config: Config) -> MemoryTask:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the task."""
     for rate in config.sweep.learning_rate:
         for norm in config.sweep.clip_norm:
@@ -32,7 +32,7 @@ def prepare(config: Config) -> Task:
     return make_task(config.task, config.length, config.variant)
 
 
-def main(config: Config, task: Task) -> dict[str, Any]:
+def main(config: Config, task: MemoryTask) -> dict[str, Any]:
     """Trains, prints the table, and writes record, table and figure; gives the record."""
     began, entry = time.perf_counter(), {}
     results: dict[str, Any] = {"runs": {}, "chance_level": task.chance_level(), "criterion": task.criterion}
@@ -50,7 +50,7 @@ def main(config: Config, task: Task) -> dict[str, Any]:
     return entry
 
 
-def train(config: Config, task: Task, cell: str, hidden: int) -> History:
+def train(config: Config, task: MemoryTask, cell: str, hidden: int) -> History:
     """All seeds and settings of one cell and size, in its own folder."""
     if config.fresh and is_main():
         shutil.rmtree(folder_of(config, cell, hidden), ignore_errors=True)

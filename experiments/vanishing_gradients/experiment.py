@@ -12,20 +12,20 @@ from experiments.parts import say
 from experiments.vanishing_gradients import figure, initial, learning, tables
 from experiments.vanishing_gradients.config import Config
 from recurrax import report
-from recurrax.tasks import Adding, Task
+from recurrax.tasks import Adding, MemoryTask
 from recurrax.training import adam
 
 NAME = "vanishing_gradients"
 
 
-def prepare(config: Config) -> dict[str, tuple[Task, int]]:
+def prepare(config: Config) -> dict[str, tuple[MemoryTask, int]]:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the tasks."""
     adam(config.learning_rate, config.clip_norm)
     report.check_folder(config.out)
     return learning.tasks(config)
 
 
-def main(config: Config, tasks: dict[str, tuple[Task, int]]) -> dict[str, Any]:
+def main(config: Config, tasks: dict[str, tuple[MemoryTask, int]]) -> dict[str, Any]:
     """Measures, prints the tables and the findings, and writes record, tables and figure; gives the record."""
     began = time.perf_counter()
     results: dict[str, Any] = {"initial": {}, "controls": {}, "training": {}, "trained": {}, "gates": {}}

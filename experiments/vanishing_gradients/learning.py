@@ -15,7 +15,7 @@ from experiments.vanishing_gradients.config import Config
 from experiments.vanishing_gradients.initial import profile
 from recurrax import gradflow
 from recurrax.layers import SequenceModel
-from recurrax.tasks import Adding, Task, make_task
+from recurrax.tasks import Adding, MemoryTask, make_task
 from recurrax.training import History, Plan, adam
 from recurrax.training.run import batch
 
@@ -23,7 +23,7 @@ KEEP = {"GRU": "z", "LSTM": "f"}  # the gate that keeps the state
 AROUND = 8  # steps shown before and after a marked one
 
 
-def tasks(config: Config) -> dict[str, tuple[Task, int]]:
+def tasks(config: Config) -> dict[str, tuple[MemoryTask, int]]:
     """Every task of the experiment with its budget in updates."""
     adding = {
         f"adding T={length}": (make_task("adding", length, config.adding_variant), config.adding_steps)
@@ -33,14 +33,14 @@ def tasks(config: Config) -> dict[str, tuple[Task, int]]:
     return {**adding, f"copy delay={config.copy_delay}": (copy, config.copy_steps)}
 
 
-def train(config: Config, name: str, task: Task, steps: int, cell: str) -> History:
+def train(config: Config, name: str, task: MemoryTask, steps: int, cell: str) -> History:
     """All seeds of one cell on one task; goes on where an interrupted run stopped."""
     plan = Plan(steps=steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)
     optimizer = adam(config.learning_rate, config.clip_norm)
     return parts.train(config, f"{name} {cell}", builder(cell, task, config.hidden), task, optimizer, plan)
 
 
-def outcome(history: History, task: Task) -> dict[str, Any]:
+def outcome(history: History, task: MemoryTask) -> dict[str, Any]:
     """What the record keeps of a training run: every seed, and chance level and criterion beside them."""
     keep = ("steps", "loss", "accuracy", "solved_at", "diverged_at", "seconds", "compile_seconds")
     return {
@@ -50,7 +50,7 @@ def outcome(history: History, task: Task) -> dict[str, Any]:
     }
 
 
-def trained_profile(model: SequenceModel, task: Task, examples: int) -> dict[str, Any]:
+def trained_profile(model: SequenceModel, task: MemoryTask, examples: int) -> dict[str, Any]:
     """(c) ``|dy_T/ds_t|`` of the trained models on held-out sequences; slope of each seed, median over sequences."""
     xs = batch(task, jax.random.key(1), examples).inputs
 

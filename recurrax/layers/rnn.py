@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from recurrax.engines import Adjoint, Engine, Scan, unroll
 from recurrax.engines.checks import check_inputs
 from recurrax.engines.unroll import choose
 from recurrax.foreign import Foreign
-from recurrax.layers.sequences import existing, flags_first, flip, flip_resets, flip_sequences, last
+from recurrax.layers.sequences import existing, flags_first, flip, flip_resets, flip_sequences, last, restarting
 from recurrax.pickling import Picklable
 
 READS = ("every", "last")
@@ -118,8 +119,9 @@ class RNN(Picklable, nnx.Module):
             seq_lengths: int ``[*batch]``, 0 to T: only the first steps exist. The carry is that at the length (the
                 initial carry for length 0), outputs beyond it are 0, and nothing in the padding has any effect.
             mask: bool ``[*batch, T]`` (time-major: ``[T, *batch]``), in place of ``seq_lengths``: which steps exist.
-            resets: bool like mask: before this step the carry becomes the initial carry. In reverse a sequence is
-                cut at the same places.
+            resets: bool like mask: before this step the carry becomes the initial carry, that of a call without
+                ``initial_carry``, so that a stream that goes on from a carry forgets it where a document ends. In
+                reverse a sequence is cut at the same places.
             return_carry: return ``(carry, outputs)``.
             time_major: inputs and outputs are ``[T, *batch, ...]``.
             reverse: run from the last step to the first.
@@ -152,9 +154,12 @@ class RNN(Picklable, nnx.Module):
         resets = flags_first("resets", resets, steps, time_major)
         if reverse:
             xs, mask, resets = jnp.flip(xs, 0), flip(mask), flip_resets(resets, mask)
-        carry, ys = self._unroll(
-            xs, self._carry(initial_carry, xs.shape[1:], steps[1:], rngs), mask, resets, dropout_key
-        )
+        run = functools.partial(self._unroll, key=dropout_key)
+        carry = self._carry(initial_carry, xs.shape[1:], steps[1:], rngs)
+        if initial_carry is None or resets is None:
+            carry, ys = run(xs, carry, mask, resets)
+        else:
+            carry, ys = restarting(run, xs, carry, self.initialize_carry(xs.shape[1:], rngs), mask, resets)
         if read == "last":
             outputs = jax.tree.map(lambda y: last(y, mask), ys)
             return (carry, outputs) if return_carry else outputs

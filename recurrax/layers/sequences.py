@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from recurrax.engines.checks import check_flags
+from recurrax.engines.engine import where
 
 
 def existing(
@@ -101,3 +103,33 @@ def flip_resets(resets: jax.Array | None, mask: jax.Array | None) -> jax.Array |
     later = jax.lax.cummin(jnp.where(mask, segment, segment[-1:] + 1), axis=0, reverse=True)
     later = jnp.concatenate([later[1:], none])
     return jnp.flip((later > segment) & (later <= segment[-1:]), 0)
+
+
+def restarting(
+    run: Callable[..., tuple[Any, Any]], xs: jax.Array, given: Any, fresh: Any, mask: Any, resets: jax.Array
+) -> tuple[Any, Any]:
+    """``(carry, ys)`` of sequences that go on from a given carry, and from a fresh one after each reset.
+
+    An engine resets to the carry it starts from, so it runs two copies of every sequence, side by side: one that exists
+    before the first reset and starts from the given carry, one that exists from there on. The other's outputs are 0.
+
+    Args:
+        run: ``(xs, carry, mask, resets) -> (carry, ys)``.
+        xs: ``[T, *batch, D]``.
+        given: the carry before the first step, ``[*batch, H]``.
+        fresh: the carry after a reset, likewise.
+        mask: bool ``[T, *batch]``, or None.
+        resets: bool ``[T, *batch]``.
+    """
+    exists = jnp.ones_like(resets) if mask is None else mask
+    begun = jnp.cumsum(resets & exists, axis=0) > 0
+    both = jnp.stack([exists & ~begun, exists & begun], axis=1)
+    given = jax.tree.map(lambda a, b: jnp.broadcast_to(a, b.shape).astype(b.dtype), given, fresh)
+    carries, ys = run(
+        jnp.stack([xs, xs], axis=1),
+        jax.tree.map(lambda a, b: jnp.stack([a, b]), given, fresh),
+        both,
+        jnp.stack([resets, resets], axis=1),
+    )
+    carry = jax.tree.map(lambda both: where(begun[-1], both[1], both[0]), carries)
+    return carry, jax.tree.map(lambda y: jnp.sum(y, axis=1), ys)

@@ -5,6 +5,7 @@ from .associative_recall import AssociativeRecall as AssociativeRecall
 from .continual import Continual as Continual
 from .copy import Copy as Copy
 from .finite import FiniteTask as FiniteTask
+from .host import HostTask as HostTask
 from .induction import InductionHeads as InductionHeads
 from .latch import Latch as Latch
 from .modular_counting import ModularCounting as ModularCounting
@@ -15,8 +16,10 @@ from .polyphonic_music import PolyphonicMusic as PolyphonicMusic
 from .reber import EmbeddedReber as EmbeddedReber
 from .recall import Recall as Recall
 from .sequential_images import SequentialImages as SequentialImages
+from .stream import Stream as Stream
 from .task import Classification as Classification
 from .task import Example as Example
+from .task import MemoryTask as MemoryTask
 from .task import Task as Task
 from .task import check_choice as _check_choice
 from .temporal_order import TemporalOrder as TemporalOrder
@@ -33,7 +36,7 @@ TASKS = {
 }  # fmt: skip
 
 
-def make_task(name: str, length: int, variant: str | None = None) -> Task:
+def make_task(name: str, length: int, variant: str | None = None) -> MemoryTask:
     """Task by name, as a command line gives it: `make_task("copy", 100, "bai2018")`.
 
     Args:

@@ -44,7 +44,7 @@ from jax import Array
 
 from .task import (
     Example,
-    Task,
+    MemoryTask,
     as_integers,
     as_uniform,
     check_choice,
@@ -80,7 +80,7 @@ _RULES = {
 
 @final
 @dataclass(frozen=True)
-class Adding(Task):
+class Adding(MemoryTask):
     """Sum of the two marked values; the module's docstring draws an example.
 
     Args:

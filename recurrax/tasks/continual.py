@@ -86,7 +86,7 @@ class Continual(Classification):
     def sample(self, key: Array) -> Example:
         """Draws one stream: inputs [T, D], targets [T] int32, weights [T] 1 where an answer is due."""
         examples = jax.vmap(self.task.sample)(jax.random.split(key, self.repeats))
-        return Example(*(array.reshape(-1, *array.shape[2:]) for array in examples))
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), examples)
 
     def chance_level(self) -> float:
         """That of the other task: all examples count alike."""

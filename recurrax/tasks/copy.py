@@ -51,7 +51,7 @@ from jax import Array
 from .task import (
     CERTAIN,
     Example,
-    Task,
+    MemoryTask,
     as_distinct,
     as_integers,
     check_choice,
@@ -93,7 +93,7 @@ _LAYOUTS = {
 
 @final
 @dataclass(frozen=True)
-class Copy(Task):
+class Copy(MemoryTask):
     """Recall M symbols after `delay` steps; the module's docstring draws an example.
 
     Args:

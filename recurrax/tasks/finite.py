@@ -53,6 +53,6 @@ class FiniteTask(Task):
             NotImplementedError: always.
         """
         raise NotImplementedError(
-            f"{self.name} on {self.data.name} has no oracle, for no rule makes its answers; allowed: a task that makes "
-            "its own examples. Compare with a baseline on the same data."
+            f"{type(self).__name__} on {self.data.name} has no oracle, for no rule makes its answers; allowed: a task "
+            "that makes its own examples. Compare with a baseline on the same data."
         )

@@ -32,7 +32,7 @@ from jax import Array
 
 from .task import (
     Example,
-    Task,
+    MemoryTask,
     as_integers,
     as_normal,
     at_step,
@@ -59,7 +59,7 @@ _RULES = {"bengio1994": _Rules(3, 0.8, coded=True), "schmidhuber2001": _Rules(1,
 
 @final
 @dataclass(frozen=True)
-class Latch(Task):
+class Latch(MemoryTask):
     """The class shown at the start; the module's docstring draws an example.
 
     Args:

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .adding import Adding
-from .task import Example, Task, check_choice, squared_error, weighted_mean
+from .task import Example, MemoryTask, check_choice, squared_error, weighted_mean
 
 _TOLERANCE = {"hochreiter1997": 0.04, "pascanu2013": 0.2}
 _WRONG = {"hochreiter1997": 13 / 2000, "pascanu2013": 0.01}  # the share of wrong answers is below it
@@ -37,7 +37,7 @@ _WRONG = {"hochreiter1997": 13 / 2000, "pascanu2013": 0.01}  # the share of wron
 
 @final
 @dataclass(frozen=True)
-class Multiplication(Task):
+class Multiplication(MemoryTask):
     """Product of the two marked values; the module's docstring draws an example.
 
     Args:
@@ -88,7 +88,7 @@ class Multiplication(Task):
 
     def sample(self, key: Array) -> Example:
         """Draws one example: inputs [T, 2], targets [T, 1], weights [T] 1 at step l-1. key: one PRNG key."""
-        inputs, _, weights = self._adding.sample(key)
+        inputs, _, weights, *_ = self._adding.sample(key)
         if self.variant == "hochreiter1997":  # its sums have values in [-1, 1)
             channel, steps = 1 - self.marker_channel, jnp.arange(len(weights))
             exists = steps <= jnp.argmax(weights)

@@ -20,12 +20,12 @@ import optax
 from jax import Array
 
 from recurrax.tasks.finite import FiniteTask
-from recurrax.tasks.task import Example, check_choice, weighted_mean
+from recurrax.tasks.task import Example, MemoryTask, check_choice, weighted_mean
 
 
 @final
 @dataclasses.dataclass(frozen=True)
-class PolyphonicMusic(FiniteTask):
+class PolyphonicMusic(FiniteTask, MemoryTask):
     """Prediction of the next frame of a piano roll.
 
     Args:

@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .task import CERTAIN, Example, Task, check_choice, check_size, cross_entropy, draw_bits, one_hot
+from .task import CERTAIN, Example, MemoryTask, check_choice, check_size, cross_entropy, draw_bits, one_hot
 
 SYMBOLS = "BTPSXVE"
 _REBER = {0: "B1", 1: "T2 P3", 2: "S2 X4", 3: "T3 V5", 4: "X3 S6", 5: "P4 V6", 6: "E7"}
@@ -61,7 +61,7 @@ _SYMBOL, _NEXT = _automaton()
 
 @final
 @dataclass(frozen=True)
-class EmbeddedReber(Task):
+class EmbeddedReber(MemoryTask):
     """Prediction of strings of the embedded Reber grammar; the module's docstring draws an example.
 
     Args:

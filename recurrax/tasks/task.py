@@ -1,20 +1,24 @@
-"""What a task is: one random example, its loss, and the two numbers that frame every result.
+"""What a task is: one random example, how a model is called on a batch of them, and how its outputs are judged.
 
 A task describes ONE example; `vmap` makes the batch:
 
     task = make_task("adding", 100)
     examples = jax.vmap(task.sample)(jax.random.split(key, 32))     # inputs: [32, T, D]
-    losses = jax.vmap(task.loss)(outputs, examples)                 # outputs: [32, T, O]
+    outputs = task.apply(model, examples)                           # outputs: [32, T, O]
+    losses = jax.vmap(task.loss)(outputs, examples)                 # losses: [32]
 
-The two numbers are `chance_level()`, the loss of a predictor that remembers nothing, and `criterion`, the
-result that counts as solved. The published definitions of a task differ and their numbers cannot be compared,
-so each is a `variant` named after its source. T: time, D: input features, O: output features.
+A `Task` needs `sample` and `loss`; whatever else it says has a default. A `MemoryTask`, one of those in the catalogue,
+also has the two numbers that frame every result: `chance_level()`, the loss of a predictor that remembers nothing, and
+`criterion`, the result that counts as solved. The published definitions of a task differ and their numbers cannot be
+compared, so each is a `variant` named after its source. T: time, D: input features, O: output features.
 """
+
+from __future__ import annotations
 
 import abc
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any, ClassVar, NamedTuple
 
@@ -24,24 +28,107 @@ import numpy as np
 import optax
 from jax import Array
 
+from recurrax.tasks.calling import call
+
 CERTAIN = 50.0  # log odds of an oracle that knows
 
 
 class Example(NamedTuple):
-    """One example of a task, without a batch dimension.
+    """One example of a task, without a batch dimension; every field may be a tree of arrays.
 
-    inputs: [T, D] float32, zero after the last real step.
-    targets: [T, O] float32 (regression) or [T] int32 (classes).
-    weights: [T] float32, the steps that count in the loss; their sum is positive.
+    inputs: [T, D] float32, zero after the last real step; or token ids [T]; or whatever the model takes.
+    targets: [T, O] float32 (regression) or [T] int32 (classes); or whatever the loss takes.
+    weights: [T] float32, the steps that count in the loss, with a positive sum; or a scalar; None counts as 1.
+    lengths: a scalar int32, the steps that exist; None where all do.
+    resets: [T] bool, the steps before which the carry becomes the initial carry; None where it never does.
     """
 
-    inputs: Array
-    targets: Array
-    weights: Array
+    inputs: Any
+    targets: Any
+    weights: Any = None
+    lengths: Array | None = None
+    resets: Array | None = None
 
 
 class Task(abc.ABC):
-    """A sequence task; a concrete one is a final frozen dataclass of static sizes, so it is hashable.
+    """What `recurrax.training.fit` trains on; a concrete one is a frozen dataclass of static settings.
+
+    Attributes:
+        monitor: the metric that chooses the best model and that early stopping waits for.
+        mode: "min" where less of it is better, "max" where more is.
+    """
+
+    monitor: ClassVar[str] = "loss"
+    mode: ClassVar[str] = "min"
+
+    @abc.abstractmethod
+    def sample(self, key: Array) -> Example:
+        """Draws one example; pure, so `jit` and `vmap` apply. key: one PRNG key."""
+
+    @abc.abstractmethod
+    def loss(self, outputs: Any, example: Example) -> Array:
+        """Loss of one example, a scalar in at least float32. outputs: [T, O], logits for classes."""
+
+    def apply(self, model: Any, example: Example, key: Array | None = None) -> Any:
+        """Outputs of a model for a batch of examples, ``[B, T, O]``: how this task calls a model.
+
+        By default ``model(inputs)``, with ``seq_lengths`` and ``resets`` where the examples have them, and with
+        ``dropout_key`` (or ``rngs``) in training, where the model takes one.
+
+        Args:
+            model: the model.
+            example: a batch; every leaf has a leading axis B.
+            key: for dropout and other noise; None in evaluation.
+
+        Raises:
+            ValueError: the examples have lengths or resets, and the model's call takes none.
+        """
+        return call(model, example.inputs, {"seq_lengths": example.lengths, "resets": example.resets}, key)
+
+    def accuracy(self, outputs: Any, example: Example) -> Array | None:
+        """Share of the answer that is right, a float32 scalar in [0, 1]; None where a task has no such number."""
+        del outputs, example
+        return None
+
+    def metrics(self, outputs: Any, example: Example) -> dict[str, Array]:
+        """What is reported of one example, scalars by name: the loss, and the accuracy where there is one.
+
+        An evaluation averages them, over the examples that were drawn, or over all steps of a split that count.
+        """
+        scores = {"loss": self.loss(outputs, example), "accuracy": self.accuracy(outputs, example)}
+        return {name: score for name, score in scores.items() if score is not None}
+
+    def finish(self, means: dict[str, Array]) -> dict[str, Array]:
+        """The metrics to report, from the means of `metrics`; e.g. ``means | {"rmse": sqrt(means["squared_error"])}``.
+
+        Runs inside a compiled program, elementwise; ``loss`` has to stay.
+        """
+        return means
+
+    @property
+    def criterion(self) -> str:
+        """The success criterion in words; `success` is the same in code."""
+        return "none"
+
+    def success(self, loss: Any, accuracy: Any) -> Any:
+        """Whether held-out means of `loss` and `accuracy` count as solved; elementwise on arrays. By default never."""
+        del accuracy
+        return np.zeros(np.shape(loss), bool)
+
+    def solved(self, metrics: Mapping[str, Any]) -> Any:
+        """Whether held-out metrics count as solved, by default by loss and accuracy; elementwise on arrays."""
+        return self.success(metrics["loss"], metrics.get("accuracy"))
+
+
+def count(example: Example) -> Array:
+    """What one example counts for in a mean over a split: the sum of its weights, or 1; a scalar."""
+    if example.weights is None:
+        return jnp.ones(())
+    return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(example.weights)), start=jnp.zeros(()))
+
+
+class MemoryTask(Task):
+    """A sequence task of the catalogue; a concrete one is a final frozen dataclass of static sizes, so it is hashable.
 
     `variant` names the published definition by author and year; `VARIANTS` lists all of them.
     """
@@ -71,14 +158,6 @@ class Task(abc.ABC):
         """The success criterion in words; `success` is the same in code."""
 
     @abc.abstractmethod
-    def sample(self, key: Array) -> Example:
-        """Draws one example; pure, so `jit` and `vmap` apply. key: one PRNG key."""
-
-    @abc.abstractmethod
-    def loss(self, outputs: Array, example: Example) -> Array:
-        """Loss of one example, a scalar in at least float32. outputs: [T, O], logits for classes."""
-
-    @abc.abstractmethod
     def accuracy(self, outputs: Array, example: Example) -> Array:
         """Share of the answer that is right, a float32 scalar in [0, 1]. outputs: [T, O]."""
 
@@ -99,7 +178,7 @@ class Task(abc.ABC):
         """The best outputs from the inputs alone, causally: [T, D] -> [T, O]."""
 
 
-class Classification(Task):
+class Classification(MemoryTask):
     """A task whose answers are classes: cross entropy, the share of right answers, and more than 99% of them right.
 
     The criterion is that of Pascanu, Mikolov & Bengio (2013), less than 1% of 10,000 wrong, where one answer is due.

@@ -39,7 +39,7 @@ from jax import Array
 from .task import (
     CERTAIN,
     Example,
-    Task,
+    MemoryTask,
     as_integers,
     at_step,
     check_choice,
@@ -56,7 +56,7 @@ VARIANTS = ("hochreiter1997-2a", "hochreiter1997-2b", "hochreiter1997-2c")
 
 @final
 @dataclass(frozen=True)
-class TimeLag(Task):
+class TimeLag(MemoryTask):
     """The symbol to be kept for `lag` steps; the module's docstring draws examples.
 
     Args:

@@ -33,7 +33,7 @@ from jax import Array
 
 from .task import (
     Example,
-    Task,
+    MemoryTask,
     as_integers,
     as_normal,
     at_step,
@@ -69,7 +69,7 @@ _RULES = {
 
 @final
 @dataclass(frozen=True)
-class TwoSequence(Task):
+class TwoSequence(MemoryTask):
     """The class that the first values tell; the module's docstring draws an example.
 
     Args:

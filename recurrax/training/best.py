@@ -27,16 +27,7 @@ def save_best(folder: Path, history: History) -> None:
     Raises:
         CheckpointError: a model cannot be written.
     """
-    losses = np.where(np.isfinite(history.loss), history.loss, np.inf).min(axis=1)
-    abouts = [
-        {
-            "seed": int(seed),
-            "settings": {name: float(values[run]) for name, values in history.settings.items()},
-            "updates": int(history.best_at[run]),
-            "loss": float(losses[run]),
-        }
-        for run, seed in enumerate(history.seeds)
-    ]
+    abouts = [_about(history, run) for run in range(len(history))]
     new = [run for run, about in enumerate(abouts) if not _is_there(folder / run_name(history, run), about)]
     if not new:
         return
@@ -54,6 +45,18 @@ def run_name(history: History, run: int) -> str:
     """The folder of a run's best model: ``seed=3`` or ``seed=3,learning_rate=0.001``."""
     settings = (f"{name}={float(values[run])!r}" for name, values in history.settings.items())
     return ",".join([f"seed={int(history.seeds[run])}", *settings])
+
+
+def _about(history: History, run: int) -> dict[str, Any]:
+    """Seed and settings, updates that the model had seen, and its held-out metrics."""
+    updates = int(history.best_at[run])
+    place = np.flatnonzero(history.steps == updates)
+    return {
+        "seed": int(history.seeds[run]),
+        "settings": {name: float(values[run]) for name, values in history.settings.items()},
+        "updates": updates,
+        "metrics": {name: float(values[run, place[0]]) for name, values in history.metrics.items() if len(place)},
+    }
 
 
 def _is_there(folder: Path, about: dict[str, Any]) -> bool:

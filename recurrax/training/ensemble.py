@@ -13,18 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from recurrax.tasks import Example, FiniteTask
+from recurrax.tasks import Example, FiniteTask, HostTask, Stream
 from recurrax.training.mesh import everywhere, make_mesh, over_runs, place, split_batch
-from recurrax.training.run import Model, Recipe, Run, batch, named_by
+from recurrax.training.optimizers import averaged, learning_rates, named_by, transformation
+from recurrax.training.parameters import Model, parameters, with_parameters
+from recurrax.training.run import Metrics, Recipe, Run, batch
 
 Sweep = Mapping[str, Sequence[float]]
 
 
 class Best(NamedTuple):
-    """Of each run, the model with the lowest held-out loss so far."""
+    """Of each run, the model with the best monitored metric so far, and that metric."""
 
     model: Model
-    loss: jax.Array
+    value: jax.Array
 
 
 class State(NamedTuple):
@@ -59,7 +61,7 @@ def check_sweep(recipe: Recipe, sweep: Sweep) -> None:
                     f"of either. Write build(key, {name}), or give a function such as training.adam as optimizer."
                 )
     for point in itertools.product(*sweep.values()):
-        recipe.transformation(dict(zip(sweep, point, strict=True)))  # its own checks, on plain numbers
+        transformation(recipe.optimizer, dict(zip(sweep, point, strict=True)))  # its own checks, on plain numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Ensemble:
     Args:
         recipe: what is trained.
         mesh: where.
-        held_out: examples of an evaluation; of a `FiniteTask` so many at once.
+        held_out: examples of an evaluation; of a `FiniteTask` or `HostTask` so many at once.
     """
 
     recipe: Recipe
@@ -84,42 +86,58 @@ class Ensemble:
         runs = jax.vmap(self.recipe.start)(
             jnp.asarray(seeds), {k: jnp.asarray(v, jnp.float32) for k, v in settings.items()}
         )
-        best = Best(runs.model, jnp.full(len(seeds), jnp.inf))
+        worst = jnp.inf if self.recipe.task.mode == "min" else -jnp.inf
+        best = Best(runs.model, jnp.full(len(seeds), worst))
         return place(State(runs, best), over_runs(self.mesh))
 
-    @property
-    def judge(self) -> Any:
-        """``(state, examples) -> (loss [S], accuracy [S], best)``."""
-        evaluate = self.recipe.evaluate
-        if isinstance(self.recipe.task, FiniteTask):
-            evaluate = functools.partial(self.recipe.evaluate_split, size=self.held_out)
+    def judge(self, split: str) -> Any:
+        """``(state, examples) -> (metrics {name: [S]}, best)`` on a split; the examples of a `Stream` are None."""
+        task = self.recipe.task
 
-        def one(state: State, examples: Example) -> tuple[jax.Array, jax.Array, Best]:
-            loss, accuracy = evaluate(state.run.model, examples)
-            better = loss < state.best.loss  # never where it is NaN
-            found = Best(state.run.model, loss)
-            return loss, accuracy, jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
+        def one(state: State, examples: Example | None) -> tuple[Metrics, Best]:
+            model = with_parameters(state.run.model, averaged(parameters(state.run.model), state.run.optimizer))
+            metrics = self.evaluate(model, examples, split)
+            value = metrics[task.monitor].astype(state.best.value.dtype)
+            # Never where it is NaN.
+            better = value < state.best.value if task.mode == "min" else value > state.best.value
+            found = Best(model, value)
+            best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
+            return metrics | learning_rates(state.run.optimizer), best
 
         whole = everywhere(self.mesh)
         ensemble = jax.vmap(one, in_axes=(0, None), spmd_axis_name="run")
-        return jax.jit(ensemble, out_shardings=(whole, whole, over_runs(self.mesh)))
+        return jax.jit(ensemble, out_shardings=(whole, over_runs(self.mesh)))
+
+    def evaluate(self, model: Model, examples: Example | None, split: str) -> Metrics:
+        """The metrics of one model: of a `Stream`, of a whole split, or of examples that were drawn."""
+        if examples is None:
+            return self.recipe.evaluate_stream(model, split)
+        if isinstance(self.recipe.task, FiniteTask | HostTask):
+            return self.recipe.evaluate_split(model, examples, self.held_out)
+        return self.recipe.evaluate(model, examples)
 
     def train(self, steps: int) -> Any:
-        """``(run, active [S]) -> (run, losses [S, steps])``; a run that is not active stays, with losses NaN."""
+        """``(run, active [S], batches) -> (run, losses [S, steps])``; a run that is not active stays, with losses NaN.
 
-        def one(run: Run, active: jax.Array) -> tuple[Run, jax.Array]:
-            new, losses = self.recipe.chunk(steps, run)
+        The batches, ``[steps, B, ...]``, are those of a `HostTask`, the same for all runs; None for other tasks.
+        """
+
+        def one(run: Run, active: jax.Array, batches: Example | None) -> tuple[Run, jax.Array]:
+            new, losses = self.recipe.chunk(steps, run, batches)
             new = jax.tree.map(lambda new, old: jnp.where(active, new, old), new, run)
             return new, jnp.where(active, losses, jnp.nan)
 
-        ensemble = jax.vmap(one, spmd_axis_name="run")
+        ensemble = jax.vmap(one, in_axes=(0, 0, None), spmd_axis_name="run")
         return jax.jit(ensemble, out_shardings=(over_runs(self.mesh), everywhere(self.mesh)))
 
-    def examples(self, split: str, key: jax.Array) -> Example:
-        """Examples of an evaluation, whole on every device: a split of a `FiniteTask`, or drawn from the key."""
+    def examples(self, split: str, key: jax.Array) -> Example | None:
+        """Examples of an evaluation, whole on every device: a split, or drawn from the key; None of a `Stream`."""
         task = self.recipe.task
-        drawn = task.examples(split) if isinstance(task, FiniteTask) else batch(task, key, self.held_out)
-        return place(drawn, everywhere(self.mesh))
+        if isinstance(task, Stream):
+            return None
+        whole = isinstance(task, FiniteTask | HostTask)
+        drawn = task.examples(split) if whole else batch(task, key, self.held_out)
+        return place(jax.tree.map(jnp.asarray, drawn), everywhere(self.mesh))
 
 
 def make_ensemble(recipe: Recipe, runs: int, devices: Sequence[Any] | None, held_out: int = 512) -> Ensemble:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,11 +12,13 @@ import optax
 
 from recurrax.tasks import Task
 from recurrax.training.ensemble import Ensemble, State, check_sweep, grid, make_ensemble
+from recurrax.training.feeding import Feed
 from recurrax.training.history import History, begin
+from recurrax.training.parameters import Model
 from recurrax.training.plan import Output, Plan
 from recurrax.training.preemption import Preempted, noticed
 from recurrax.training.progress import progress
-from recurrax.training.run import Model, Recipe
+from recurrax.training.run import Recipe
 from recurrax.training.store import open_store
 
 HELD_OUT_KEY = 2**31 - 1  # seed of the held-out examples; no training stream starts from it
@@ -57,6 +58,10 @@ def fit(
     Warns:
         RuntimeWarning: a run diverged, or the sizes leave a device idle.
     """
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"fit got {type(task).__name__} as task; allowed: a recurrax.tasks.Task. Subclass it with sample and loss."
+        )
     began = time.perf_counter()
     recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision, penalty=penalty)
     check_sweep(recipe, plan.sweep)
@@ -64,14 +69,12 @@ def fit(
     devices = None if plan.devices is None else jax.devices()[: plan.devices]
     ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
     with open_store(output, recipe, plan) as store, noticed() as asked:
-        history = begin(seeds, settings, ensemble.start(seeds, settings))
+        history = begin(task, seeds, settings, ensemble.start(seeds, settings), plan.patience)
         store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)
         if not len(history.steps):
             programs.evaluate(history, task, np.zeros((len(seeds), 0), np.float32), made=np.zeros(len(seeds), bool))
         done = int(history.steps[-1])
-        if not finished(history, plan):
-            programs.train(programs.size(done))
         history.compile_seconds += time.perf_counter() - began
         with progress(output.title, plan.steps, done) as show:
             while not finished(history, plan):
@@ -94,46 +97,57 @@ class Programs:
 
     def __init__(self, ensemble: Ensemble, plan: Plan, history: History):
         self.ensemble, self.plan = ensemble, plan
+        self.feed = Feed(ensemble.recipe.task, plan.batch_size)
+        self.feed.restore(history.feed)
         self.held_out = ensemble.examples("validation", jax.random.key(HELD_OUT_KEY))
-        self.judge = ensemble.judge.lower(history.state, self.held_out).compile()
-        self._run, self._all = history.run, np.ones(len(history), bool)
+        self.judge = ensemble.judge("validation").lower(history.state, self.held_out).compile()
+        self._train: dict[int, Callable[..., Any]] = {}
 
     def size(self, done: int) -> int:
         """Updates of the next chunk; chunks end at multiples of their size, also after a budget was raised."""
         return min(self.plan.chunk - done % self.plan.chunk, self.plan.steps - done)
 
-    @functools.cache  # noqa: B019 - lives as long as its fit
-    def train(self, steps: int) -> Callable[..., Any]:
-        """The program of a chunk."""
-        return self.ensemble.train(steps).lower(self._run, self._all).compile()
+    def train(self, history: History, steps: int, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+        """The program of a chunk of so many updates; the time to compile it is told apart."""
+        if steps not in self._train:
+            began = time.perf_counter()
+            self._train[steps] = self.ensemble.train(steps).lower(*arguments).compile()
+            history.compile_seconds += time.perf_counter() - began
+        return self._train[steps]
 
     def advance(self, history: History, task: Task) -> None:
         """One chunk and its evaluation."""
+        done = int(history.steps[-1])
+        steps = self.size(done)
+        made = ~history.stopped & (history.active | (not self.plan.freeze_solved))
+        arguments = history.run, made, self.feed.take(done, steps)
+        program = self.train(history, steps, arguments)
         began = time.perf_counter()
-        active = history.active if self.plan.freeze_solved else self._all
-        run, losses = self.train(self.size(int(history.steps[-1])))(history.run, active)
-        history.state = State(run, history.state.best)
-        self.evaluate(history, task, np.asarray(losses), active)
+        run, losses = program(*arguments)
+        history.state, history.feed = State(run, history.state.best), self.feed.state()
+        self.evaluate(history, task, np.asarray(losses), made)
         history.seconds += time.perf_counter() - began
 
     def evaluate(self, history: History, task: Task, losses: np.ndarray, made: np.ndarray) -> None:
         """Adds the losses of a chunk, which the runs in ``made`` went through, and an evaluation to the history."""
-        loss, accuracy, best = self.judge(history.state, self.held_out)
+        metrics, best = self.judge(history.state, self.held_out)
         history.state = State(history.run, best)
-        history.extend(task, losses, np.asarray(loss), np.asarray(accuracy), made)
+        history.extend(task, losses, jax.device_get(metrics), made)
 
     def test(self, history: History) -> None:
         """Tests the best model of each run on examples that chose nothing."""
         examples = self.ensemble.examples("test", jax.random.key(TEST_KEY))
-        best = State(history.run._replace(model=history.best_model), history.state.best)
-        judge = self.judge if len(examples.weights) == len(self.held_out.weights) else self.ensemble.judge
-        loss, accuracy, _ = judge(best, examples)
-        history.test_loss, history.test_accuracy = np.asarray(loss), np.asarray(accuracy)
+        # The best models are judged as they are: what the optimiser averages now belongs to the last ones.
+        run = history.run._replace(model=history.best_model, optimizer=None)
+        judge = self.ensemble.judge("test")
+        metrics, _ = judge(State(run, history.state.best), examples)
+        history.test_metrics = jax.device_get(metrics)
 
 
 def finished(history: History, plan: Plan) -> bool:
-    """Whether the budget is used up or no run is left that could still solve the task."""
-    return bool(history.steps[-1] >= plan.steps or (plan.stop_when_solved and not history.active.any()))
+    """Whether the budget is used up or no run is left that could still solve the task or get better."""
+    over = history.stopped | (~history.active & plan.stop_when_solved)
+    return bool(history.steps[-1] >= plan.steps or over.all())
 
 
 def summary(history: History) -> str:

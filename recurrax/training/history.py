@@ -15,7 +15,8 @@ from recurrax.tasks import Task
 from recurrax.training.clipping import clipped_fraction
 from recurrax.training.ensemble import State
 from recurrax.training.mesh import with_keys, without_keys
-from recurrax.training.run import Model, Run
+from recurrax.training.parameters import Model, names
+from recurrax.training.run import Run
 
 
 @dataclasses.dataclass
@@ -25,33 +26,61 @@ class History:
     Attributes:
         seeds: ``[S]``.
         settings: the swept hyperparameters, ``{name: [S]}``.
+        state: where the runs are.
+        monitor, mode: the metric that chooses the best model, and whether the "min" or the "max" of it is best.
+        patience: evaluations without a better one after which a run stops; None never stops one.
         train_loss: loss of every update, ``[S, steps]``; NaN where a frozen run made none.
         steps: updates done at each evaluation, ``[E]``; the first is 0.
-        loss: held-out loss, ``[S, E]``.
-        accuracy: held-out accuracy, ``[S, E]``.
+        metrics: held-out, each ``[S, E]``: those of the task, and the learning rate where the optimiser tells it.
+        test_metrics: of the best models, on examples that chose nothing, each ``[S]``; empty before the end.
         solved_at: updates to the first evaluation that met the criterion, ``[S]``; -1 where none did (censored).
         diverged_at: first update with a loss that is not finite, ``[S]``; -1 where all were.
-        test_loss, test_accuracy: of the best models, on examples that chose nothing, ``[S]``; NaN before the end.
         seconds: wall time of all chunks and evaluations, those before an interruption included.
         compile_seconds: wall time before them, likewise.
         resumed_at: updates found in a checkpoint, None for a fresh start.
-        state: where the runs are.
+        feed: where a pipeline on the host is, as bytes.
     """
 
     seeds: np.ndarray
     settings: dict[str, np.ndarray]
-    train_loss: np.ndarray
-    steps: np.ndarray
-    loss: np.ndarray
-    accuracy: np.ndarray
-    solved_at: np.ndarray
-    diverged_at: np.ndarray
-    test_loss: np.ndarray
-    test_accuracy: np.ndarray
-    seconds: float
-    compile_seconds: float
-    resumed_at: int | None
     state: State
+    monitor: str = "loss"
+    mode: str = "min"
+    patience: int | None = None
+    train_loss: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    steps: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+    metrics: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    test_metrics: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    solved_at: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+    diverged_at: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+    seconds: float = 0.0
+    compile_seconds: float = 0.0
+    resumed_at: int | None = None
+    feed: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.uint8))
+
+    @property
+    def loss(self) -> np.ndarray:
+        """Held-out loss, ``[S, E]``."""
+        return self.metric("loss")
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Held-out accuracy, ``[S, E]``; NaN where the task has none."""
+        return self.metric("accuracy")
+
+    @property
+    def test_loss(self) -> np.ndarray:
+        """Loss of the best models on examples that chose nothing, ``[S]``; NaN before the end."""
+        return self.test_metrics.get("loss", np.full(len(self), np.nan))
+
+    @property
+    def test_accuracy(self) -> np.ndarray:
+        """Accuracy of the best models on examples that chose nothing, ``[S]``; NaN before the end."""
+        return self.test_metrics.get("accuracy", np.full(len(self), np.nan))
+
+    def metric(self, name: str) -> np.ndarray:
+        """A held-out metric, ``[S, E]``; NaN where there is none of that name."""
+        return self.metrics.get(name, np.full((len(self), len(self.steps)), np.nan, np.float32))
 
     @property
     def run(self) -> Run:
@@ -60,14 +89,31 @@ class History:
 
     @property
     def best_model(self) -> Model:
-        """The model of each run with the lowest held-out loss."""
+        """The model of each run at its best monitored metric, every leaf with a leading axis S."""
         return self.state.best.model
+
+    def best(self, run: int = 0) -> Model:
+        """The best model of one run, without the axis S."""
+        return jax.tree.map(lambda leaf: leaf[run], self.best_model)
 
     @property
     def best_at(self) -> np.ndarray:
-        """Updates that those models had seen, ``[S]``; -1 where no held-out loss was finite."""
-        losses = np.where(np.isfinite(self.loss), self.loss, np.inf)
-        return np.where(np.isfinite(losses).any(axis=1), self.steps[np.argmin(losses, axis=1)], -1)
+        """Updates that those models had seen, ``[S]``; -1 where no monitored metric was finite."""
+        found = self._best_evaluation
+        return np.where(found >= 0, self.steps[found], -1)
+
+    @property
+    def stopped(self) -> np.ndarray:
+        """Runs that early stopping has ended: no better metric for `patience` evaluations, ``[S]``."""
+        if self.patience is None or not len(self.steps):
+            return np.zeros(len(self), bool)
+        return len(self.steps) - 1 - np.maximum(self._best_evaluation, 0) >= self.patience
+
+    @property
+    def _best_evaluation(self) -> np.ndarray:
+        values = self.metric(self.monitor) * (1 if self.mode == "min" else -1)
+        values = np.where(np.isfinite(values), values, np.inf)
+        return np.where(np.isfinite(values).any(axis=1), np.argmin(values, axis=1), -1)
 
     @property
     def clipped(self) -> np.ndarray:
@@ -102,22 +148,20 @@ class History:
                     "seed": seed,
                     **{name: float(values[run]) for name, values in self.settings.items()},
                     "train_loss": float(losses[run].mean()) if losses.shape[1] else float("nan"),
-                    "loss": float(self.loss[run, index]),
-                    "accuracy": float(self.accuracy[run, index]),
+                    **{name: float(values[run, index]) for name, values in self.metrics.items()},
                 }
 
     def name(self, run: int) -> str:
         """A run in words: its seed and settings."""
         return ", ".join([f"seed {self.seeds[run]}", *(f"{k} {v[run]:g}" for k, v in self.settings.items())])
 
-    def extend(self, task: Task, losses: np.ndarray, loss: np.ndarray, accuracy: np.ndarray, made: np.ndarray) -> None:
+    def extend(self, task: Task, losses: np.ndarray, metrics: dict[str, np.ndarray], made: np.ndarray) -> None:
         """Adds a chunk: its losses ``[S, steps]``, the evaluation after it, and who solved it or diverged.
 
         Args:
             task: judges who solved it.
             losses: of the updates, ``[S, steps]``.
-            loss: held-out, ``[S]``.
-            accuracy: held-out, ``[S]``.
+            metrics: held-out, each ``[S]``.
             made: runs that made the updates and were not frozen, ``[S]``.
 
         Warns:
@@ -126,11 +170,13 @@ class History:
         before = self.train_loss.shape[1]
         done = before + losses.shape[1]
         self.train_loss = np.concatenate([self.train_loss, losses], axis=1)
+        for name in sorted(metrics, key=lambda name: (name != "loss", name)):  # as after a restart, the loss first
+            value = np.asarray(metrics[name])[:, None]
+            self.metrics[name] = np.concatenate([self.metrics.get(name, value[:, :0]), value], axis=1)
         self.steps = np.append(self.steps, done)
-        self.loss = np.concatenate([self.loss, loss[:, None]], axis=1)
-        self.accuracy = np.concatenate([self.accuracy, accuracy[:, None]], axis=1)
+        loss = np.asarray(metrics["loss"])
         healthy = (np.isfinite(losses).all(axis=1) & np.isfinite(loss)) | ~made
-        solved = healthy & made & np.asarray(task.success(loss, accuracy)) & (self.diverged_at < 0)
+        solved = healthy & made & np.asarray(task.solved(metrics)) & (self.diverged_at < 0)
         self.solved_at = np.where((self.solved_at < 0) & solved, done, self.solved_at)
         for run in np.flatnonzero(~healthy & (self.diverged_at < 0)).tolist():
             bad = np.flatnonzero(~np.isfinite(losses[run]))
@@ -143,19 +189,18 @@ class History:
             )
 
 
-def begin(seeds: np.ndarray, settings: dict[str, np.ndarray], state: State) -> History:
+def begin(
+    task: Task, seeds: np.ndarray, settings: dict[str, np.ndarray], state: State, patience: int | None = None
+) -> History:
     """The history before the first evaluation."""
     S = len(seeds)
-    unknown, never = np.full(S, np.nan), np.full(S, -1)
     return History(
-        seeds=seeds, settings=settings, train_loss=np.zeros((S, 0), np.float32), steps=np.zeros(0, int),
-        loss=np.zeros((S, 0), np.float32), accuracy=np.zeros((S, 0), np.float32),
-        solved_at=never, diverged_at=never.copy(), test_loss=unknown, test_accuracy=unknown.copy(),
-        seconds=0.0, compile_seconds=0.0, resumed_at=None, state=state,
+        seeds, settings, state, task.monitor, task.mode, patience,
+        train_loss=np.zeros((S, 0), np.float32), solved_at=np.full(S, -1), diverged_at=np.full(S, -1),
     )  # fmt: skip
 
 
-SAVED = ("train_loss", "steps", "loss", "accuracy", "solved_at", "diverged_at", "seconds", "compile_seconds")
+SAVED = ("train_loss", "steps", "solved_at", "diverged_at", "seconds", "compile_seconds")
 
 
 def pack(history: History) -> dict[str, Any]:
@@ -166,6 +211,8 @@ def pack(history: History) -> dict[str, Any]:
     return {
         "state": {name: without_keys(leaf) for name, leaf in named_leaves(history.state).items()},
         "history": {name: np.asarray(getattr(history, name)) for name in SAVED},
+        "metrics": dict(history.metrics),
+        **({"feed": {"state": history.feed}} if history.feed.size else {}),
     }
 
 
@@ -174,6 +221,9 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
     for name in SAVED:
         value = np.array(saved["history"][name])
         setattr(history, name, float(value) if value.ndim == 0 else value)
+    history.feed = np.array(saved.get("feed", {}).get("state", history.feed))
+    metrics = sorted(saved["metrics"].items(), key=lambda pair: (pair[0] != "loss", pair[0]))
+    history.metrics = {name: np.array(value) for name, value in metrics}
     leaves = [with_keys(leaf, saved["state"][name]) for name, leaf in named_leaves(history.state).items()]
     history.state = jax.tree.unflatten(jax.tree.structure(history.state), leaves)
     history.resumed_at = int(history.steps[-1])
@@ -182,9 +232,4 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
 def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves by the names on the path to them, joined by dots."""
     flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {".".join(_names(path)): leaf for path, leaf in flat}
-
-
-def _names(path: tuple[Any, ...]) -> list[str]:
-    names = [str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry)))) for entry in path]
-    return [name for name in names if name not in ("value", "raw_value")]  # how Flax versions name a Param's array
+    return {".".join(names(path)): leaf for path, leaf in flat}

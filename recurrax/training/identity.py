@@ -26,8 +26,10 @@ from recurrax.differences import differences
 from recurrax.report import write
 from recurrax.storage import CheckpointError
 from recurrax.training.mesh import is_main, together
+from recurrax.training.optimizers import Settings, check_optimizer, named_by, transformation
+from recurrax.training.parameters import check_model, check_noise, parameters
 from recurrax.training.plan import Plan
-from recurrax.training.run import Recipe, named_by
+from recurrax.training.run import Recipe
 
 FORMAT = 1  # of settings.json
 FREE = ("steps", "devices", "stop_when_solved")  # of the plan: the same run goes on with others
@@ -46,12 +48,25 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
         recipe: what is trained, on what, by what.
         plan: how; a longer budget or other devices go on with the same run.
         config: whatever else must be the same.
+
+    Raises:
+        ValueError: the model or the optimiser cannot be used; nothing has been compiled.
     """
     settings = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in plan.sweep}
-    initial, model = trace(
-        lambda key, settings: recipe.build(key, **named_by(recipe.build, settings)), jax.random.key(0), settings
-    )
-    update, _ = trace(lambda params, settings: one_update(recipe.transformation(settings), params), model, settings)
+
+    def built(key: jax.Array, settings: Settings) -> Any:
+        model = recipe.build(key, **named_by(recipe.build, settings))
+        check_model(model)
+        check_noise(recipe.task, model)
+        return model
+
+    def updated(model: Any, settings: Settings) -> Any:
+        params, optimizer = parameters(model), transformation(recipe.optimizer, settings)
+        check_optimizer(optimizer, params)
+        return one_update(optimizer, params)
+
+    initial, model = trace(built, jax.random.key(0), settings)
+    update, _ = trace(updated, model, settings)
     planned = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
     return {
         "optimizer": describe(recipe.optimizer),

@@ -29,8 +29,9 @@ class Plan:
             become arrays. Each name is an argument of ``build`` or of ``optimizer``.
         stop_when_solved: end when every run has met the criterion or diverged.
         freeze_solved: a run that has met the criterion makes no further updates.
-        precision: "float32", or "bfloat16" for the model's computation alone.
+        precision: "float32" or "bfloat16" for the model's computation alone; None is that of the parameters.
         devices: how many to use; all of every host by default.
+        patience: evaluations without a better monitored metric after which a run stops; None never stops one.
 
     Raises:
         ValueError: no seeds, the same seed twice, a number below 1, or an unknown precision.
@@ -44,8 +45,9 @@ class Plan:
     sweep: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     stop_when_solved: bool = True
     freeze_solved: bool = False
-    precision: str = "float32"
+    precision: str | None = None
     devices: int | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "chunk", "held_out"):

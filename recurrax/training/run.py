@@ -7,20 +7,33 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from recurrax.tasks import Example, Task
-from recurrax.training.clipping import check_positive, counted
+from recurrax.tasks import Example, Stream, Task
+from recurrax.tasks.task import count
+from recurrax.training.optimizers import Optimizer, Settings, check_optimizer, named_by, transformation
+from recurrax.training.parameters import (
+    Model,
+    Parameters,
+    check_model,
+    check_noise,
+    check_unchanged,
+    in_evaluation,
+    leaves,
+    parameters,
+    state,
+    with_parameters,
+    with_state,
+)
 
-Model = Any  # a pytree that maps inputs [B, T, D] to outputs [B, T, O], e.g. a SequenceModel
-Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
 PRECISIONS = ("float32", "bfloat16")
+NOISE = 2**31 - 3  # of the key of dropout and other noise; no update has this number
+Metrics = dict[str, jax.Array]
 
 
 class Run(NamedTuple):
@@ -31,6 +44,15 @@ class Run(NamedTuple):
     key: jax.Array  # of the data; step t draws from fold_in(key, t)
     step: jax.Array  # updates done
     settings: dict[str, jax.Array]  # the swept hyperparameters of this run
+    carry: Any = ()  # of a Stream: where its streams are
+
+
+class Pass(NamedTuple):
+    """What a model gave for a batch: outputs, the carry of a `Stream`, and the state of the model after the call."""
+
+    outputs: Any
+    carry: Any
+    state: list[Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +60,13 @@ class Recipe:
     """What is trained, on what, and how one update is made.
 
     Args:
-        build: ``(key, **settings) -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
-        task: makes the examples, on the device, and judges the outputs.
+        build: ``(key, **settings) -> model``; `recurrax.tasks.Task.apply` calls the model.
+        task: makes the examples, and judges the outputs.
         optimizer: an Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
-        batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split.
-        precision: "float32", or "bfloat16" for the model's computation; parameters, optimiser and loss stay float32.
+        batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split; of a `Stream`,
+            streams that are read side by side.
+        precision: of the model's computation, "float32" or "bfloat16"; None computes in the dtype of the parameters.
+            Parameters, optimiser and loss stay as they are.
         constrain: applied to every batch of examples; a mesh shards them with it.
         penalty: ``(model, examples, **settings) -> scalar``, added to the loss in training and nowhere reported.
 
@@ -54,9 +78,9 @@ class Recipe:
 
     build: Callable[..., Model]
     task: Task
-    optimizer: optax.GradientTransformation | Callable[..., optax.GradientTransformation]
+    optimizer: Optimizer
     batch_size: int = 32
-    precision: str = "float32"
+    precision: str | None = None
     constrain: Callable[[Example], Example] = lambda examples: examples
     penalty: Callable[..., jax.Array] | None = None
 
@@ -64,124 +88,147 @@ class Recipe:
         check_precision(self.precision)
 
     def start(self, seed: jax.Array | int, settings: Settings | None = None) -> Run:
-        """A run at step 0: the model and the data stream each get a key of their own from the seed."""
+        """A run at step 0: the model and the data stream each get a key of their own from the seed.
+
+        Raises:
+            ValueError: the model or the optimiser cannot be used; nothing has been compiled.
+        """
         settings = dict(settings or {})
         model_key, data_key = jax.random.split(jax.random.key(seed))
         model = self.build(model_key, **named_by(self.build, settings))
-        state = self.transformation(settings).init(model)
-        return Run(model, state, data_key, jnp.zeros((), jnp.int32), settings)
+        check_model(model)
+        check_noise(self.task, model)
+        optimizer, params = transformation(self.optimizer, settings), parameters(model)
+        check_optimizer(optimizer, params)
+        run = Run(model, optimizer.init(params), data_key, jnp.zeros((), jnp.int32), settings)
+        return run._replace(carry=self.initial_carry(model, self.batch_size))
 
-    def step(self, run: Run) -> tuple[Run, jax.Array]:
-        """One update on fresh examples; gives the new run and the loss before the update."""
-        examples = self.constrain(batch(self.task, jax.random.fold_in(run.key, run.step), self.batch_size))
-        (_, loss), gradient = jax.value_and_grad(self.objective, has_aux=True)(run.model, examples, run.settings)
-        updates, state = self.transformation(run.settings).update(gradient, run.optimizer, run.model)
-        return run._replace(model=optax.apply_updates(run.model, updates), optimizer=state, step=run.step + 1), loss
+    def step(self, run: Run, batch: Example | None = None) -> tuple[Run, jax.Array]:
+        """One update, on fresh examples unless a batch is given; gives the new run and the loss before the update."""
+        examples = self.constrain(self.examples(run) if batch is None else batch)
+        key = jax.random.fold_in(jax.random.fold_in(run.key, NOISE), run.step)
 
-    def chunk(self, steps: int, run: Run) -> tuple[Run, jax.Array]:
+        def objective(params: Parameters) -> tuple[jax.Array, tuple[jax.Array, Pass]]:
+            model = with_parameters(run.model, params)
+            passed = self.forward(model, examples, self.carry_before(run), key)
+            loss = jnp.mean(jax.vmap(self.task.loss)(passed.outputs, examples))
+            return loss + self.penalized(with_parameters(run.model, params), examples, run.settings), (loss, passed)
+
+        params = parameters(run.model)
+        (value, (loss, passed)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+        updates, optimizer = transformation(self.optimizer, run.settings).update(
+            gradient, run.optimizer, params, value=value, grad=gradient, value_fn=lambda params: objective(params)[0]
+        )
+        model = with_parameters(run.model, optax.apply_updates(params, updates))
+        new = Run(
+            with_state(model, passed.state), optimizer, run.key, run.step + 1, run.settings, passed.carry
+        )  # fmt: skip
+        return new, loss
+
+    def chunk(self, steps: int, run: Run, batches: Example | None = None) -> tuple[Run, jax.Array]:
         """``steps`` updates in one `jax.lax.scan`; gives the new run and the losses ``[steps]``."""
-        return jax.lax.scan(lambda run, _: self.step(run), run, length=steps)
+        return jax.lax.scan(self.step, run, batches, length=steps)
 
-    def objective(self, model: Model, examples: Example, settings: Settings) -> tuple[jax.Array, jax.Array]:
-        """What is minimised, the mean loss and the penalty; and the loss alone."""
-        loss = self.loss(model, examples)
-        if self.penalty is None:
-            return loss, loss
-        return loss + self.penalty(model, examples, **named_by(self.penalty, settings)), loss
+    def examples(self, run: Run) -> Example:
+        """The examples of the run's next update: drawn, or the next window of a `Stream`."""
+        if isinstance(self.task, Stream):
+            return self.task.segment("train", self._window(run), self.batch_size)
+        return batch(self.task, jax.random.fold_in(run.key, run.step), self.batch_size)
+
+    def initial_carry(self, model: Model, streams: int) -> Any:
+        """The carry that a `Stream` starts from; nothing for other tasks."""
+        if not isinstance(self.task, Stream):
+            return ()
+        return self.task.initialize_carry(cast(model, self.precision), streams)
+
+    def carry_before(self, run: Run) -> Any:
+        """The carry before the next window of a `Stream`, which begins anew with the first window."""
+        if not isinstance(self.task, Stream):
+            return ()
+        initial, first = self.initial_carry(run.model, self.batch_size), self._window(run) == 0
+        return jax.tree.map(lambda new, old: jnp.where(first, new, old), initial, run.carry)
+
+    def forward(self, model: Model, examples: Example, carry: Any = (), key: jax.Array | None = None) -> Pass:
+        """The model's outputs for a batch, computed in the recipe's precision; with a key in training.
+
+        The model must be one of this trace: a call may set its state.
+        """
+        model = cast(model, self.precision)
+        before = list(leaves(model))
+        given = examples._replace(inputs=cast(examples.inputs, self.precision))
+        if isinstance(self.task, Stream):
+            after, outputs = self.task.advance(model, carry, given, key)
+            carry = jax.tree.map(lambda new, old: new.astype(old.dtype), after, carry)
+        else:
+            outputs = self.task.apply(model, given, key)
+        check_unchanged(before, model)
+        return Pass(outputs, carry, state(model))
+
+    def penalized(self, model: Model, examples: Example, settings: Settings) -> jax.Array | float:
+        """The penalty, or 0."""
+        return 0.0 if self.penalty is None else self.penalty(model, examples, **named_by(self.penalty, settings))
 
     def loss(self, model: Model, examples: Example) -> jax.Array:
-        """Mean loss of the model over a batch of examples, a float32 scalar."""
+        """Mean loss of the model, as it is evaluated, over a batch of examples; a scalar."""
         return jnp.mean(jax.vmap(self.task.loss)(self.outputs(model, examples), examples))
 
-    def scores(self, model: Model, examples: Example) -> tuple[jax.Array, jax.Array]:
-        """Loss and accuracy of each example of a batch, float32 ``[B]``."""
-        outputs = self.outputs(model, examples)
-        losses, accuracies = (jax.vmap(f)(outputs, examples) for f in (self.task.loss, self.task.accuracy))
-        return losses, accuracies
+    def outputs(self, model: Model, examples: Example) -> Any:
+        """The outputs of the model, as it is evaluated, for a batch of examples: ``[B, T, O]``."""
+        model = in_evaluation(copied(model))
+        return self.forward(model, examples, self.initial_carry(model, _size(examples))).outputs
 
-    def evaluate(self, model: Model, examples: Example) -> tuple[jax.Array, jax.Array]:
-        """Mean loss and mean accuracy over a batch of examples, two float32 scalars."""
-        losses, accuracies = self.scores(model, examples)
-        return jnp.mean(losses), jnp.mean(accuracies)
+    def scores(self, model: Model, examples: Example) -> Metrics:
+        """The metrics of each example of a batch, ``[B]`` each."""
+        return jax.vmap(self.task.metrics)(self.outputs(model, examples), examples)
 
-    def evaluate_split(self, model: Model, examples: Example, size: int) -> tuple[jax.Array, jax.Array]:
-        """Mean loss and accuracy over all steps that count of a whole split, in batches of at most ``size`` examples.
+    def evaluate(self, model: Model, examples: Example) -> Metrics:
+        """The metrics over a batch of examples, each of which counts the same; scalars."""
+        return self.task.finish({name: jnp.mean(score) for name, score in self.scores(model, examples).items()})
+
+    def evaluate_split(self, model: Model, examples: Example, size: int) -> Metrics:
+        """The metrics over all steps that count of a whole split, in batches of at most ``size`` examples.
 
         Batches are equal: the last one is filled with the first examples, whose scores are dropped.
         """
-        count = len(examples.weights)
-        batches = -(-count // size)
-        filled = jnp.arange(batches * -(-count // batches)) % count
-        batched = jax.tree.map(lambda leaf: leaf[filled].reshape(batches, -1, *leaf.shape[1:]), examples)
-        scores = jax.lax.map(functools.partial(self.scores, model), batched)
-        steps = jnp.sum(examples.weights, axis=1)
-        loss, accuracy = (jnp.sum(steps * score.ravel()[:count]) / jnp.sum(steps) for score in scores)
-        return loss, accuracy
+        total = _size(examples)
+        scores = jax.lax.map(functools.partial(self.scores, model), in_batches(examples, size))
+        steps = jax.vmap(count)(examples)
+        means = {
+            name: jnp.sum(steps * score.ravel()[:total]) / jnp.sum(steps) for name, score in scores.items()
+        }  # fmt: skip
+        return self.task.finish(means)
 
-    def outputs(self, model: Model, examples: Example) -> jax.Array:
-        """The model's outputs, computed in the recipe's precision: ``[B, T, O]``."""
-        if self.precision == "float32":
-            return model(examples.inputs)
-        return cast(model, self.precision)(cast(examples.inputs, self.precision))
+    def evaluate_stream(self, model: Model, split: str) -> Metrics:
+        """The metrics over all steps that count of a split of a `Stream`, read from beginning to end."""
+        task, model = self.task, in_evaluation(copied(model))
+        assert isinstance(task, Stream)
+        streams = task.evaluation_streams
 
-    def transformation(self, settings: Settings) -> optax.GradientTransformation:
-        """The Optax transformation at these settings."""
-        if isinstance(self.optimizer, optax.GradientTransformation):
-            return self.optimizer
-        return self.optimizer(**named_by(self.optimizer, settings))
+        def window(carry: Any, index: jax.Array) -> tuple[Any, tuple[Metrics, jax.Array]]:
+            examples = task.segment(split, index, streams)
+            passed = self.forward(in_evaluation(copied(model)), examples, carry)
+            steps = jax.vmap(count)(examples)
+            scores = jax.vmap(task.metrics)(passed.outputs, examples)
+            # A stream that has ended counts nothing, and its mean is 0 / 0.
+            return passed.carry, ({k: jnp.sum(jnp.where(steps > 0, steps * v, 0)) for k, v in scores.items()}, steps)
 
+        carry = self.initial_carry(model, streams)
+        _, (sums, steps) = jax.lax.scan(window, carry, jnp.arange(task.windows(split, streams)))
+        return task.finish({name: jnp.sum(value) / jnp.sum(steps) for name, value in sums.items()})
 
-def adam(
-    learning_rate: float = 1e-3, clip_norm: float | None = 1.0, clip_value: float | None = None
-) -> optax.GradientTransformation:
-    """Adam after clipping.
-
-    Args:
-        learning_rate: positive and finite.
-        clip_norm: largest norm of the gradient of all parameters together, see `clip_by_norm`; None clips nothing.
-        clip_value: largest size of its entries, see `clip_by_value`; None clips nothing.
-
-    Raises:
-        ValueError: a value is not positive and finite (a traced one, in a sweep, was checked before).
-
-    Source: Kingma & Ba (2015); clipping: Pascanu, Mikolov & Bengio (2013).
-    """
-    return _clipped(optax.adam, learning_rate, clip_norm, clip_value)
+    def _window(self, run: Run) -> jax.Array:
+        assert isinstance(self.task, Stream)
+        return run.step % self.task.windows("train", self.batch_size)
 
 
-def sgd(
-    learning_rate: float = 1e-2, clip_norm: float | None = None, clip_value: float | None = None
-) -> optax.GradientTransformation:
-    """Stochastic gradient descent without momentum after clipping; arguments and errors are those of `adam`."""
-    return _clipped(optax.sgd, learning_rate, clip_norm, clip_value)
-
-
-def _clipped(
-    optimizer: Callable[..., optax.GradientTransformation], rate: float, norm: float | None, value: float | None
-) -> optax.GradientTransformation:
-    check_positive("learning_rate", rate)
-    clips = []
-    for name, limit, clip in (("clip_norm", norm, optax.clip_by_global_norm), ("clip_value", value, optax.clip)):
-        if limit is not None:
-            check_positive(name, limit)
-            clips.append(clip(limit))
-    # One count for both: an update that either of them changed counts once.
-    return optax.chain(*([counted(optax.chain(*clips))] if clips else []), optimizer(rate))
-
-
-def check_precision(precision: str) -> None:
+def check_precision(precision: str | None) -> None:
     """Raises ValueError unless the precision is known."""
-    if precision not in PRECISIONS:
+    if precision is not None and precision not in PRECISIONS:
         allowed = ", ".join(PRECISIONS)
-        raise ValueError(f"precision={precision!r}; allowed: {allowed}. bfloat16 computes in half the bytes.")
-
-
-def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
-    """Those of the settings that the function's signature names."""
-    if isinstance(function, optax.GradientTransformation):
-        return {}
-    names = inspect.signature(function).parameters
-    return {name: value for name, value in settings.items() if name in names}
+        raise ValueError(
+            f"precision={precision!r}; allowed: {allowed}, or None for the dtype of the parameters. bfloat16 computes "
+            "in half the bytes."
+        )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -190,10 +237,28 @@ def batch(task: Task, key: jax.Array, size: int) -> Example:
     return jax.vmap(task.sample)(jax.random.split(key, size))
 
 
-def cast(tree: Any, dtype: str) -> Any:
+def in_batches(examples: Example, size: int) -> Example:
+    """Examples in equal batches of at most ``size``, ``[batches, size, ...]``; the first ones fill the last batch."""
+    total = _size(examples)
+    batches = -(-total // size)
+    filled = jnp.arange(batches * -(-total // batches)) % total
+    return jax.tree.map(lambda leaf: leaf[filled].reshape(batches, -1, *leaf.shape[1:]), examples)
+
+
+def cast(tree: Any, dtype: str | None) -> Any:
     """The tree with its floating-point leaves in another dtype."""
 
     def one(leaf: Any) -> Any:
-        return leaf.astype(dtype) if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else leaf
+        floating = dtype is not None and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return leaf.astype(dtype) if floating else leaf
 
     return jax.tree.map(one, tree)
+
+
+def copied(model: Model) -> Model:
+    """The model as one of this trace, whose state may be set."""
+    return jax.tree.map(lambda leaf: leaf, model)
+
+
+def _size(examples: Example) -> int:
+    return len(jax.tree.leaves(examples)[0])

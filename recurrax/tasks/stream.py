@@ -1,0 +1,117 @@
+"""Long sequences read in windows: the carry goes on from one window to the next, gradients do not.
+
+A split of N steps is cut into B streams of equal length that are read side by side, T steps an update:
+
+    stream 0   x_0   x_1 ... x_T-1  |  x_T   ...  x_2T-1 |  ...
+    stream 1   x_L   ...            |                    |       L = N // B
+               update 0                update 1
+
+With the last window the streams begin again, from the initial carry. This is truncated backpropagation through time.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from recurrax.tasks.calling import call
+from recurrax.tasks.task import Example, Task
+
+
+class Stream(Task):
+    """A task on long sequences whose carry goes on from update to update, with exact resume.
+
+    `recurrax.training.fit` trains on ``Plan.batch_size`` streams of the training split at once, the same for every
+    seed; up to ``batch_size - 1`` steps at the end of the split are left out. It evaluates the whole validation split,
+    and at the end the whole test split, as `evaluation_streams` streams: one, by default, so that what it reports is
+    what a model that reads the split from beginning to end would get.
+
+    Attributes:
+        window: T, steps of an update.
+        evaluation_streams: how many streams a split is read in when it is evaluated.
+
+    A model takes ``initial_carry`` and ``return_carry``, as `recurrax.SequenceModel` does, or the task has its own
+    `advance` and `initialize_carry`.
+
+    Source: Williams & Peng (1990); for language models Mikolov et al. (2010).
+    """
+
+    window: int
+    evaluation_streams: int = 1
+
+    @abc.abstractmethod
+    def sequence(self, split: str) -> Example:
+        """A whole split, "train", "validation" or "test", as one example of N steps.
+
+        ``inputs: [N, ...]``, ``targets: [N, ...]``; ``weights: [N]`` or None where all steps count; ``resets: [N]``
+        bool, where a document begins, or None.
+        """
+
+    def advance(self, model: Any, carry: Any, example: Example, key: Array | None = None) -> tuple[Any, Any]:
+        """``(carry, outputs)`` of a model for one window of B streams that goes on from a carry.
+
+        Args:
+            model: the model.
+            carry: of B streams.
+            example: a window; every leaf has a leading axis B.
+            key: for dropout and other noise; None in evaluation.
+
+        Raises:
+            ValueError: the model's call takes no carry.
+        """
+        options = {"initial_carry": carry, "return_carry": True, "resets": example.resets}
+        return call(model, example.inputs, options, key)
+
+    def initialize_carry(self, model: Any, streams: int) -> Any:
+        """The carry that so many streams start from: ``model.initialize_carry((streams,))``."""
+        return model.initialize_carry((streams,))
+
+    def apply(self, model: Any, example: Example, key: Array | None = None) -> Any:
+        """Outputs of a model for a batch of windows, each from the initial carry."""
+        streams = len(jax.tree.leaves(example.inputs)[0])
+        return self.advance(model, self.initialize_carry(model, streams), example, key)[1]
+
+    def sample(self, key: Array) -> Example:
+        """One window from anywhere in the training split. key: one PRNG key."""
+        whole = self.sequence("train")
+        start = jax.random.randint(key, (), 0, max(1, size(whole) - self.window + 1))
+        return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, self.window), _weighted(whole))
+
+    def windows(self, split: str, streams: int) -> int:
+        """How many updates, or steps of an evaluation, it takes to read a split in so many streams."""
+        return -(-self.length(split, streams) // self.window)
+
+    def length(self, split: str, streams: int) -> int:
+        """L, steps of each stream; in evaluation the last one may end earlier, in training the rest is left out."""
+        steps = size(self.sequence(split))
+        if streams > steps:
+            raise ValueError(
+                f"the {split} split has {steps} steps for {streams} streams; allowed: one step or more for each. "
+                "Lower batch_size (or evaluation_streams)."
+            )
+        return steps // streams if split == "train" else -(-steps // streams)
+
+    def segment(self, split: str, index: Any, streams: int) -> Example:
+        """Window number ``index`` of so many streams of a split: every leaf ``[B, T, ...]``.
+
+        Steps past the end of a stream count nothing; nothing comes after them but a new beginning.
+        """
+        whole, length = _weighted(self.sequence(split)), self.length(split, streams)
+        steps = index * self.window + jnp.arange(self.window)
+        place = jnp.arange(streams)[:, None] * length + steps
+        exists = (steps < length) & (place < size(whole))
+        part = jax.tree.map(lambda leaf: jnp.asarray(leaf)[jnp.minimum(place, size(whole) - 1)], whole)
+        return part._replace(weights=jnp.where(exists, part.weights, 0))
+
+
+def size(whole: Example) -> int:
+    """N, the steps of a whole split."""
+    return len(jax.tree.leaves(whole.inputs)[0])
+
+
+def _weighted(whole: Example) -> Example:
+    return whole if whole.weights is not None else whole._replace(weights=jnp.ones(size(whole), jnp.float32))

@@ -1,0 +1,86 @@
+"""Batches from the host: chunks of them for the compiled program, and where a resumed run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from recurrax.tasks import Example, HostTask, Task
+
+
+class Feed:
+    """The batches of a `HostTask`, in order; for other tasks it gives nothing and has no state.
+
+    Args:
+        task: where they come from.
+        batch_size: B, what each must have.
+
+    Raises:
+        TypeError: the pipeline cannot tell where it is.
+    """
+
+    def __init__(self, task: Task, batch_size: int):
+        self.task = task if isinstance(task, HostTask) else None
+        self.batch_size = batch_size
+        self.pipeline: Any = None if self.task is None else self.task.pipeline()
+        if self.pipeline is None:
+            return
+        if not hasattr(self.pipeline, "get_state"):
+            self.pipeline = iter(self.pipeline)
+        missing = [name for name in ("get_state", "set_state", "__next__") if not hasattr(self.pipeline, name)]
+        if missing:
+            raise TypeError(
+                f"the pipeline of {type(task).__name__} is a {type(self.pipeline).__name__} without "
+                f"{' and '.join(missing)}; allowed: an iterator that tells its state, as those of grain, so that a "
+                "resumed run sees what it would have seen. Use one, or define batches(step)."
+            )
+
+    def take(self, start: int, steps: int) -> Example | None:
+        """The batches of so many updates from number ``start`` on, every leaf ``[steps, B, ...]``; None for others.
+
+        Raises:
+            ValueError: a batch is not of the size that the plan states, or the pipeline ends.
+        """
+        if self.task is None:
+            return None
+        batches = list(self._batches(self.task, start, steps))
+        for batch in batches:
+            found = {len(leaf) for leaf in jax.tree.leaves(batch)}
+            if found != {self.batch_size}:
+                raise ValueError(
+                    f"{type(self.task).__name__} gave a batch of {sorted(found)} examples and Plan has batch_size="
+                    f"{self.batch_size}; allowed: the same number. Change one of them."
+                )
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+
+    def _batches(self, task: HostTask, start: int, steps: int) -> Iterator[Example]:
+        for step in range(start, start + steps):
+            if self.pipeline is None:
+                yield task.batches(step)
+                continue
+            try:
+                yield next(self.pipeline)
+            except StopIteration as error:
+                raise ValueError(
+                    f"the pipeline of {type(task).__name__} ends before update {step}; allowed: one that goes on for "
+                    "all updates. Repeat it (grain: dataset.repeat())."
+                ) from error
+
+    def state(self) -> np.ndarray:
+        """Where it is, as bytes in an array; empty where the update count says it all."""
+        if self.pipeline is None:
+            return np.zeros(0, np.uint8)
+        found = self.pipeline.get_state()
+        if isinstance(found, bytes):
+            return np.frombuffer(b"b" + found, np.uint8)
+        return np.frombuffer(b"j" + json.dumps(found).encode(), np.uint8)
+
+    def restore(self, state: np.ndarray) -> None:
+        """Goes to where `state` was asked for."""
+        if self.pipeline is not None and len(state):
+            kind, found = bytes(state[:1]), bytes(state[1:])
+            self.pipeline.set_state(found if kind == b"b" else json.loads(found))

@@ -1,0 +1,91 @@
+"""A trained model on new data: outputs and metrics, in batches or streamed from beginning to end."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recurrax.tasks import Example, FiniteTask, HostTask, Stream, Task
+from recurrax.training.parameters import Model, in_evaluation
+from recurrax.training.run import Recipe, copied, in_batches
+
+
+def predict(model: Model, task: Task, examples: Example | str, batch_size: int = 128) -> Any:
+    """The outputs of a model for all examples, as NumPy arrays ``[N, ...]``.
+
+    Args:
+        model: one model, e.g. ``history.best()``, as it is evaluated: without dropout.
+        task: says how the model is called.
+        examples: every leaf ``[N, ...]``; only what `Task.apply` reads is needed, so ``Example(inputs, None)`` will do.
+            Of a `FiniteTask`, `HostTask` or `Stream` also the name of a split.
+        batch_size: examples at once; the last batch is filled up, so that one program serves all of them. A `Stream`
+            is read from beginning to end, whatever it says.
+
+    Returns:
+        The outputs, ``[N, T, O]``; of a `Stream` ``[N, O]``, one for each step of the split.
+
+    Raises:
+        ValueError: examples are named by a split that the task does not have.
+    """
+    recipe = _recipe(task)
+    if isinstance(task, Stream) and isinstance(examples, str):
+        return _streamed(recipe, task, model, examples)
+    found = _examples(task, examples)
+    total = len(jax.tree.leaves(found)[0])
+    batched = in_batches(found, batch_size)
+    program = jax.jit(recipe.outputs)
+    parts = [
+        jax.device_get(program(model, jax.tree.map(lambda leaf, index=index: leaf[index], batched)))
+        for index in range(len(jax.tree.leaves(batched)[0]))
+    ]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *parts)
+
+
+def evaluate(model: Model, task: Task, examples: Example | str, batch_size: int = 128) -> dict[str, float]:
+    """The metrics of a model over all steps that count; the arguments and errors are those of `predict`.
+
+    Returns:
+        ``{name: value}``: what `Task.metrics` and `Task.finish` say, ``loss`` among them.
+    """
+    recipe = _recipe(task)
+    if isinstance(task, Stream) and isinstance(examples, str):
+        metrics = jax.jit(functools.partial(recipe.evaluate_stream, split=examples))(model)
+    else:
+        program = jax.jit(functools.partial(recipe.evaluate_split, size=batch_size))
+        metrics = program(model, _examples(task, examples))
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _recipe(task: Task) -> Recipe:
+    return Recipe(lambda key: key, task, None)  # what is neither built nor trained
+
+
+def _examples(task: Task, examples: Example | str) -> Example:
+    if not isinstance(examples, str):
+        return jax.tree.map(jnp.asarray, examples)
+    if not isinstance(task, FiniteTask | HostTask):
+        raise ValueError(
+            f"examples={examples!r} names a split, which {type(task).__name__} does not have; allowed: examples, every "
+            "leaf [N, ...]. Draw some: jax.vmap(task.sample)(jax.random.split(key, n))."
+        )
+    return jax.tree.map(jnp.asarray, task.examples(examples))
+
+
+def _streamed(recipe: Recipe, task: Stream, model: Model, split: str) -> Any:
+    """The outputs at each step of a split that is read as one stream."""
+
+    @jax.jit
+    def window(model: Model, carry: Any, index: jax.Array) -> tuple[Any, Any]:
+        passed = recipe.forward(in_evaluation(copied(model)), task.segment(split, index, 1), carry)
+        return passed.carry, jax.tree.map(lambda leaf: leaf[0], passed.outputs)
+
+    carry, parts = recipe.initial_carry(model, 1), []
+    for index in range(task.windows(split, 1)):
+        carry, outputs = window(model, carry, jnp.asarray(index))
+        parts.append(jax.device_get(outputs))
+    total = len(jax.tree.leaves(task.sequence(split).inputs)[0])
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *parts)

@@ -1,0 +1,193 @@
+"""The optimisers that experiments use, how any Optax transformation is asked for an update, and averages of weights."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from recurrax.training.clipping import check_positive, counted
+from recurrax.training.parameters import Parameters, names
+
+Optimizer = Any  # an Optax transformation, or a function of settings that gives one
+Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
+
+
+def adam(
+    learning_rate: float = 1e-3, clip_norm: float | None = 1.0, clip_value: float | None = None
+) -> optax.GradientTransformation:
+    """Adam after clipping.
+
+    Args:
+        learning_rate: positive and finite.
+        clip_norm: largest norm of the gradient of all parameters together, see `clip_by_norm`; None clips nothing.
+        clip_value: largest size of its entries, see `clip_by_value`; None clips nothing.
+
+    Raises:
+        ValueError: a value is not positive and finite (a traced one, in a sweep, was checked before).
+
+    Source: Kingma & Ba (2015); clipping: Pascanu, Mikolov & Bengio (2013).
+    """
+    return _clipped(optax.adam, learning_rate, clip_norm, clip_value)
+
+
+def sgd(
+    learning_rate: float = 1e-2, clip_norm: float | None = None, clip_value: float | None = None
+) -> optax.GradientTransformation:
+    """Stochastic gradient descent without momentum after clipping; arguments and errors are those of `adam`."""
+    return _clipped(optax.sgd, learning_rate, clip_norm, clip_value)
+
+
+def _clipped(
+    optimizer: Callable[..., optax.GradientTransformation], rate: float, norm: float | None, value: float | None
+) -> optax.GradientTransformation:
+    check_positive("learning_rate", rate)
+    clips = []
+    for name, limit, clip in (("clip_norm", norm, optax.clip_by_global_norm), ("clip_value", value, optax.clip)):
+        if limit is not None:
+            check_positive(name, limit)
+            clips.append(clip(limit))
+    # One count for both: an update that either of them changed counts once.
+    return optax.chain(*([counted(optax.chain(*clips))] if clips else []), optimizer(rate))
+
+
+class AverageState(NamedTuple):
+    """The average of the parameters after each update."""
+
+    average: Parameters
+
+
+def average(decay: float = 0.999) -> optax.GradientTransformation:
+    r"""Keeps an exponential average of the parameters, which evaluations and the best model then use.
+
+    .. math:: \bar\theta \leftarrow d \, \bar\theta + (1 - d) \, \theta
+
+    The last member of a chain, ``optax.chain(optax.adam(1e-3), training.average(0.999))``; it changes no update.
+
+    Args:
+        decay: d, in [0, 1).
+
+    Raises:
+        ValueError: d is not in [0, 1).
+
+    Source: Polyak & Juditsky (1992); with this weighting Tarvainen & Valpola (2017).
+    """
+    if not 0 <= decay < 1:
+        raise ValueError(f"decay={decay!r}; allowed: 0 <= decay < 1. Try decay=0.999.")
+
+    def start(params: Any) -> AverageState:
+        return AverageState(params)
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        new = optax.apply_updates(params, updates)
+        return updates, AverageState(jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, state.average, new))
+
+    return optax.GradientTransformation(start, update)
+
+
+def averaged(params: Parameters, state: optax.OptState) -> Parameters:
+    """The parameters to evaluate: the average, where the optimiser keeps one (`average`, schedule-free)."""
+    kinds = (AverageState, optax.contrib.ScheduleFreeState)
+    for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)):
+        if isinstance(node, AverageState):
+            return node.average
+        if isinstance(node, optax.contrib.ScheduleFreeState):
+            return optax.contrib.schedule_free_eval_params(node, params)
+    return params
+
+
+def learning_rates(state: optax.OptState) -> dict[str, jax.Array]:
+    """The learning rates that a state tells (`optax.inject_hyperparams` does): one, or several by their place."""
+    found = optax.tree_utils.tree_get_all_with_path(state, "learning_rate")
+    numbers = [(path, value) for path, value in found if isinstance(value, jax.Array) and value.ndim == 0]
+    if len(numbers) == 1:
+        return {"learning_rate": numbers[0][1]}
+    return {f"learning_rate.{'.'.join(_place(path))}": value for path, value in numbers}
+
+
+def _place(path: tuple[Any, ...]) -> list[str]:
+    """The labels of `optax.partition` on a path, or else all of its names but the last."""
+    labels = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)][:-1]
+    return labels or list(names(path))[:-1]
+
+
+def transformation(optimizer: Optimizer, settings: Settings) -> optax.GradientTransformationExtraArgs:
+    """The Optax transformation at these settings; it may be given ``value``, ``grad`` and ``value_fn``.
+
+    Raises:
+        TypeError: the optimiser is no Optax transformation and gives none.
+    """
+    found = optimizer if _transforms(optimizer) else optimizer(**named_by(optimizer, settings))
+    if not _transforms(found):
+        raise TypeError(
+            f"the optimizer is {type(found).__name__}; allowed: an Optax transformation, or a function of settings "
+            "that gives one. Try optax.adam(1e-3)."
+        )
+    # optax.MultiSteps has both functions and is no GradientTransformation; its update takes more arguments itself.
+    if not isinstance(found, optax.GradientTransformation):
+        return optax.GradientTransformationExtraArgs(found.init, found.update)
+    return optax.with_extra_args_support(found)
+
+
+def check_optimizer(optimizer: optax.GradientTransformationExtraArgs, params: Parameters) -> None:
+    """Raises ValueError, before anything is compiled, if the optimiser cannot be used on these parameters."""
+
+    def once(params: Parameters) -> tuple[Any, Any, Any]:
+        state = optimizer.init(params)
+        value = jnp.zeros((), jnp.float32)
+        updates, after = optimizer.update(
+            params, state, params, value=value, grad=params, value_fn=lambda params: _sum(params)
+        )
+        return state, after, updates
+
+    try:
+        before, after, updates = jax.eval_shape(once, params)
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        raise ValueError(
+            f"the optimizer cannot be used on this model ({type(error).__name__}: {reason[0] if reason else ''}). "
+            f"It is given the parameters as nested dicts, {_outline(params)}, and value, grad and value_fn. Masks and "
+            "labels are functions of such a tree, or trees of the same names (a module is called as if it were a "
+            "function): build them from training.parameters(model)."
+        ) from error
+    for what, old, new in (("state", before, after), ("updates", params, updates)):
+        if _kinds(old) != _kinds(new):
+            raise ValueError(
+                f"an update of the optimizer changes its {what} from {_kinds(old)} to {_kinds(new)}; allowed: an "
+                "update that leaves structure, shapes and dtypes as they are. Make state in init as update leaves it."
+            )
+
+
+def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    """Those of the settings that the function's signature names."""
+    if _transforms(function):
+        return {}
+    taken = inspect.signature(function).parameters
+    return {name: value for name, value in settings.items() if name in taken}
+
+
+def _transforms(value: Any) -> bool:
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def _sum(params: Parameters) -> jax.Array:
+    return sum(
+        (jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(params)), start=jnp.zeros((), jnp.float32)
+    )
+
+
+def _kinds(tree: Any) -> Any:
+    flat, structure = jax.tree.flatten(tree)
+    return [f"{leaf.dtype}{list(leaf.shape)}" for leaf in flat], structure
+
+
+def _outline(params: Parameters) -> str:
+    """The first two levels of names."""
+    if not isinstance(params, dict):
+        return type(params).__name__
+    inner = (f"{name}: {{{', '.join(v)}}}" if isinstance(v, dict) else name for name, v in params.items())
+    return "{" + ", ".join(inner) + "}"

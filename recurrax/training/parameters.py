@@ -1,0 +1,154 @@
+"""What of a model is trained: its `nnx.Param` arrays, as nested dicts that an optimiser, a mask or labels can name.
+
+The rest of a model, such as the statistics of `nnx.BatchNorm` or the counters of `nnx.Rngs`, is its state: a call in
+training may change it, the changed state goes on to the next update, and no optimiser sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from recurrax.tasks import Stream, Task
+from recurrax.tasks.calling import takes
+
+Model = Any  # a pytree that maps inputs to outputs, e.g. a SequenceModel
+Parameters = Any  # nested dicts of arrays, named as the model's attributes are
+
+
+class Leaf(NamedTuple):
+    """One array of a model: where it is, what holds it, and whether it is trained."""
+
+    path: tuple[str, ...]
+    holder: Any
+    value: Any
+    trained: bool
+
+
+def parameters(model: Model) -> Parameters:
+    """The trained arrays of a model as nested dicts by attribute, ``{"layer": {"cell": {"kernel": ...}}}``.
+
+    This is what an Optax transformation of `recurrax.training.fit` is given; a mask or labels have the same names, and
+    a string or bool may stand for a whole branch.
+
+    Args:
+        model: a Flax module, whose `nnx.Param` leaves are trained; of any other pytree all floating-point leaves are.
+    """
+    tree: dict[str, Any] = {}
+    for leaf in leaves(model):
+        if leaf.trained:
+            branch = tree
+            for name in leaf.path[:-1]:
+                branch = branch.setdefault(name, {})
+            branch[leaf.path[-1]] = leaf.value
+    return tree
+
+
+def with_parameters(model: Model, values: Parameters) -> Model:
+    """The model with other values of its parameters, and with the state that it has."""
+
+    def found(leaf: Leaf) -> Any:
+        if not leaf.trained:
+            return leaf.value
+        branch = values
+        for name in leaf.path:
+            branch = branch[name]
+        return branch
+
+    return jax.tree.unflatten(jax.tree.structure(model), [found(leaf) for leaf in leaves(model)])
+
+
+def state(model: Model) -> list[Any]:
+    """The leaves that are not trained, in order."""
+    return [leaf.value for leaf in leaves(model) if not leaf.trained]
+
+
+def with_state(model: Model, values: list[Any]) -> Model:
+    """The model with other values of the leaves that are not trained, each in the dtype that it has."""
+    rest = iter(values)
+
+    def found(leaf: Leaf) -> Any:
+        if leaf.trained:
+            return leaf.value
+        value = next(rest)
+        return value.astype(leaf.value.dtype) if jnp.issubdtype(leaf.value.dtype, jnp.floating) else value
+
+    return jax.tree.unflatten(jax.tree.structure(model), [found(leaf) for leaf in leaves(model)])
+
+
+def leaves(model: Model) -> Iterator[Leaf]:
+    """All arrays of a model, in the order of `jax.tree.leaves`."""
+    plain = not isinstance(model, nnx.Module)
+    for path, holder in jax.tree_util.tree_flatten_with_path(model, is_leaf=_is_variable)[0]:
+        for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
+            floating = jnp.issubdtype(jnp.result_type(value), jnp.inexact)
+            trained = isinstance(holder, nnx.Param) or (plain and not _is_variable(holder) and floating)
+            yield Leaf(names((*path, *inner)), holder, value, trained)
+
+
+def names(path: tuple[Any, ...]) -> tuple[str, ...]:
+    """A path of JAX as plain names, without how Flax's versions name the array inside a variable."""
+    found = (str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry)))) for entry in path)
+    return tuple(name for name in found if name not in ("value", "raw_value")) or ("model",)
+
+
+def check_model(model: Model) -> None:
+    """Raises ValueError if a parameter cannot be trained as it is, by the path to it."""
+    seen: dict[int, str] = {}
+    for leaf in leaves(model):
+        path = "model." + ".".join(leaf.path)
+        if leaf.trained and not jnp.issubdtype(leaf.value.dtype, jnp.inexact):
+            raise ValueError(
+                f"{path} is an nnx.Param of {leaf.value.dtype}, which has no gradient; allowed: floating-point "
+                "parameters. Hold it in an nnx.Variable, which is not trained."
+            )
+        if _is_variable(leaf.holder) and id(leaf.holder) in seen:
+            raise ValueError(
+                f"{path} and {seen[id(leaf.holder)]} are one variable, which would become two; allowed: variables in "
+                "one place. Call one module twice in place of holding it twice (SequenceModel: tie_embeddings=True)."
+            )
+        seen[id(leaf.holder)] = path
+    if not any(leaf.trained for leaf in leaves(model)):
+        raise ValueError(
+            f"{type(model).__name__} has no parameters to train; allowed: a model with nnx.Param leaves, or another "
+            "pytree with floating-point leaves. Does build return the model?"
+        )
+
+
+def check_unchanged(before: list[Leaf], model: Model) -> None:
+    """Raises ValueError if a call has set a parameter, which only the optimiser may."""
+    for old, new in zip(before, leaves(model), strict=True):
+        if old.trained and new.value is not old.value:
+            raise ValueError(
+                f"model.{'.'.join(old.path)} is an nnx.Param that the model's call has set; allowed: calls that leave "
+                "parameters alone. Hold what a call changes in an nnx.Variable or nnx.BatchStat."
+            )
+
+
+def check_noise(task: Task, model: Model) -> None:
+    """Raises ValueError if the model has a dropout rate that the task's way of calling it leaves unused."""
+    own = type(task).advance is not Stream.advance if isinstance(task, Stream) else type(task).apply is not Task.apply
+    if own or not isinstance(model, nnx.Module) or takes(model, "dropout_key") or takes(model, "rngs"):
+        return
+    for path, module in nnx.iter_modules(model):
+        if isinstance(module, nnx.Dropout) and module.rate > 0 and module.rngs is None and not module.deterministic:
+            raise ValueError(
+                f"{'.'.join(['model', *map(str, path)])} has rate={module.rate}, and {type(model).__name__} takes no "
+                "dropout_key, so that nothing would be dropped; allowed: a model that passes the key on. Write "
+                "__call__(self, inputs, dropout_key=None) and give dropout_key to the layer."
+            )
+
+
+def in_evaluation(model: Model) -> Model:
+    """The model as it is evaluated: a Flax module with dropout off and running averages in use, ``model.eval()``."""
+    if isinstance(model, nnx.Module):
+        model.eval()  # of the copy that this trace holds
+    return model
+
+
+def _is_variable(node: Any) -> bool:
+    return isinstance(node, nnx.Variable)
