@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.core import Tracer
 
 LONGEST = 100  # entries of a list or dict that are described one by one; of a longer one a hash
 DEEPEST = 20  # levels that are looked into
@@ -75,7 +76,7 @@ def kind(leaf: Any) -> str:
 
 
 def _array(value: Any, values: bool, inner: Inner) -> Any:
-    if not values or isinstance(value, jax.ShapeDtypeStruct | jax.core.Tracer):
+    if not values or isinstance(value, jax.ShapeDtypeStruct | Tracer):
         return kind(value)
     is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
     found = np.asarray(jax.random.key_data(value) if is_key else value)
