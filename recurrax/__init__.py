@@ -43,8 +43,11 @@ if _TYPE_CHECKING:
     from recurrax import report as report
     from recurrax import tasks as tasks
     from recurrax import training as training
+    from recurrax.saving import load as load
+    from recurrax.saving import save as save
 
 _LAZY = ("datasets", "gradflow", "report", "tasks", "training")  # loaded where they are first used
+_SAVING = ("save", "load")  # likewise
 
 
 def __getattr__(name: str) -> _Any:
@@ -52,8 +55,10 @@ def __getattr__(name: str) -> _Any:
         return _importlib.import_module("importlib.metadata").version("recurrax")
     if name in _LAZY:
         return _importlib.import_module(f"recurrax.{name}")
+    if name in _SAVING:
+        return getattr(_importlib.import_module("recurrax.saving"), name)
     raise AttributeError(f"module 'recurrax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, "__version__"})
+    return sorted({*globals(), *_LAZY, *_SAVING, "__version__"})

@@ -23,6 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binomtest
 
+from recurrax.storage import expanded
+
 PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -153,7 +155,8 @@ def save(folder: Path, entry: dict[str, Any]) -> Path:
 
 
 def check_folder(folder: Path) -> Path:
-    """Makes the folder; raises ValueError where nothing can be written there."""
+    """Makes the folder, ``~`` being the home folder; raises ValueError where nothing can be written there."""
+    folder = expanded(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -47,7 +47,7 @@ def test_csv_has_the_same_rows(run):
 
 def test_settings_say_what_the_run_is_and_what_made_it(run):
     written = json.loads((run[0] / "settings.json").read_text())
-    assert written["settings"]["task"] == {"class": "Adding", "length": 6, "variant": "arjovsky2016"}
+    assert written["settings"]["task"] == {"class": "recurrax.tasks.Adding", "length": 6, "variant": "arjovsky2016"}
     assert written["settings"]["plan"]["seeds"] == [3, 5]
     assert {"versions", "device", "commit", "command", "time"} <= set(written["about"])
 

@@ -8,18 +8,23 @@ import multiprocessing
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import trainee
 
-from recurrax.training import CheckpointError
+import recurrax as rx
+from recurrax.report import check_folder
+from recurrax.training import CheckpointError, Output, identity
 from recurrax.training.checkpoint import Checkpoints
 
 HERE = Path(__file__).parent
@@ -163,13 +168,25 @@ def test_another_config_is_refused(copy, change, options, words):
         trainee.train(copy, dataclasses.replace(SHORT, **change), **options)
 
 
-def test_another_tree_is_refused(copy, monkeypatch):
+def test_another_model_is_refused(copy, monkeypatch):
     monkeypatch.setattr(trainee, "build", functools.partial(trainee.build, units=5))
     words = (
-        r"at step 40 .* is of another model or optimiser: .*kernel is float32\[4, 2, 4\] there and float32\[4, 2, 5\]"
+        r"other settings: build.units is 4 there and 5 here; model.head is Param float32\[4, 1\] there and Param "
+        r"float32\[5, 1\] here; .*Use another folder"
     )
     with pytest.raises(CheckpointError, match=words):
         trainee.train(copy, SHORT)
+
+
+def test_another_tree_is_refused(copy):
+    """Though all that is described is the same."""
+    checkpoints = Checkpoints(copy)
+    arrays = {"other": np.zeros(3, np.float32)}
+    with pytest.raises(
+        CheckpointError, match=r"at step 40 .* another model or optimiser: best.* is float32\[4\] there"
+    ):
+        checkpoints.load(40, {"state": arrays})
+    checkpoints.close()
 
 
 def test_a_foreign_checkpoint_is_refused_and_left_alone(copy):
@@ -183,6 +200,59 @@ def test_settings_that_cannot_be_read_are_refused(tmp_path):
     (tmp_path / "settings.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"settings.json is not readable .* Use another folder"):
         trainee.train(tmp_path, SHORT)
+
+
+def test_settings_of_a_newer_version_are_refused(copy):
+    path = copy / "settings.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    with pytest.raises(
+        CheckpointError, match=r"settings.json has format 2, which a newer recurrax wrote; allowed: up to 1"
+    ):
+        trainee.train(copy, SHORT)
+
+
+NAMES = ["a[1]", "a*b", "a?b", "a\\b", "a b", "ä", "a%20b", "a{b}"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_may_have_any_name(tmp_path, name):
+    """Orbax used to look for its files by a pattern that the name was part of: what it saved it could not load."""
+    tree = {"state": {"a": jax.numpy.arange(3.0)}, "history": {"b": np.arange(4)}}
+    (tmp_path / "axb").mkdir()  # what a*b and a?b would find too
+    links = set(Path(tempfile.gettempdir()).glob("recurrax-*"))
+    for step in (1, 2):
+        checkpoints = Checkpoints(tmp_path / name)
+        assert checkpoints.latest() == (step - 1 or None)
+        checkpoints.save(step, tree)
+        checkpoints.wait()
+        checkpoints.close()
+    checkpoints = Checkpoints(tmp_path / name)
+    loaded = checkpoints.load(2, tree)
+    checkpoints.close()
+    np.testing.assert_array_equal(loaded["state"]["a"], np.arange(3.0))
+    np.testing.assert_array_equal(loaded["history"]["b"], np.arange(4))
+    assert set(Path(tempfile.gettempdir()).glob("recurrax-*")) <= links
+
+
+def test_a_fit_goes_on_in_a_folder_with_brackets_in_its_name(tmp_path, finished):
+    folder = tmp_path / "sizes [1, 2]" / "run"
+    trainee.train(folder, dataclasses.replace(SHORT, steps=20))
+    history = trainee.train(folder, SHORT)
+    assert history.resumed_at == 20
+    for name, value in trainee.bits(history).items():
+        np.testing.assert_array_equal(value, finished[1][name], err_msg=name)
+
+
+def test_a_name_that_orbax_cannot_read_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "[tmp]"))
+    with pytest.raises(CheckpointError, match=r"Orbax cannot read from .*\[1\].*allowed: a path without any of"):
+        trainee.train(tmp_path / "a[1]", SHORT)
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Output("~/run").folder == Output(Path("~") / "run").folder == tmp_path / "run"
+    assert check_folder(Path("~/there")) == tmp_path / "there" and (tmp_path / "there").is_dir()
 
 
 def test_every_damaged_file_is_found(copy):
@@ -248,6 +318,64 @@ def test_an_unwritable_folder_is_refused():
         trainee.train(Path("/proc/nowhere"), SHORT)
 
 
+def test_a_disk_that_is_too_full_is_noticed_before_a_checkpoint(copy, monkeypatch):
+    usage = shutil.disk_usage(copy)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    words = (
+        r"cannot write the checkpoint at step 50 .*No space left on device: 1,000 bytes are free, .* are needed\); the "
+        r"one at step 40 is whole. Free space or mend the folder, then give the same command again"
+    )
+    with pytest.raises(CheckpointError, match=words):
+        trainee.train(copy, dataclasses.replace(SHORT, steps=50))
+
+
+def test_orbax_does_not_hide_what_went_wrong(copy):
+    """It raises its own error once more when it is closed. A limit to the size of files makes it fail."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))  # metrics and settings are smaller, checkpoints larger
+    try:
+        words = r"cannot write the checkpoint at step 50 .*\(File too large\); the one at step 40 is whole. Free space"
+        with pytest.raises(CheckpointError, match=words):
+            trainee.train(copy, dataclasses.replace(SHORT, steps=50))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert trainee.train(copy, dataclasses.replace(SHORT, steps=50)).resumed_at == 40
+
+
+def test_settings_that_cannot_be_written_are_told(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(identity, "write", full)
+    with pytest.raises(CheckpointError, match=r"cannot write the settings to .*No space left on device.*same command"):
+        trainee.train(tmp_path, SHORT)
+
+
+def test_the_best_model_of_each_run_is_saved(copy):
+    history = trainee.train(copy, SHORT)
+    names = sorted(path.name for path in (copy / "best").iterdir())
+    assert names == [f"seed={seed},learning_rate={rate}" for seed in (3, 5) for rate in (0.001, 0.01)]
+    for run, (seed, rate) in enumerate(zip(history.seeds, history.settings["learning_rate"], strict=True)):
+        folder = copy / "best" / f"seed={seed},learning_rate={rate}"
+        model = rx.load(folder, like=jax.eval_shape(trainee.build, jax.random.key(0)))
+        jax.tree.map(
+            np.testing.assert_array_equal, model, jax.tree.map(lambda leaf, run=run: leaf[run], history.best_model)
+        )
+        about = json.loads((folder / "model.json").read_text())["about"]
+        assert about["updates"] == history.best_at[run] and about["metrics"]["loss"] == float(history.loss[run].min())
+
+
+def test_best_models_are_written_only_where_they_are_new(copy):
+    paths = {rate: copy / "best" / f"seed=3,learning_rate={rate}" / "model.json" for rate in (0.001, 0.01)}
+    before = paths[0.01].stat().st_mtime_ns
+    shutil.rmtree(paths[0.001].parent)
+    trainee.train(copy, SHORT)
+    assert paths[0.01].stat().st_mtime_ns == before and paths[0.001].exists()
+    history = trainee.train(copy, dataclasses.replace(SHORT, steps=60))
+    assert history.best_at[0] > 40
+    assert json.loads(paths[0.001].read_text())["about"]["updates"] == history.best_at[0]
+
+
 FULL_DISK = """
 mount -t tmpfs -o size=3m tmpfs "$1" || exit 77
 train() { "$2" "$3/trainee.py" "$1/run" "$1/log" "$1/result.npz" "$4"; }
@@ -257,6 +385,8 @@ train "$1" "$2" "$3" 40; echo "status $?"
 rm "$1/filler"
 train "$1" "$2" "$3" 40 || exit 2
 cat "$1/log"
+mount -o remount,ro "$1"
+train "$1" "$2" "$3" 50 && exit 3 || exit 0
 """
 
 
@@ -275,5 +405,7 @@ def test_a_full_disk_ends_with_a_clear_error_and_loses_nothing(tmp_path):
         done.stderr
     )
     assert "Free space or mend the folder, then give the same command again" in done.stderr
+    assert "Event loop is closed" not in done.stderr and "_SignalingThread" not in done.stderr
+    assert re.search("cannot write to the output folder .*Read-only file system.*allowed: a folder", done.stderr)
     log = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
     assert [(resumed, step) for resumed, step, _ in log] == [(None, 10), (None, 20), (20, 30), (20, 40)]

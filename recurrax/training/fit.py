@@ -68,7 +68,7 @@ def fit(
     seeds, settings = grid(plan.seeds, plan.sweep)
     devices = None if plan.devices is None else jax.devices()[: plan.devices]
     ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
-    with open_store(output, plan, task) as store, noticed() as asked:
+    with open_store(output, recipe, plan) as store, noticed() as asked:
         history = begin(task, seeds, settings, ensemble.start(seeds, settings), plan.patience)
         store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)
@@ -111,7 +111,7 @@ class Programs:
 
     def compiled(self, steps: int) -> bool:
         """Whether a chunk of so many updates is ready to run."""
-        return steps in self._train
+        return any(key[0] == steps for key in self._train)
 
     def train(self, history: History, steps: int, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         """The program of so many updates on batches of these shapes; the time to compile it is told apart."""
@@ -159,9 +159,12 @@ def finished(history: History, plan: Plan) -> bool:
 
 
 def summary(history: History) -> str:
-    """The loss and the score in a few words."""
-    loss = np.nanmedian(history.loss[:, -1]) if np.isfinite(history.loss[:, -1]).any() else np.nan
-    return f"loss {loss:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved"
+    """The monitored metric, its median over the runs, and the score in a few words."""
+    last = history.metric(history.monitor)[:, -1]
+    value = np.nanmedian(last) if np.isfinite(last).any() else np.nan
+    diverged = int(np.sum(history.diverged_at >= 0))
+    tail = f", {diverged} diverged" if diverged else ""
+    return f"{history.monitor} {value:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved{tail}"
 
 
 def advice(output: Output) -> str:

@@ -153,7 +153,10 @@ class History:
                     "seed": seed,
                     **{name: float(values[run]) for name, values in self.settings.items()},
                     "train_loss": float(losses[run].mean()) if losses.shape[1] else float("nan"),
-                    **{name: float(values[run, index]) for name, values in self.metrics.items()},
+                    **{
+                        f"current_{name}" if name in self.settings else name: float(values[run, index])
+                        for name, values in self.metrics.items()
+                    },
                 }
 
     def name(self, run: int) -> str:

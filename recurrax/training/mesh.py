@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from recurrax.storage import is_main as is_main
+from recurrax.storage import together as together
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -116,14 +118,3 @@ def with_keys(like: Any, leaf: Any) -> Any:
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def together(what: str) -> None:
-    """Waits until every process has come to this point."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(what)
-
-
-def is_main() -> bool:
-    """Whether this process writes what only one may write: records, metrics, settings."""
-    return jax.process_index() == 0

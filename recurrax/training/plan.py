@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from recurrax.storage import expanded
 from recurrax.training.run import check_precision
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ class Output:
     """What a fit shows and where it writes.
 
     Args:
-        folder: of this run and no other: checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``. With the
-            same folder and settings a fit goes on where it stopped. None writes nothing.
+        folder: of this run and no other: checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``, and at
+            the end ``best/``, the best model of each run, see `recurrax.load`. With the same folder and settings a fit
+            goes on where it stopped. ``~`` is the home folder; None writes nothing.
         title: stands before the progress; "" means "training".
         progress: None shows a bar in terminals and notebooks, and in other places lines now and then if there is a
             title; True shows the lines without a title too; False shows nothing.
@@ -92,7 +94,7 @@ class Output:
         ValueError: a number below 1, or a ``progress`` that is none of the three.
     """
 
-    folder: Path | None = None
+    folder: str | Path | None = None
     title: str = ""
     checkpoint_every: int | None = None
     keep: int = 2
@@ -102,6 +104,8 @@ class Output:
     progress: bool | None = None
 
     def __post_init__(self) -> None:
+        if self.folder is not None:
+            object.__setattr__(self, "folder", expanded(self.folder))
         object.__setattr__(self, "keep", _count("Output", "keep", self.keep))
         if self.checkpoint_every is not None:
             every = _count("Output", "checkpoint_every", self.checkpoint_every)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from recurrax.report import check_folder, provenance, settings
-from recurrax.tasks import Task
-from recurrax.training.checkpoint import CheckpointError, Checkpoints, claim
+from recurrax.report import check_folder, provenance
+from recurrax.storage import reason
+from recurrax.training.best import save_best
+from recurrax.training.checkpoint import CheckpointError, Checkpoints
 from recurrax.training.history import History, pack, unpack
+from recurrax.training.identity import claim, identity
 from recurrax.training.mesh import is_main
 from recurrax.training.metrics import Metrics
 from recurrax.training.plan import Output, Plan
+from recurrax.training.run import Recipe
 
 
 class Store:
@@ -42,7 +43,7 @@ class Store:
                 "at least as many. Raise steps, or use another folder."
             )
         if self.metrics is not None:
-            with self._told("metrics"):
+            with _told("metrics", self.output.folder):
                 self.metrics.restart(history)
 
     def record(self, history: History, *, last: bool) -> None:
@@ -58,57 +59,61 @@ class Store:
             self._saved = done
         try:
             if self.metrics is not None:
-                with self._told("metrics"):
+                with _told("metrics", self.output.folder):
                     self.metrics.append(history)
         finally:
             if self.checkpoints is not None:
                 self.checkpoints.wait()
 
     def close(self, history: History) -> None:
-        """Writes what belongs to the end."""
-        if self.metrics is not None:
-            with self._told("metrics"):
-                self.metrics.close(history)
+        """Writes what belongs to the end: the table of metrics, and the best model of each run.
 
-    @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot write the {what} to {self.output.folder} ({error.strerror}); the checkpoints are whole. Free "
-                "space or mend the folder, then give the same command again."
-            ) from error
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        if self.metrics is not None:
+            with _told("metrics", self.output.folder):
+                self.metrics.close(history)
+        if self.output.folder is not None:
+            save_best(Path(self.output.folder) / "best", history)
 
 
 @contextlib.contextmanager
-def open_store(output: Output, plan: Plan, task: Task) -> Iterator[Store]:
+def open_store(output: Output, recipe: Recipe, plan: Plan) -> Iterator[Store]:
     """The store of a run, and nobody else's while it is open.
 
     Raises:
-        CheckpointError: the folder is that of another run, or another process is using it.
+        CheckpointError: the folder is that of another run, another process is using it, or it cannot be written to.
         ValueError: nothing can be written there.
     """
     if output.folder is None:
         yield Store(output, None, None)
         return
     folder = check_folder(Path(output.folder))
+    settings = identity(recipe, plan, output.config)
     with _alone(folder):
-        claim(folder, settings_of(plan, task, output), provenance())
-        metrics = Metrics(folder, output.tensorboard) if is_main() else None
-        checkpoints = Checkpoints(folder, output.keep)
+        with _told("settings", folder):
+            claim(folder, settings, provenance())
+            metrics = Metrics(folder, output.tensorboard) if is_main() else None
+            checkpoints = Checkpoints(folder, output.keep)
         try:
             yield Store(output, checkpoints, metrics)
-        finally:
-            checkpoints.close()
+        except BaseException:
+            with contextlib.suppress(CheckpointError):  # Orbax raises once more what was told already
+                checkpoints.close()
+            raise
+        checkpoints.close()
 
 
-def settings_of(plan: Plan, task: Task, output: Output) -> dict[str, Any]:
-    """What decides a run's numbers: a longer budget or other devices go on with the same run."""
-    free = ("steps", "devices", "stop_when_solved")
-    planned = {name: value for name, value in dataclasses.asdict(plan).items() if name not in free}
-    described = settings(task) if dataclasses.is_dataclass(task) else {}
-    return {"task": {"class": type(task).__name__, **described}, "plan": planned, "config": dict(output.config)}
+@contextlib.contextmanager
+def _told(what: str, folder: Path | str | None) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write the {what} to {folder} ({reason(error)}); what was saved before is whole. Free space or "
+            "mend the folder, then give the same command again."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -121,7 +126,9 @@ def _alone(folder: Path) -> Iterator[None]:
     if fcntl is None or not is_main():
         yield
         return
-    with (folder / "lock").open("w") as file:
+    with _told("lock", folder):
+        file = (folder / "lock").open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

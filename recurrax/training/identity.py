@@ -1,0 +1,246 @@
+"""What decides that a resumed run is the same run: its model, optimiser, task and plan, in plain values.
+
+What a run is made of is described by name and argument (`recurrax.description.describe`), so that a difference can be
+named. How the model is initialised and how the optimiser updates it is code; of that a fingerprint is kept: a hash of
+the program that JAX traces, constants included. If the fingerprint is the same, the arguments need not be compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from recurrax.description import describe
+from recurrax.differences import differences
+from recurrax.report import write
+from recurrax.storage import CheckpointError
+from recurrax.training.mesh import is_main, together
+from recurrax.training.optimizers import Settings, check_optimizer, named_by, transformation
+from recurrax.training.parameters import check_model, check_noise, parameters
+from recurrax.training.plan import Plan
+from recurrax.training.run import Recipe
+
+FORMAT = 1  # of settings.json
+FREE = ("steps", "devices", "stop_when_solved")  # of the plan: the same run goes on with others
+PROGRAMS = {
+    "build": "the model differs (its initial values are made by another program)",
+    "optimizer": "the optimizer differs (its update is another program)",
+}
+MAKERS = ("jax", "jaxlib", "flax", "optax", "recurrax")  # packages whose other versions may trace other programs
+SHOWN = 5  # differences that are named
+
+
+def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str, Any]:
+    """What must be the same for a run to go on, in plain values.
+
+    Args:
+        recipe: what is trained, on what, by what.
+        plan: how; a longer budget or other devices go on with the same run.
+        config: whatever else must be the same.
+
+    Raises:
+        ValueError: the model or the optimiser cannot be used; nothing has been compiled.
+    """
+    settings = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in plan.sweep}
+
+    def built(key: jax.Array, settings: Settings) -> Any:
+        model = recipe.build(key, **named_by(recipe.build, settings))
+        check_model(model)
+        check_noise(recipe.task, model)
+        return model
+
+    def updated(model: Any, settings: Settings) -> Any:
+        params, optimizer = parameters(model), transformation(recipe.optimizer, settings)
+        check_optimizer(optimizer, params)
+        return one_update(optimizer, params)
+
+    initial, model = trace(built, jax.random.key(0), settings)
+    update, _ = trace(updated, model, settings)
+    planned = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
+    return {
+        "optimizer": describe(recipe.optimizer),
+        "task": describe(recipe.task),
+        "plan": {name: describe(value) for name, value in planned.items() if name not in FREE},
+        "penalty": describe(recipe.penalty),
+        "config": describe(config),
+        "build": describe(recipe.build),
+        "model": describe(model, values=False),
+        "programs": {"build": initial, "optimizer": update},
+    }
+
+
+def one_update(optimizer: optax.GradientTransformation, params: Any) -> Any:
+    """An optimiser's first state and its first update, of stand-ins for gradient and loss: all that it computes."""
+    state = optimizer.init(params)
+    value = jnp.zeros((), jnp.float32)
+
+    def value_fn(params: Any) -> jax.Array:
+        return sum((jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(params)), start=value)
+
+    given = {"value": value, "grad": params, "value_fn": value_fn}
+    return state, optax.with_extra_args_support(optimizer).update(params, state, params, **given)
+
+
+def fingerprint(function: Callable[..., Any], *arguments: Any) -> str:
+    """A hash of the program that JAX traces of a function: operations, shapes and constants, and no names.
+
+    It is the same in every process with the same versions of JAX and of the libraries that the function calls.
+
+    Args:
+        function: takes and gives pytrees of arrays.
+        arguments: arrays, or `jax.ShapeDtypeStruct` in place of them.
+    """
+    return trace(function, *arguments)[0]
+
+
+def trace(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
+    """The `fingerprint` of a function, and what it gives, as shapes."""
+    program, outputs = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    return _Program().of(program), outputs
+
+
+class _Program:
+    """Hashes programs; one that is called in many places is hashed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, str] = {}
+
+    def of(self, program: ClosedJaxpr) -> str:
+        return _hash([self.inside(program.jaxpr), [describe(constant) for constant in program.consts]])
+
+    def inside(self, jaxpr: Jaxpr) -> str:
+        if id(jaxpr) not in self._known:
+            self._known[id(jaxpr)] = _hash(self.told(jaxpr))
+        return self._known[id(jaxpr)]
+
+    def told(self, jaxpr: Jaxpr) -> list[Any]:
+        """Inputs, operations and outputs; variables are told by number and by dtype and shape."""
+        numbers: dict[Any, int] = {}
+
+        def one(atom: Any) -> list[Any]:
+            if isinstance(atom, Literal):
+                return ["constant", _aval(atom), describe(atom.val)]
+            return [numbers.setdefault(atom, len(numbers)), _aval(atom)]
+
+        inputs = [one(variable) for variable in (*jaxpr.constvars, *jaxpr.invars)]
+        operations = [
+            [
+                operation.primitive.name,
+                [one(atom) for atom in operation.invars],
+                {name: self.parameter(value) for name, value in operation.params.items() if name != "name"},
+                [one(variable) for variable in operation.outvars],
+            ]
+            for operation in jaxpr.eqns
+        ]
+        return [inputs, operations, [one(atom) for atom in jaxpr.outvars]]
+
+    def parameter(self, value: Any) -> Any:
+        """A parameter of an operation; of what is no plain value, e.g. where it runs, the class alone."""
+        if isinstance(value, ClosedJaxpr):
+            return self.of(value)
+        if isinstance(value, Jaxpr):
+            return self.inside(value)
+        if isinstance(value, tuple | list):
+            return [self.parameter(item) for item in value]
+        if isinstance(value, Mapping):
+            return {str(name): self.parameter(item) for name, item in value.items()}
+        plain = bool | int | float | str | enum.Enum | np.dtype | np.ndarray | np.generic | jax.Array
+        return describe(value) if value is None or isinstance(value, plain) else type(value).__name__
+
+
+def _aval(atom: Any) -> str:
+    found = atom.aval
+    if not hasattr(found, "dtype"):
+        return type(found).__name__
+    return f"{found.dtype}{list(found.shape)}{'*' if getattr(found, 'weak_type', False) else ''}"
+
+
+def _hash(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Marks the folder as that of a run with these settings, or makes sure that it is.
+
+    Args:
+        folder: of the run.
+        settings: see `identity`.
+        about: what is worth knowing beside it: versions, device, commit, command.
+
+    Raises:
+        CheckpointError: the folder holds a run with other settings; the message names each difference.
+    """
+    path = folder / "settings.json"
+    if path.exists():
+        theirs = _read(path)
+        different = verdict(theirs, {"settings": settings, "about": about})
+        if different:
+            more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+            raise CheckpointError(
+                f"{folder} holds a run with other settings: {'; '.join(different[:SHOWN])}{more}. Allowed: the same "
+                "settings, which go on where it stopped. Use another folder, or delete this one to start again."
+            )
+    elif (folder / "checkpoints").exists() and any((folder / "checkpoints").iterdir()):
+        raise CheckpointError(
+            f"{folder}/checkpoints holds what recurrax did not write, for there is no settings.json beside it; "
+            "allowed: a folder of recurrax or a new one. Use another folder."
+        )
+    elif is_main():
+        write(path, json.dumps({"format": FORMAT, "settings": settings, "about": describe(about)}, indent=1) + "\n")
+    together("settings")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        entry = json.loads(path.read_text())
+        if not isinstance(entry["settings"], dict):
+            raise KeyError("settings")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{path} is not readable ({error}); allowed: a file that recurrax wrote. Use another folder, or delete "
+            f"{path.parent} to start again."
+        ) from error
+    if entry.get("format", FORMAT) > FORMAT:
+        raise CheckpointError(
+            f"{path} has format {entry['format']}, which a newer recurrax wrote; allowed: up to {FORMAT}. Upgrade "
+            "recurrax, or use another folder."
+        )
+    return entry
+
+
+def verdict(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """What makes two runs differ, in phrases; nothing if one can go on with the other.
+
+    Args:
+        theirs: ``settings`` and ``about`` of the run in the folder.
+        mine: those of the run that is to go on.
+    """
+    there, here = theirs["settings"], mine["settings"]
+    versions = [one.get("about", {}).get("versions", {}) for one in (theirs, mine)]
+    same = all(versions[0].get(package) == versions[1].get(package) for package in MAKERS)
+    programs = [one.get("programs", {}) if same else {} for one in (there, here)]
+    others = [{key: part for key, part in one.items() if key not in (*PROGRAMS, "programs")} for one in (there, here)]
+    found = {
+        key: differences(others[0].get(key), part, key, shared=not same and key != "config")
+        for key, part in others[1].items()
+    }
+    for part, phrase in PROGRAMS.items():
+        fingerprints = [one.get(part) for one in programs]
+        found[part] = []
+        if None in fingerprints or fingerprints[0] != fingerprints[1]:
+            found[part] = differences(there.get(part), here.get(part), part, shared=not same)
+            if None not in fingerprints and not found[part] and not found["model"]:
+                found[part] = [phrase]  # of another model every program is another one
+    order = ("optimizer", "build", *(key for key in found if key not in PROGRAMS))
+    return [phrase for part in order for phrase in found[part]]
