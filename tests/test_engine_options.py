@@ -16,6 +16,7 @@ from experiments.speed import tune
 from recurrax.report import load
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_small(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tune, "TUNABLE", {"projection": ("joint",)})  # the fewer to compile
