@@ -112,6 +112,7 @@ def test_links_to_files_lead_somewhere(page):
             assert path.exists() or path in made, f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_of_the_site_run(name, monkeypatch):

@@ -66,6 +66,7 @@ def test_metrics_are_there_while_it_trains(tmp_path):
     assert steps == 4 * [0] + 4 * [10]
 
 
+@pytest.mark.slow
 def test_tensorboard_on_request(tmp_path):
     pytest.importorskip("tensorboardX", reason="event files need recurrax[tensorboard]")
     from tensorboardX.proto import event_pb2

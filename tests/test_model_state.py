@@ -90,6 +90,7 @@ def test_bfloat16_keeps_the_state_in_its_own_dtype():
         assert before.dtype == after.dtype
 
 
+@pytest.mark.slow
 def test_recurrent_layers_of_flax_train():
     class Theirs(nnx.Module):
         def __init__(self, key):
@@ -156,7 +157,7 @@ def test_models_that_are_plain_trees_train():
     assert (history.run.model.kernel[0] != history.best_model.kernel[1]).any()
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+@pytest.mark.parametrize("dtype", [pytest.param(jnp.float32, marks=pytest.mark.slow), jnp.float64])
 def test_models_of_both_precisions_train_under_x64(x64, dtype, tmp_path):
     def build(key):
         rngs = nnx.Rngs(key)

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import trainee
 
-from recurrax.tasks import make_task
-from recurrax.training import Output, Plan
+from recurrax import training
+from recurrax.training import Output, Plan, Recipe
 from recurrax.training.ensemble import grid
-from recurrax.training.store import settings_of
+from recurrax.training.identity import identity
 
 
 @pytest.mark.parametrize("ten", [10, np.int64(10), np.uint8(10), np.array(10), jnp.asarray(10)])
@@ -148,5 +149,6 @@ def test_the_settings_of_a_run_are_those_of_plain_numbers():
         sweep={"learning_rate": np.array([1e-3, 1e-2])},
     )  # fmt: skip
     assert same == plain
-    written = [json.dumps(settings_of(plan, make_task("adding", 6), Output())) for plan in (plain, same)]
+    recipe = Recipe(trainee.build, trainee.TASK, training.adam, 4)
+    written = [json.dumps(identity(recipe, plan, {})) for plan in (plain, same)]
     assert written[0] == written[1]

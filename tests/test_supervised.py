@@ -73,6 +73,7 @@ def test_one_answer_for_each_sequence():
         task.loss(jnp.zeros((4, 5)), example)
 
 
+@pytest.mark.slow
 def test_one_answer_for_each_step():
     task = Supervised(STEPS, per_step=True)
     outputs = RANDOM.normal(size=(6, 4, 3)).astype(np.float32)
