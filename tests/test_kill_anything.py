@@ -21,7 +21,8 @@ def life(name, folder, log, result):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE.parent), os.getenv("PYTHONPATH")]))
     }
-    return subprocess.Popen([*map(str, command)], env=environment, stderr=subprocess.PIPE, text=True)
+    with Path(f"{log}.err").open("a") as errors:
+        return subprocess.Popen([*map(str, command)], env=environment, stderr=errors)
 
 
 @pytest.mark.parametrize("name", trainees.RUNS)
@@ -31,18 +32,22 @@ def test_a_killed_run_ends_where_it_would_have_ended(name, tmp_path):
         process, seen = life(name, tmp_path / "run", log, result), len(lines(log))
         end = time.monotonic() + 240
         while len(lines(log)) < seen + 2 + death:
-            assert time.monotonic() < end and process.poll() is None, process.stderr.read()
+            assert time.monotonic() < end and process.poll() is None, errors(log)
             time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert lines(log)[-1] < trainees.PLAN.steps
     process = life(name, tmp_path / "run", log, result)
-    assert process.wait() == 0, process.stderr.read()
+    assert process.wait() == 0, errors(log)
     with np.load(result) as found:
         expected = trainees.bits(trainees.train(name, tmp_path / "whole"))
         assert set(found) == set(expected)
         for key, value in expected.items():
             np.testing.assert_array_equal(found[key], value, err_msg=key)
+
+
+def errors(log):
+    return Path(f"{log}.err").read_text()
 
 
 def lines(log):

@@ -21,7 +21,7 @@ PLAN = Plan(steps=60, batch_size=4, chunk=5, held_out=16, seeds=(3, 5), stop_whe
 
 def text_stream():
     rhyme = "the cat sat on the mat and the rat sat on the cat. " * 8
-    text = Text.contiguous(rhyme, validation=0.2, test=0.2)
+    text = Text.contiguous(rhyme)
 
     def build(key):
         rngs = nnx.Rngs(key)
