@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import binomtest
 
-from recurrax.storage import expanded
+from recurrax.storage.folders import expanded
 
 PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 

@@ -20,11 +20,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from recurrax.description import describe
-from recurrax.differences import differences
-from recurrax.leaves import Model, kind_of, named_leaves, restored, stored, structure, template, with_leaves
 from recurrax.report import write
-from recurrax.storage import (
+from recurrax.storage.description import describe
+from recurrax.storage.differences import differences
+from recurrax.storage.folders import (
     CheckpointError,
     OrbaxFolder,
     be_quiet_from_now_on,
@@ -37,6 +36,7 @@ from recurrax.storage import (
     reason,
     together,
 )
+from recurrax.storage.leaves import Model, kind_of, named_leaves, restored, stored, structure, template, with_leaves
 
 FORMAT = 1  # of model.json
 SHOWN = 5  # differences that are named

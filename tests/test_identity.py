@@ -20,9 +20,9 @@ from flax import nnx
 
 import recurrax as rx
 from recurrax import training
-from recurrax.description import describe
-from recurrax.differences import differences
 from recurrax.report import provenance
+from recurrax.storage.description import describe
+from recurrax.storage.differences import differences
 from recurrax.tasks import Task, make_task
 from recurrax.training import CheckpointError, Output, Plan, Recipe
 from recurrax.training.identity import claim, fingerprint, identity, one_update, verdict

@@ -21,7 +21,7 @@ from flax import nnx
 
 import recurrax as rx
 from recurrax import saving
-from recurrax.storage import CheckpointError
+from recurrax.storage.folders import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("quick")
 

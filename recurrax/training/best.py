@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from recurrax.description import describe
 from recurrax.saving import save
-from recurrax.storage import CheckpointError
+from recurrax.storage.description import describe
+from recurrax.storage.folders import CheckpointError
 from recurrax.training.history import History
 from recurrax.training.mesh import with_keys, without_keys
 

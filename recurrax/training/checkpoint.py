@@ -19,11 +19,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from recurrax.description import kind
-from recurrax.differences import differences
 from recurrax.report import write
-from recurrax.storage import CheckpointError as CheckpointError
-from recurrax.storage import OrbaxFolder, be_quiet_from_now_on, check_space, checksums, damage, quiet, reason
+from recurrax.storage.description import kind
+from recurrax.storage.differences import differences
+from recurrax.storage.folders import CheckpointError as CheckpointError
+from recurrax.storage.folders import OrbaxFolder, be_quiet_from_now_on, check_space, checksums, damage, quiet, reason
 from recurrax.training.mesh import is_main, together
 
 

@@ -1,6 +1,6 @@
 """What decides that a resumed run is the same run: its model, optimiser, task and plan, in plain values.
 
-What a run is made of is described by name and argument (`recurrax.description.describe`), so that a difference can be
+What a run is made of is described by name and argument (`recurrax.storage.description.describe`), so that a difference can be
 named. How the model is initialised and how the optimiser updates it is code; of that a fingerprint is kept: a hash of
 the program that JAX traces, constants included. If the fingerprint is the same, the arguments need not be compared.
 """
@@ -21,10 +21,10 @@ import numpy as np
 import optax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from recurrax.description import describe
-from recurrax.differences import differences
 from recurrax.report import write
-from recurrax.storage import CheckpointError
+from recurrax.storage.description import describe
+from recurrax.storage.differences import differences
+from recurrax.storage.folders import CheckpointError
 from recurrax.training.mesh import is_main, together
 from recurrax.training.optimizers import Settings, check_optimizer, named_by, transformation
 from recurrax.training.parameters import check_model, check_noise, parameters

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from recurrax.storage import is_main as is_main
-from recurrax.storage import together as together
+from recurrax.storage.folders import is_main as is_main
+from recurrax.storage.folders import together as together
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:

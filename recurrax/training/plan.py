@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from recurrax.storage import expanded
+from recurrax.storage.folders import expanded
 from recurrax.training.run import check_precision
 
 if TYPE_CHECKING:

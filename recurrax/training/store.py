@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from recurrax.report import check_folder, provenance
-from recurrax.storage import reason
+from recurrax.storage.folders import reason
 from recurrax.training.best import save_best
 from recurrax.training.checkpoint import CheckpointError, Checkpoints
 from recurrax.training.history import History, pack, unpack

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from recurrax.description import describe, kind
+from recurrax.storage.description import describe, kind
 
 MODES = ("backend", "deterministic", "use_running_average")  # how a model is run at the moment, not what it is
 NUMBERS = (bool, int, float, complex, np.generic)
