@@ -1,6 +1,6 @@
 """What decides that a resumed run is the same run: its model, optimiser, task and plan, in plain values.
 
-What a run is made of is described by name and argument (`recurrax.storage.description.describe`), so that a difference can be
+What a run is made of is described by name and argument (`recurrax.storage.description`), so that a difference can be
 named. How the model is initialised and how the optimiser updates it is code; of that a fingerprint is kept: a hash of
 the program that JAX traces, constants included. If the fingerprint is the same, the arguments need not be compared.
 """
