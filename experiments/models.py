@@ -1,4 +1,4 @@
-"""The models of the experiments: one recurrent layer of a cell and a linear head that reads every step."""
+"""The models of the experiments, one recurrent layer of a cell and a linear head that reads every step; and Adam."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from recurrax import Cell, cells
 from recurrax.initializers import identity, normal
 from recurrax.layers import RNN, SequenceModel
 from recurrax.tasks import MemoryTask
+from recurrax.training import adam
 
 IDENTITY = functools.partial(cells.RNNCell, activation_fn=jax.nn.relu, recurrent_kernel_init=identity())
 IRNN = functools.partial(IDENTITY, kernel_init=normal(1e-3))  # of Le, Jaitly & Hinton (2015): all but deaf at first
@@ -22,6 +23,7 @@ CELLS: dict[str, Callable[..., Cell]] = {
     "IRNN": IRNN,
     "identity RNN": IDENTITY,
 }
+clipped_adam = functools.partial(adam, clip_norm=1.0)  # where the settings of an experiment name no other norm
 
 
 def builder(

@@ -11,11 +11,11 @@ import numpy as np
 
 from experiments import parts
 from experiments.compare import best_runs
-from experiments.models import builder
+from experiments.models import builder, clipped_adam
 from experiments.protocol import Protocol
 from recurrax.initializers import Chrono
 from recurrax.tasks import MemoryTask
-from recurrax.training import History, Plan, adam
+from recurrax.training import History, Plan
 
 MOST_UNITS = 4096
 
@@ -34,14 +34,14 @@ def tune_and_train(
     """
     units = units_of(config, task, cell)
     build = start(cell, task, units)
-    grid = parts.train(config, f"{title} {cell} grid", build, task, adam, grid_plan(config))
+    grid = parts.train(config, f"{title} {cell} grid", build, task, clipped_adam, grid_plan(config))
     found = {
         **{name: getattr(grid, name) for name in ("seeds", "settings", "solved_at", "diverged_at")},
         "test_loss": np.nanmin(grid.loss, axis=1),  # the lowest held-out one; the test chooses nothing
     }
     rate = float(grid.settings["learning_rate"][best_runs(found)][0])
     plan = report_plan(config, rate, stop_when_solved)
-    history = parts.train(config, f"{title} {cell}", build, task, adam, plan)
+    history = parts.train(config, f"{title} {cell}", build, task, clipped_adam, plan)
     found["lowest_loss"] = found.pop("test_loss")
     return {
         "task": title,

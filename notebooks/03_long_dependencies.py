@@ -26,6 +26,7 @@ if importlib.util.find_spec("recurrax") is None:
     source = "recurrax[experiments] @ git+https://github.com/recurrax/recurrax"
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", source])
 
+import functools
 import tempfile
 
 import jax
@@ -83,9 +84,10 @@ def builder(cell_class, **options):
     return build
 
 
+adam = functools.partial(training.adam, clip_norm=1.0)  # a gradient longer than 1 is scaled down to 1
 networks = {"RNN": builder(rx.RNNCell), "GRU": builder(rx.GRUCell), "LSTM": builder(rx.LSTMCell)}
 plan = training.Plan(steps=STEPS, chunk=CHUNK, seeds=SEEDS, sweep={"learning_rate": (3e-3, 1e-2)})
-histories = {name: training.fit(build, adding, training.adam, plan) for name, build in networks.items()}
+histories = {name: training.fit(build, adding, adam, plan) for name, build in networks.items()}
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(10, 3), sharey=True, layout="constrained")
@@ -130,7 +132,7 @@ plan = training.Plan(
     steps=20 if SMALL else 800, chunk=CHUNK, seeds=SEEDS[:3], sweep={"learning_rate": (1e-2,)}, stop_when_solved=False
 )
 starts = {"forget bias 0": 0.0, "forget bias 1": 1.0, "chrono": Chrono(long)}
-histories = {name: training.fit(lstm(bias), copy, training.adam, plan) for name, bias in starts.items()}
+histories = {name: training.fit(lstm(bias), copy, adam, plan) for name, bias in starts.items()}
 figure, ax = plt.subplots(figsize=(6, 3), layout="constrained")
 for color, (name, history) in zip(("tab:blue", "tab:orange", "tab:green"), histories.items(), strict=True):
     ax.plot(history.steps, history.loss.T, color=color, lw=1, label=[name] + [None] * (len(history.loss) - 1))
@@ -156,9 +158,9 @@ whole = training.Plan(
 )
 with tempfile.TemporaryDirectory() as folder:
     output = training.Output(folder + "/gru")
-    first = training.fit(networks["GRU"], adding, training.adam, half, output)
-    second = training.fit(networks["GRU"], adding, training.adam, whole, output)
+    first = training.fit(networks["GRU"], adding, adam, half, output)
+    second = training.fit(networks["GRU"], adding, adam, whole, output)
 print(f"first call: {first.steps[-1]} updates; second call went on at {second.resumed_at}, to {second.steps[-1]}")
-straight = training.fit(networks["GRU"], adding, training.adam, whole)
+straight = training.fit(networks["GRU"], adding, adam, whole)
 same = jax.tree.map(lambda a, b: bool((a == b).all()), second.run.model, straight.run.model)
 print("every parameter equal to that of a run without interruption:", all(jax.tree.leaves(same)))

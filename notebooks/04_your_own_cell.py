@@ -26,6 +26,8 @@ if importlib.util.find_spec("recurrax") is None:
     source = "recurrax[experiments] @ git+https://github.com/recurrax/recurrax"
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", source])
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -139,7 +141,8 @@ def build(key):
 plan = training.Plan(
     steps=20 if SMALL else 500, chunk=10 if SMALL else 25, seeds=(0, 1, 2), sweep={"learning_rate": (1e-2,)}
 )
-history = training.fit(build, task, training.adam, plan)
+adam = functools.partial(training.adam, clip_norm=1.0)  # a gradient longer than 1 is scaled down to 1
+history = training.fit(build, task, adam, plan)
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.semilogy(history.steps, history.loss.T)
 ax.axhline(task.chance_level(), color="black", ls="--", lw=1, label="chance")

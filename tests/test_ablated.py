@@ -118,6 +118,7 @@ def outputs_by_hand(step: Any, cell: Any, carry: Any, xs: jax.Array) -> Any:
     return carry, jnp.stack(ys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_truncated_gradients_are_those_of_the_loop_by_hand(name, x64):
     """With both engines, in an ensemble of two."""
@@ -166,6 +167,7 @@ def test_no_gradient_crosses_a_step_of_a_truncated_rnn(x64):
     assert np.isfinite(log_norms[-1]) and (log_norms[:-1] == -np.inf).all()
 
 
+@pytest.mark.slow
 def test_layers_and_diagnostics_see_the_cell_inside():
     inside = build("LSTM", seed=1, dtype=jnp.float32)
     cell, xs = TruncatedGradient(inside), jnp.ones((2, 4, inside.in_features))
@@ -184,6 +186,7 @@ def test_layers_and_diagnostics_see_the_cell_inside():
         gradflow.gate_activations(TruncatedGradient(build("RNN", seed=1, dtype=jnp.float32)), None, xs[0])
 
 
+@pytest.mark.slow
 def test_the_dtype_of_the_computation_and_the_drawn_carry_are_those_of_the_cell_inside():
     inside = rx.LSTMCell(D, H, dtype=jnp.bfloat16, carry_init=jax.nn.initializers.normal(), rngs=nnx.Rngs(0))
     xs = jnp.ones((2, 4, D))

@@ -104,6 +104,7 @@ class Leaky(LSTMCell):
         return 0.9 * c, h
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "joint"),
     [
@@ -183,6 +184,7 @@ def test_affine_is_a_matrix_product_and_a_sum_for_every_number_of_rows(shape, x6
     close(slopes(ours), slopes(by_hand))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "projection"),
     [
@@ -210,6 +212,7 @@ def test_kernels_that_come_first_give_the_derivatives_of_scan(monkeypatch, kind,
     close(*(jit(functools.partial(everything, backend))(one) for backend in (engine, Scan())))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="the rules are those of a CPU")
 @pytest.mark.parametrize("kind", [cells.RNNCell, GRUCell])
 def test_kernels_come_first_in_the_compiled_product_of_the_forward_pass(monkeypatch, kind):
@@ -345,6 +348,7 @@ def test_options_that_are_none_are_refused(option):
         Adjoint(**option)
 
 
+@pytest.mark.slow
 def test_chunks_need_a_fraction_of_the_memory():
     cell, xs = GRUCell(2, 64, rngs=nnx.Rngs(0)), jnp.zeros((200, 8, 2))
 

@@ -77,6 +77,7 @@ def test_the_command_names_the_preset_and_what_differs():
     assert "--preset" in of(PRESETS["bai2018"])
 
 
+@pytest.mark.slow
 def test_sizes_follow_the_parameters():
     task = Adding(10)
     units = units_of(Protocol(parameters=5000), task, "GRU")
@@ -111,6 +112,7 @@ def test_bad_settings_are_refused(config, options, words):
         config(**options)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("name", "module", "unit"),

@@ -40,7 +40,13 @@ class TheirCellInOurLayer(nnx.Module):
         return self.head(self.rnn(xs, read="last"))
 
 
-@pytest.mark.parametrize("build", [lstm, stack, OurCellInTheirLayer, TheirCellInOurLayer])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lstm,
+        *(pytest.param(build, marks=pytest.mark.slow) for build in (stack, OurCellInTheirLayer, TheirCellInOurLayer)),
+    ],
+)
 def test_an_optimizer_of_flax_learns_a_sum(build):
     model = build(nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)

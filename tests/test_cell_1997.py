@@ -54,6 +54,7 @@ def test_options_are_those_of_the_equations(name, x64):
     close(actual, (state, np.stack(ys)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["blocks", "no output gate"])
 def test_the_gradient_is_that_of_differences(name, x64):
     cell = built(**OPTIONS[name][0])
@@ -70,6 +71,7 @@ def test_the_gradient_is_that_of_differences(name, x64):
     close(slope, (value(*ahead) - value(*behind)) / (2 * step), "differences")
 
 
+@pytest.mark.slow
 def test_the_truncated_gradient_flows_through_the_cell_state_alone(x64):
     """dc_T/dc_t = 1, nothing reaches the past by another way, and weights get sums over steps of local products."""
     inside = built(block_size=2)
@@ -101,6 +103,7 @@ def test_the_truncated_gradient_flows_through_the_cell_state_alone(x64):
     assert np.abs(full.kernel[...] - whole.cell.kernel[...]).max() > 1e-3  # the exact gradient is another one
 
 
+@pytest.mark.slow
 def test_weights_start_in_the_range_asked_for_and_biases_as_given():
     cell = Hochreiter1997Cell(
         50, 6, block_size=2, input_gate_bias=(-2, -4, -6), output_gate_bias=-1.5, rngs=nnx.Rngs(0)
@@ -112,6 +115,7 @@ def test_weights_start_in_the_range_asked_for_and_biases_as_given():
     assert cell.kernel.shape == (50, 12) and cell.recurrent_kernel.shape == (12, 12)  # type: ignore
 
 
+@pytest.mark.slow
 def test_refusals():
     for options, message in [
         ({"block_size": 3}, r"hidden_features=4 in blocks of block_size=3; allowed: a multiple of it"),

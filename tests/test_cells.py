@@ -216,6 +216,7 @@ def test_carry_init_draws_each_array_from_rngs(name):
         draw()
 
 
+@pytest.mark.slow
 @every_own_cell
 def test_flax_runs_our_cells(name):
     one, two = (build(name, seed, jnp.float32) for seed in (0, 1))

@@ -20,6 +20,7 @@ def blocks(kernel, gates: int) -> np.ndarray:
     return np.linalg.svd(np.stack(np.split(np.asarray(kernel), gates, axis=-1)), compute_uv=False)
 
 
+@pytest.mark.slow
 def test_orthogonal_is_so_for_each_gate():
     ours = rx.GRUCell(3, 8, rngs=nnx.Rngs(0)).recurrent_kernel[...]
     np.testing.assert_allclose(np.linalg.svd(np.asarray(ours), compute_uv=False), 1, atol=1e-5)
@@ -37,6 +38,7 @@ def test_orthogonal_in_keras(monkeypatch):
             gone("Keras' gates are not orthogonal")
 
 
+@pytest.mark.slow
 def test_length_0_returns_the_initial_carry():
     cell, lengths = nnx.GRUCell(3, 4, rngs=nnx.Rngs(0)), jnp.array([0, 5])
     start = jnp.full((2, 4), 0.5)
@@ -54,6 +56,7 @@ def test_length_0_is_refused_by_pytorch():
         torch.nn.utils.rnn.pack_padded_sequence(torch.zeros(2, 5, 3), torch.tensor([5, 0]), batch_first=True)
 
 
+@pytest.mark.slow
 def test_nan_in_the_padding_reaches_no_gradient():
     xs, lengths = XS.at[0, 3:].set(jnp.nan), jnp.array([3, 5])
     cell = nnx.GRUCell(3, 4, rngs=nnx.Rngs(0))
@@ -81,6 +84,7 @@ def test_lengths_with_two_batch_axes():
     gone("flax.nnx.RNN refuses lengths with two batch axes")
 
 
+@pytest.mark.slow
 def test_the_gru_has_the_bias_inside_the_reset_gate():
     def biases(cell) -> int:  # all but the matrices, of which one side is 5 or 4 and neither is 3
         return sum(leaf.size for leaf in jax.tree.leaves(cell) if 5 not in leaf.shape and leaf.shape[-2:] not in SQUARE)
@@ -92,6 +96,7 @@ def test_the_gru_has_the_bias_inside_the_reset_gate():
         gone("flax.nnx.GRUCell has no b_hn")
 
 
+@pytest.mark.slow
 def test_bfloat16_gives_bfloat16():
     ours = rx.RNN(rx.LSTMCell(3, 4, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0)))(XS.astype(jnp.bfloat16))
     assert ours.dtype == jnp.bfloat16

@@ -241,7 +241,10 @@ def weighted_case(cell: str, dtype: Any) -> tuple[Case, Any]:
     return one, noise((one.carry, jax.ShapeDtypeStruct((T, *BATCH, H), dtype)), seed=3)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+OFTEN = ("LSTM", "GRU", "RNN", "LRU")
+
+
+@pytest.mark.parametrize("cell", [pytest.param(c, marks=[] if c in OFTEN else [pytest.mark.slow]) for c in CELLS])
 def test_auto_is_the_loop_in_single_precision(cell, exact):
     one, weights = weighted_case(cell, jnp.float32)
     actual = jit(functools.partial(with_all_flags, "auto"))(one, weights)

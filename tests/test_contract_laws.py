@@ -96,6 +96,7 @@ def truncated_loop(window: int, cell: Any, carry: Any, xs: jax.Array, resets: np
     return carry, jnp.stack(ys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [2, 4, T])
 @pytest.mark.parametrize(("name", "with_resets"), [("RNN", False), ("Foreign-function", True)])
 def test_truncation_cuts_gradients_between_windows_and_changes_no_value(name, window, with_resets, x64):
@@ -136,6 +137,7 @@ def gradient(backend: Any) -> Any:
 
 
 # One flag without the other is another program, with a cell of either structure.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "engine"),
     [(c, e) for c in ("RNN", "MinGRU", "Foreign-function") for e in ENGINES | OPTIONS if is_run_by(c, e)],
@@ -163,6 +165,7 @@ def long():
     return jnp.zeros((steps, batch, D)), features, steps * batch * features * REAL
 
 
+@pytest.mark.slow
 def test_the_adjoint_needs_less_memory_than_scan_and_recomputation_a_fraction(long):
     xs, features, stack = long
     model = LSTMCell(D, features, rngs=nnx.Rngs(0))

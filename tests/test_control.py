@@ -74,6 +74,15 @@ def test_the_share_is_found_anywhere_and_nowhere():
         training.sgd(1e-2, clip_value=0)
 
 
+def test_adam_clips_nothing_unless_told_to():
+    """Its first moment after one update is a tenth of the gradient that it saw."""
+    gradient, optimizer = jnp.array([30.0, 40.0]), training.adam(1e-3)
+    _, state = optimizer.update(gradient, optimizer.init(gradient))
+    np.testing.assert_allclose(optax.tree_utils.tree_get(state, "mu"), [3.0, 4.0], rtol=1e-6)
+    assert training.clipped_fraction(state) is None
+
+
+@pytest.mark.slow
 def test_every_run_of_a_fit_tells_its_share():
     """One norm that every gradient exceeds and one that none does, in one program, by SGD."""
 
@@ -91,7 +100,7 @@ def test_every_run_of_a_fit_tells_its_share():
     assert np.isnan(plain.clipped).all()
 
 
-@pytest.mark.parametrize("form, power", [("norm", 1), ("squared", 2)])
+@pytest.mark.parametrize("form, power", [pytest.param("norm", 1, marks=pytest.mark.slow), ("squared", 2)])
 def test_omega_by_brute_force(x64, form, power):
     cell, carry, xs, w = (
         rx.LSTMCell(D, H, param_dtype=jnp.float64, rngs=nnx.Rngs(0)),
@@ -149,6 +158,7 @@ def test_omega_of_a_scaled_orthogonal_matrix_and_its_derivative(x64):
     assert not slope.kernel[...].any() and not slope.bias[...].any()
 
 
+@pytest.mark.slow
 def test_omega_where_no_error_is_left():
     def forgets(s: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         return x, x  # the old state is not read
@@ -159,6 +169,7 @@ def test_omega_where_no_error_is_left():
         gradflow.omega(forgets, jnp.zeros(2), jnp.ones((3, 2)), form="l2")
 
 
+@pytest.mark.slow
 def test_omega_differentiated_as_in_the_authors_code(x64):
     """Their J is diag(1 - h_t^2) W with h_t and the errors constant, and the mean is over steps."""
     cell, carry, xs = rnn(recurrent_kernel_init=rx.initializers.orthogonal(1.5)), noise(H), noise(T, D)
@@ -188,6 +199,7 @@ def test_omega_differentiated_as_in_the_authors_code(x64):
         gradflow.omega(cell, carry, xs, immediate="all")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form, slope", [("norm", -2), ("squared", 0)])
 def test_omega_shows_nan_and_survives_one_step_that_shrinks_by_more_than_a_square_can_hold(form, slope):
     def scaled(factor: jax.Array) -> jax.Array:
@@ -202,6 +214,7 @@ def test_omega_shows_nan_and_survives_one_step_that_shrinks_by_more_than_a_squar
     np.testing.assert_array_equal(np.isnan(scaled(jnp.ones(()))), [True, True, False])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"checkpoint_every": 2, "truncate_every": 4}])
 def test_clipped_cotangents_are_those_of_the_loop_by_hand(x64, options):
     cell, carry, xs, w = rnn(recurrent_kernel_init=rx.initializers.orthogonal(3.0)), noise(H), noise(T, D), noise(T, H)
@@ -230,6 +243,7 @@ def test_clipped_cotangents_are_those_of_the_loop_by_hand(x64, options):
         close(run(cell, carry, rx.Scan(clip_cotangents=1e30)), run(cell, carry, rx.Scan()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("general", [False, True])
 def test_steps_that_do_not_exist_clip_nothing_and_a_reset_clips(x64, general):
     """Gradients of the last carry: padding leaves them alone, and each way to the initial carry is clipped."""
@@ -272,6 +286,7 @@ def test_only_the_floating_part_of_a_carry_is_clipped():
     np.testing.assert_allclose(jax.grad(last)(carry[0], rx.Scan(clip_cotangents=3.5)), 3 + 3.5j)
 
 
+@pytest.mark.slow
 def test_an_explosion_is_held_and_bad_limits_are_refused():
     cell = RNNCell(1, 1, activation_fn=linear, recurrent_kernel_init=lambda *_: jnp.full((1, 1), 2.0), rngs=nnx.Rngs(0))
     xs = jnp.zeros((2000, 1))

@@ -19,7 +19,7 @@ from scipy.io import savemat
 
 from recurrax import datasets
 from recurrax.datasets import Dataset, Images, MissingData, idx, music, permutation
-from recurrax.datasets.arrays import by_content
+from recurrax.datasets.dataset import by_content
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 RANDOM = np.random.default_rng(0)
@@ -51,6 +51,7 @@ def rows(split: Images) -> list[bytes]:
     return [np.asarray(x).tobytes() + bytes([int(y)]) for x, y in zip(*split, strict=True)]
 
 
+@pytest.mark.slow
 def test_digits_are_scikit_learns_split_once():
     sklearn = pytest.importorskip("sklearn.datasets", reason="digits need scikit-learn")
     bundled = sklearn.load_digits()
@@ -262,6 +263,7 @@ def test_without_network_the_command_ends_at_once(tmp_path, offline, capsys):
     assert "--manual-dir" in said and not list(tmp_path.rglob("*"))
 
 
+@pytest.mark.slow
 def test_loading_imports_no_tfds():
     """It takes as long as all of recurrax."""
     code = "import sys; from recurrax import datasets, tasks; sys.exit('tensorflow_datasets' in sys.modules)"
@@ -283,6 +285,7 @@ def test_another_permutation_is_refused(monkeypatch):
         permutation(9)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "mnist").exists(), reason="no MNIST files beside the checkout")
 def test_real_mnist():
     data = datasets.load("mnist", SHARED)

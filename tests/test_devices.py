@@ -59,7 +59,13 @@ def alone():
     return trainee.bits(trainee.train(None, dataclasses.replace(PLAN, seeds=(0, 1, 2, 3))))
 
 
-@pytest.mark.parametrize("seeds, devices", [((0, 1, 2, 3), 8), ((0,), 8), ((0, 1, 2, 3), 2)])
+@pytest.mark.parametrize(
+    "seeds, devices",
+    [
+        ((0, 1, 2, 3), 8),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (((0,), 8), ((0, 1, 2, 3), 2))),
+    ],
+)
 @needs_eight
 def test_devices_change_no_number(alone, seeds, devices):
     """Runs over 4, 1 and 2 devices, the batch over 2, 8 and 1."""
@@ -70,6 +76,7 @@ def test_devices_change_no_number(alone, seeds, devices):
         np.testing.assert_allclose(value, expected, rtol=0, atol=TOLERANCE, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds, devices, talk", [(8, 8, False), (1, 8, True), (4, 8, True)])
 @needs_eight
 def test_only_the_batch_makes_devices_talk(seeds, devices, talk):
@@ -82,7 +89,7 @@ def test_only_the_batch_makes_devices_talk(seeds, devices, talk):
         assert program.count(" all-gather(") == 1  # of the losses, once for all updates: every host reads them
 
 
-@pytest.mark.parametrize("before, after", [(8, 1), (1, 8)])
+@pytest.mark.parametrize("before, after", [pytest.param(8, 1, marks=pytest.mark.slow), (1, 8)])
 @needs_eight
 def test_a_run_goes_on_with_another_number_of_devices(tmp_path, alone, before, after):
     plan = dataclasses.replace(PLAN, seeds=(0, 1, 2, 3))

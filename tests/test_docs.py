@@ -17,7 +17,8 @@ PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if path.name != "results.md" and "_build" not in path.parts
 )
 MODULES = "cells engines layers gradflow tasks training datasets initializers report saving".split()
-PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in ("howto/engine", "howto/gradients")))
+HOWTOS = ("howto/data", "howto/engine", "howto/gradients")
+PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in HOWTOS))
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,7 @@ def test_links_to_files_lead_somewhere(page):
             assert path.exists() or path in made, f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs_of_the_site_run(name, monkeypatch):

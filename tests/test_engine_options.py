@@ -16,6 +16,7 @@ from experiments.speed import tune
 from recurrax.report import load
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_small(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tune, "TUNABLE", {"projection": ("joint",)})  # the fewer to compile
@@ -31,6 +32,7 @@ def test_small(tmp_path, capsys, monkeypatch):
         "unroll": 1,
     }
     assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Adjoint(projection='joint')"} <= set(case["rows"])
+    assert {"auto without kernels first", "auto without thin kernels"} <= set(case["rows"])
     assert not tables.wrong(case["rows"]) and len(case["rows"]["rx.Scan()"]["milliseconds"]) == 2
     assert "refused" in case["rows"]["rx.Associative()"]
     written = next(tmp_path.glob("*.md")).read_text().strip()
@@ -83,6 +85,15 @@ def test_findings_and_tables(record):
     written = [text.get_text() for text in drawn.axes[0].texts]
     assert "0.80" in written and "2.00" in written and "0.10" not in written  # another loss
     assert len(written) == 2 * 2 and not any(re.match("nan", text) for text in written)
+
+
+def test_a_trick_that_is_left_out_is_told_apart(record):
+    record["results"]["b"]["rows"]["auto without thin kernels"] = row(11)
+    (*_, said) = tables.findings(record)
+    assert said.startswith('auto without thin kernels over "auto": 1.10 (1.10 to 1.10, 1 case); the trick gains more')
+    record["results"]["b"]["rows"]["auto without thin kernels"] = row(9)
+    assert tables.choice_rows(record)[1]["fastest"] == '`"auto"`'
+    assert list(tables.findings(record))[-1].endswith("the trick gains 5% nowhere.")
 
 
 @pytest.mark.parametrize(

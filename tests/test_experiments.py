@@ -297,6 +297,7 @@ def test_bad_flags_end_in_one_message(monkeypatch, capsys, experiment, flags, wo
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_bad_flags_end_a_process_with_status_2():
     done = run("train", "--sweep.learning-rate", "nan")
     assert done.returncode == 2 and not done.stdout

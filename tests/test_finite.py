@@ -66,6 +66,7 @@ def test_samples_are_of_the_training_split_alone_and_all_of_it():
         np.testing.assert_array_equal(got, again)
 
 
+@pytest.mark.slow
 def test_loss_accuracy_and_chance_of_images():
     task = SequentialImages(PICTURES)
     example = task.example("test", jnp.asarray(2))
@@ -178,6 +179,7 @@ def test_fit_judges_whole_splits(task, held_out):
         )
 
 
+@pytest.mark.slow
 def test_the_test_split_chooses_nothing():
     """Another one changes the test and nothing else; another validation split leaves the updates as they are."""
     task = SequentialImages(PICTURES, "rows")

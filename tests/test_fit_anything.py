@@ -140,6 +140,7 @@ class Translator(nnx.Module):
         return {"logits": self.head(hs), "summary": carry[1]}
 
 
+@pytest.mark.slow
 def test_an_encoder_decoder_learns_to_reverse_and_its_metrics_are_those_of_the_task():
     plan = dataclasses.replace(PLAN, steps=300, chunk=100, batch_size=32, held_out=64, seeds=(0,))
     history = training.fit(Translator, Reverse(), training.adam(2e-2, None), plan)
@@ -159,7 +160,9 @@ class Backwards(Reverse):
     monitor, mode = "wrong", "max"
 
 
-@pytest.mark.parametrize(("task", "best"), [(Reverse(), np.argmin), (Backwards(), np.argmax)])
+@pytest.mark.parametrize(
+    ("task", "best"), [pytest.param(Reverse(), np.argmin, marks=pytest.mark.slow), (Backwards(), np.argmax)]
+)
 def test_the_best_model_is_that_of_the_monitored_metric(task, best):
     history = training.fit(Translator, task, training.adam(0.3, None), dataclasses.replace(PLAN, steps=12))
     values = history.metrics[task.monitor]
@@ -167,6 +170,7 @@ def test_the_best_model_is_that_of_the_monitored_metric(task, best):
     np.testing.assert_allclose(history.state.best.value, np.take_along_axis(values, best(values, 1)[:, None], 1)[:, 0])
 
 
+@pytest.mark.slow
 def test_patience_stops_the_runs_that_get_no_better():
     """A learning rate of 0 never gets better: the first evaluation is the best, and two more end the run."""
     plan = dataclasses.replace(PLAN, steps=60, chunk=3, patience=2, sweep={"rate": (0.0, 3e-3)}, stop_when_solved=False)
@@ -204,8 +208,10 @@ def speaker(key):
     return rx.SequenceModel(layer, VOCABULARY, vocabulary=VOCABULARY, rngs=rngs)
 
 
-@pytest.mark.parametrize("documents", [False, True])
-@pytest.mark.parametrize("window", [5, 7, 45, 60])
+@pytest.mark.parametrize(
+    ("window", "documents"),
+    [(7, True), (60, False), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((5, False), (45, True)))],
+)
 def test_perplexity_of_a_stream_is_that_of_the_whole_text_run_at_once(window, documents):
     task, model = Letters(window, documents), speaker(jax.random.key(0))
     whole = task.sequence("test")
@@ -225,6 +231,7 @@ def test_a_validation_split_read_in_several_streams_counts_every_step_once():
     assert [len(part) for part in counted] == [length, length, length, 45 - 3 * length]
 
 
+@pytest.mark.slow
 def test_the_carry_goes_on_from_update_to_update_and_begins_anew_with_text_and_document():
     """Three streams of 15 steps in windows of 6: the third update reads the last 3 steps, the fourth begins again."""
     task, B = Letters(6, True), 3
@@ -301,7 +308,7 @@ def same(a: Any, b: Any) -> None:
         np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.parametrize("with_state", [False, True])
+@pytest.mark.parametrize("with_state", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_batches_from_the_host_are_those_of_each_step_also_after_a_restart(tmp_path, with_state):
     task = FromHost(with_state)
     whole = training.fit(Translator, task, training.adam(1e-2, None), PLAN)

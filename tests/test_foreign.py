@@ -35,6 +35,7 @@ def test_a_plain_function_with_a_carry_of_any_structure(xs):
     close(unroll(with_shape, xs)[1], ys, "float32")
 
 
+@pytest.mark.slow
 def test_a_function_with_parameters_gets_gradients(x64):
     cell, xs = build("RNN", seed=0), noise(jax.ShapeDtypeStruct((T, *BATCH, D), jnp.float64), seed=0)
 
@@ -90,6 +91,7 @@ def test_convolutional_cells_keep_their_feature_axes():
     assert not h[0].any() and not ys[1, 1:].any()
 
 
+@pytest.mark.slow
 def test_equinox_cells_run_as_in_equinox(xs):
     equinox = pytest.importorskip("equinox", reason="Equinox is not installed")
     gru = equinox.nn.GRUCell(D, H, key=jax.random.key(0))
@@ -122,6 +124,7 @@ def test_haiku_cells_run_as_in_haiku(xs):
         close(y, h, "float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Foreign-nnx-LSTM", "Foreign-linen-GRU"])
 def test_flax_cells_run_in_the_promoted_dtype_of_inputs_and_parameters(name, xs):
     """Flax starts them in float32, and fails where a step then gives another dtype."""
@@ -156,6 +159,7 @@ def test_errors_say_what_to_do(xs):
     assert Foreign(running_mean).dtype is None
 
 
+@pytest.mark.slow
 def test_a_cell_of_the_package_may_be_foreign_too(xs):
     cell = build("LSTM", seed=0, dtype=jnp.float32)
     assert isinstance(cell, cells.LSTMCell)
@@ -185,7 +189,9 @@ def equinox_lstm() -> Any:
     return Foreign(step, params=params), (jnp.zeros(3), jnp.zeros(3))
 
 
-@pytest.mark.parametrize("make", [nnx_lstm, linen_gru, equinox_lstm])
+@pytest.mark.parametrize(
+    "make", [nnx_lstm, *(pytest.param(m, marks=pytest.mark.slow) for m in (linen_gru, equinox_lstm))]
+)
 def test_gradient_flow_by_brute_force(make, x64):
     """From the derivatives of the last state and output by a zero probe added to every state, and by every input."""
     cell, start = make()

@@ -98,6 +98,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(jax.nn.softmax(logits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("temperature", "top_k"), [(1.0, None), (2.0, None), (1.5, 3)])
 def test_pairs_of_tokens_come_as_often_as_they_are_probable(temperature, top_k):
     one, first = filled("LSTM"), prompt()[0, 0]
@@ -122,6 +123,7 @@ def test_pairs_of_tokens_come_as_often_as_they_are_probable(temperature, top_k):
     assert chi2 > scipy.stats.chi2.ppf(0.999, possible.sum() - 1)
 
 
+@pytest.mark.slow
 def test_keys_decide_and_another_temperature_compiles_nothing():
     one, tokens = filled("LSTM"), prompt()
     first = rx.generate(one, tokens, 7, key=KEY)
@@ -152,6 +154,7 @@ def test_refusals(name):
         rx.generate(filled("LSTM"), **arguments)
 
 
+@pytest.mark.slow
 def test_models_that_cannot_generate_are_refused():
     rngs, tokens = nnx.Rngs(0), np.array([0, 1])
     with pytest.raises(TypeError, match=r"generate got LSTM; allowed: a SequenceModel"):

@@ -76,6 +76,7 @@ def emit(update: Any) -> Any:
 # Closed forms
 
 
+@pytest.mark.slow
 def test_scaled_orthogonal_matrix_gives_ln_gamma_per_step(dtype):
     """ln gamma * lag over 2000 steps; the same for tanh at zero input and state, where tanh' = 1."""
     matrix = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 6)))[0].astype(dtype)
@@ -205,6 +206,7 @@ def zero_probe_norms(step, carry, xs, loss):
     return jnp.log(jnp.linalg.norm(jax.grad(objective)(probes), axis=1))
 
 
+@pytest.mark.slow
 def test_state_gradients_equal_zero_probes(double):
     step, carry, xs = tangled(double)
 
@@ -259,6 +261,7 @@ def linen_gru():
     return lambda carry, x: cell.apply(parameters, carry, x), jnp.zeros(5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [nnx_lstm, linen_gru])
 def test_flax_cells(build):
     step, carry = build()
@@ -269,6 +272,7 @@ def test_flax_cells(build):
     assert np.all(gradients - gradients[-1] <= norms + TOLERANCE["float32"]["atol"])
 
 
+@pytest.mark.slow
 def test_vmap_equals_a_loop_and_the_jacobian_bounds_the_gradient(double):
     """Over examples and over weights that the step closes over."""
     shapes = [(8, 4, 4), (8, 4), (8, 60, 4)]
@@ -280,6 +284,7 @@ def test_vmap_equals_a_loop_and_the_jacobian_bounds_the_gradient(double):
     assert np.all(gradients - gradients[:, -1:] <= norms + TOLERANCE[double]["atol"])
 
 
+@pytest.mark.slow
 def test_differentiable_in_the_parameters(double):
     """The slope of gamma * identity is ln gamma, with derivative 1/gamma, though all singular values tie."""
     arguments = jnp.zeros(4), jnp.zeros((200, 4))
@@ -309,6 +314,7 @@ def test_a_gradient_that_is_exactly_zero_is_minus_infinity():
     close(derivative, np.array([0] * 6 + [8, 6, 4, 2, 0]) * np.ones((2, 1)), RATE["float32"])
 
 
+@pytest.mark.slow
 def test_an_output_that_does_not_read_the_new_state():
     """y = x: zero throughout. y = 3 h_{T-1} adds nothing at T and enters one step before. Not jitted."""
     nowhere = state_gradients(lambda h, x: (0.5 * h, x), jnp.ones(4), jnp.ones((5, 4)))

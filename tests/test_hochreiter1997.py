@@ -173,6 +173,7 @@ def test_rules_on_the_last_sequences_are_those_of_plain_python(monkeypatch):
     np.testing.assert_allclose(trial.met, expected, atol=1)  # the running sum of errors rounds
 
 
+@pytest.mark.slow
 def test_a_trial_that_stopped_makes_no_more_updates():
     easy = dataclasses.replace(
         SETUPS["6a"], task=TemporalOrder(20, "hochreiter1997"), rules=(Rule(wrong=WINDOW + 1),), chunk=3, trials=1
@@ -198,6 +199,7 @@ def test_a_judge_takes_each_output_and_the_end_alone_where_it_says_so():
     assert wrong == 0 and error == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_the_gradient_of_the_papers_net_is_cut_and_that_of_the_exact_one_is_not():
     """In the truncated net recurrent weights learn of one step, so gradients differ; outputs do not."""

@@ -19,6 +19,7 @@ def test_a_fused_orthogonal_draw_leaves_no_gate_orthogonal():
     np.testing.assert_allclose(np.mean(sizes**2), 1 / 4, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["GRU", "IRNN"])
 def test_every_number_is_its_initialisation(cell):
     key = jax.random.key(3)

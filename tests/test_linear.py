@@ -48,6 +48,7 @@ def test_a_ring_that_is_none_is_refused(options):
         Ring(**options)
 
 
+@pytest.mark.slow
 def test_gamma_gives_every_unit_the_same_variance():
     """Of white noise: abs(gamma)^2 sum_k abs(lambda)^2k = 1 for every unit, times the variance of B x."""
     cell = LRUCell(16, 256, ring=Ring(r_min=0.5, r_max=0.99), rngs=nnx.Rngs(0))
@@ -59,6 +60,7 @@ def test_gamma_gives_every_unit_the_same_variance():
     assert 0.8 < np.mean(np.abs(carry) ** 2) < 1.2
 
 
+@pytest.mark.slow
 def test_keep_biases_of_the_minimal_cells():
     b_f, b_i, b_c = MinLSTMCell(2, 50, forget_bias=Chrono(100), rngs=nnx.Rngs(0)).bias[...]
     assert 0 <= b_f.min() and b_f.max() <= np.log(99) + 1e-6 and len(np.unique(b_f)) == 50
@@ -67,6 +69,7 @@ def test_keep_biases_of_the_minimal_cells():
     np.testing.assert_array_equal(MinGRUCell(2, 3, update_bias=2.0, rngs=nnx.Rngs(0)).bias[...], [[2] * 3, [0] * 3])
 
 
+@pytest.mark.slow
 def test_gates_of_minlstm_sum_to_one_where_both_are_zero_in_float32():
     cell = MinLSTMCell(1, 2, forget_bias=-200.0, bias_init=lambda *_: jnp.full(2, -199.0), rngs=nnx.Rngs(0))
     f, i, _ = cell.gates(None, jnp.zeros(1))
@@ -74,6 +77,7 @@ def test_gates_of_minlstm_sum_to_one_where_both_are_zero_in_float32():
     np.testing.assert_allclose(f + i, 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LINEAR)
 @pytest.mark.parametrize("chunk", [None, 500])
 def test_a_long_sequence_in_single_precision_is_that_of_scan(kind, chunk):
@@ -87,6 +91,7 @@ def test_a_long_sequence_in_single_precision_is_that_of_scan(kind, chunk):
     close(run(cell, xs, Associative(chunk=chunk)), run(cell, xs, Scan()), "long")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_nothing_outlives_a_reset(bad):
     cell, xs = MinGRUCell(2, 3, rngs=nnx.Rngs(0)), jax.random.normal(jax.random.key(0), (9, 2)).at[2].set(bad)
@@ -96,6 +101,7 @@ def test_nothing_outlives_a_reset(bad):
     close(last, expected, "float32")
 
 
+@pytest.mark.slow
 def test_matrices_compose_as_maps(x64):
     A, b = (jax.random.normal(jax.random.key(seed), shape) for seed, shape in ((0, (7, 2, 3, 3)), (1, (7, 2, 3))))
     initial, states = jnp.ones((2, 3)), []
@@ -123,6 +129,7 @@ def test_chunks_bound_the_memory_of_a_training_step():
     assert two - one < 2**14 * stack / 8  # the states between chunks, and the inputs
 
 
+@pytest.mark.slow
 def test_other_cells_and_options_are_refused():
     with pytest.raises(ValueError, match=r"got LSTMCell of Structure.DENSE; allowed: Structure.LINEAR.*backend='auto'"):
         unroll(LSTMCell(2, 3, rngs=nnx.Rngs(0)), jnp.zeros((4, 2)), backend="associative")
@@ -131,6 +138,7 @@ def test_other_cells_and_options_are_refused():
             Associative(chunk=chunk)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_gradients_flow_back_as_powers_of_the_largest_eigenvalue(x64):
     """The closed form of a diagonal recurrence: sigma_max of the Jacobian over k steps is max abs(lambda)^k."""
     cell = LRUCell(2, 5, param_dtype=jnp.float64, rngs=nnx.Rngs(0))

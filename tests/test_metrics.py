@@ -1,8 +1,7 @@
-"""What people see of a run: metrics on disk, TensorBoard on request, a bar on a terminal and plain lines elsewhere."""
+"""What people see of a run: metrics on disk, TensorBoard on request, a line, a table and a figure of its history."""
 
 import csv
 import dataclasses
-import io
 import json
 import sys
 
@@ -11,8 +10,7 @@ import pytest
 import trainee
 
 from recurrax import training
-from recurrax.training import Output
-from recurrax.training.progress import progress
+from recurrax.training import Output, curves
 
 PLAN = dataclasses.replace(trainee.PLAN, steps=20)
 
@@ -68,6 +66,7 @@ def test_metrics_are_there_while_it_trains(tmp_path):
     assert steps == 4 * [0] + 4 * [10]
 
 
+@pytest.mark.slow
 def test_tensorboard_on_request(tmp_path):
     pytest.importorskip("tensorboardX", reason="event files need recurrax[tensorboard]")
     from tensorboardX.proto import event_pb2
@@ -91,47 +90,25 @@ def test_tensorboard_that_is_missing_is_told_how_to_get(tmp_path, monkeypatch):
         trainee.train(tmp_path, PLAN, tensorboard=True)
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_a_bar_on_a_terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TERM", "xterm")
-    with progress("adding LSTM", 200, 100) as show:
-        show(150, "loss 0.0123, 3/5 solved")
-        show(200, "loss 0.0100, 5/5 solved")
-    text = terminal.getvalue()
-    assert all(words in text for words in ("adding LSTM", "200/200", "5/5 solved", "steps/s", "0:00:00")), text
-
-
-def test_lines_elsewhere(monkeypatch, capsys):
-    """One now and then: a log of a long run stays readable."""
-    now = iter([0.0, 1.0, 20.0, 21.0, 40.0])
-    monkeypatch.setattr("time.perf_counter", lambda: next(now))
-    with progress("adding LSTM", 1000, 100) as show:
-        for done in (150, 300, 310, 500):
-            show(done, "loss 0.0123, 3/5 solved")
-    assert capsys.readouterr().err.splitlines() == [
-        "adding LSTM: 300/1000, loss 0.0123, 3/5 solved, 10 steps/s, 70 s left",
-        "adding LSTM: 500/1000, loss 0.0123, 3/5 solved, 10 steps/s, 50 s left",
-    ]
-
-
-def test_nothing_without_a_title(capsys):
-    trainee.train(None, PLAN)
-    with progress("", 10) as show:
-        show(5, "x")
-    assert capsys.readouterr() == ("", "")
-
-
 def test_summary_of_a_run_whose_losses_are_all_nan(run):
     from recurrax.training.fit import summary
 
     history = dataclasses.replace(run[1], metrics={"loss": np.full((4, 3), np.nan)})
     assert summary(history) == "loss nan, 0/4 solved"
+
+
+def test_a_history_is_shown_in_a_line_a_table_and_a_figure(run):
+    _, history = run
+    assert repr(history).startswith("<History: 4 runs, 20 updates, lowest held-out loss 0.")
+    assert len(repr(history)) < 120
+    columns = curves.columns(history)
+    rows = sorted(history.rows(), key=lambda row: (row["learning_rate"], row["seed"], row["step"]))
+    for name in rows[0]:
+        np.testing.assert_allclose(columns[name], [row[name] for row in rows], rtol=1e-6)
+    pytest.importorskip("matplotlib", reason="plots need recurrax[experiments]")
+    assert len(history.plot("loss", chance=trainee.TASK.chance_level()).axes) == 1
+    pytest.importorskip("pandas", reason="tables need recurrax[dev]")
+    assert len(history.to_dataframe()) == 4 * 3
 
 
 @pytest.mark.parametrize("change", [{"keep": 0}, {"checkpoint_every": -1}, {"keep": 1.5}])

@@ -191,6 +191,7 @@ def test_bfloat16_from_end_to_end():
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype(jnp.bfloat16)}
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_models_is_each_of_them_alone():
     keys = jax.random.split(KEY, 2)
     ensemble = jit(jax.vmap(functools.partial(model, vocabulary=TOKENS)))(keys)

@@ -69,6 +69,7 @@ def test_it_equals_scan_with_masks_and_resets(name, jacobian):
     close(program(engine)(one, mask, resets), program("scan")(one, mask, resets))
 
 
+@pytest.mark.slow
 def test_it_equals_scan_in_forward_mode_and_second_order():
     one = long("LSTM")
 
@@ -79,6 +80,7 @@ def test_it_equals_scan_in_forward_mode_and_second_order():
     close(both(STRICT), both("scan"))
 
 
+@pytest.mark.slow
 def test_it_reports_how_it_converged():
     one = long("GRU")
     dense, diagonal = solution(one), solution(one, jacobian="diagonal")
@@ -113,6 +115,7 @@ def test_states_that_are_already_right_need_none():
     close(found.carry, one.carry)
 
 
+@pytest.mark.slow
 def test_n_iterations_make_n_steps_exact_whatever_the_jacobian():
     one = expansive(gain=4)
     (_, ys) = unroll(one.cell, one.xs, one.carry, backend="scan")
@@ -130,6 +133,7 @@ def test_where_it_does_not_converge_the_sequence_is_scanned():
     close(actual[1], expected[1])
 
 
+@pytest.mark.slow
 def test_damping_converges_where_iterates_blow_up_without():
     cell = cells.GRUCell(D, 8, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
     cell.recurrent_kernel[...] *= 3  # steps contract at the solution but not at what is first guessed
@@ -150,6 +154,7 @@ def test_half_precision_is_as_close_to_scan_as_its_rounding():
     close(*out, "bfloat16")
 
 
+@pytest.mark.slow
 def test_in_an_ensemble_each_run_is_judged_alone():
     runs = jax.tree.map(lambda *leaves: jnp.stack(leaves), expansive(gain=0.3), expansive(gain=3))
     engine = Newton(max_iterations=20)
@@ -160,6 +165,7 @@ def test_in_an_ensemble_each_run_is_judged_alone():
     close(*(jit(jax.vmap(gradient))(runs) for gradient in gradients))
 
 
+@pytest.mark.slow
 def test_nan_fills_outputs_and_derivatives():
     one = expansive()
     gradients, out = program(Newton(max_iterations=5, on_failure="nan"))(one)

@@ -26,6 +26,7 @@ def drawn() -> tuple[Recall, Example, Example]:
     return task, *jax.device_get(jax.jit(jax.vmap(lambda key: (task.sample(key), apart.sample(key))))(keys))
 
 
+@pytest.mark.slow
 def test_recall_samples(drawn):
     task, (inputs, targets, weights, *_), _ = drawn
     value, marker = inputs[..., task.value_channel], inputs[..., task.marker_channel]
@@ -46,6 +47,7 @@ def test_recall_samples(drawn):
     assert np.abs(correlations).max() < 5.5 / math.sqrt(COUNT)  # every step's noise is its own, and none tells the bit
 
 
+@pytest.mark.slow
 def test_the_perfect_observer_reaches_the_ceiling(drawn):
     """Its log odds are calibrated too, so that its loss is the least there is."""
     task, examples, _ = drawn
@@ -80,6 +82,7 @@ def test_a_level_added_by_the_model_is_that_of_the_task(drawn):
     assert jax.grad(lambda level: jnp.sum(mix(inputs, level)))(LEVEL) == 0
 
 
+@pytest.mark.slow
 def test_closed_forms_of_a_linear_answer(drawn):
     """For a = sum_t w_t v_t the gradient is w, and a redrawn value adds 2 w_t^2 Var(v_t) to the mean square."""
     apart = jnp.asarray(drawn[2].inputs)
@@ -102,6 +105,7 @@ def test_closed_forms_of_a_linear_answer(drawn):
     assert observer == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_measures_of_models():
     """Shapes, and that levels change the gates but not the weights, which a seed draws alike for all of them."""

@@ -77,7 +77,10 @@ EVERY = {
 }
 
 
-@pytest.mark.parametrize("name", EVERY)
+OFTEN = ("adamw", "masked tree")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in OFTEN else [pytest.mark.slow]) for n in EVERY])
 def test_a_run_is_that_of_optax_by_hand(name):
     history = fit(EVERY[name])
     params, losses, _ = by_hand(EVERY[name])
@@ -86,12 +89,14 @@ def test_a_run_is_that_of_optax_by_hand(name):
         np.testing.assert_allclose(ours[0], theirs, rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_accumulation_updates_every_third_time_only():
     history = fit(optax.MultiSteps(optax.sgd(0.1), 3), dataclasses.replace(PLAN, chunk=1))
     kernels = history.loss[0]
     assert len(set(kernels.tolist())) == 3 and (kernels[:3] == kernels[0]).all() and (kernels[3:6] == kernels[3]).all()
 
 
+@pytest.mark.slow
 def test_weights_that_a_transformation_averages_are_those_that_are_judged():
     """The average starts at the first weights, so with a decay near 1 the held-out loss hardly moves."""
     plain, slow = fit(optax.sgd(0.3)), fit(optax.chain(optax.sgd(0.3), training.average(0.99)))
@@ -106,6 +111,7 @@ def test_weights_that_a_transformation_averages_are_those_that_are_judged():
         training.average(1)
 
 
+@pytest.mark.slow
 def test_schedule_free_is_judged_at_its_average():
     optimizer = optax.contrib.schedule_free_sgd(0.1)
     history, (params, _, state) = fit(optimizer), by_hand(optimizer)

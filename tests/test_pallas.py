@@ -116,12 +116,14 @@ def test_float32_without_batch_axes():
     close(*both(INTERPRETED, {}, one), "float32")
 
 
+@pytest.mark.slow
 def test_one_feature_and_one_step(x64):
     cell = recurrax.GRUCell(1, 1, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
     xs, always = noise(jax.ShapeDtypeStruct((1, 2, 1), jnp.float64), seed=0), np.ones((1, 2), bool)
     close(unroll(cell, xs, mask=always, resets=always, backend=INTERPRETED), unroll(cell, xs, backend=Scan()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LSTM", pytest.param("GRU", marks=slow)])
 def test_bfloat16_is_as_near_to_float32_as_scan(name):
     low = primals(name, jnp.bfloat16)
@@ -139,6 +141,7 @@ def test_an_ensemble_is_its_runs_alone(x64):
     close(*(jit(one)(runs, weights(primals("GRU"))) for one in many))
 
 
+@pytest.mark.slow
 def test_forward_mode_and_second_derivatives_are_refused():
     one = primals("RNN", jnp.float32)
 
@@ -181,6 +184,7 @@ def test_what_a_device_cannot_hold_is_refused(engine, hidden, dtype, words):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "capability", "hidden", "dtype", "precision", "fits"),
     [
@@ -222,6 +226,7 @@ def test_products_are_as_precise_as_jax_is_asked_for():
     assert found == [tf32.TF32_TF32_F32, lax.DEFAULT] * 2 + [tf32.TF32_TF32_F32_X3, lax.HIGHEST] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("build", "streams"), [(recurrax.LSTMCell, 4), (recurrax.GRUCell, 4), (recurrax.cells.RNNCell, 1)]
 )

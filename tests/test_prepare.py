@@ -91,6 +91,7 @@ def test_evaluation_is_without_noise_and_prepares_once_for_a_call():
     close(y, plain(xs())[:, -1], "float32")
 
 
+@pytest.mark.slow
 def test_a_key_draws_the_noise_of_a_call():
     layer = rx.RNN(cell())
     run = jit(lambda key: layer(xs(), dropout_key=key))
@@ -143,6 +144,7 @@ def test_padding_is_prepared_as_zeros():
     np.testing.assert_array_equal(ys, layer(xs(), seq_lengths=LENGTHS, dropout_key=KEY))
 
 
+@pytest.mark.slow
 def test_both_directions_and_all_layers_get_keys_of_their_own():
     """The same weights everywhere: only another key makes another output."""
     one, two = cell(), jax.tree.map(lambda leaf: leaf + 0, cell())
@@ -225,6 +227,7 @@ def test_recurrent_dropout_of_a_flax_cell_draws_once_a_call():
     assert len(set(masks)) == 3  # another in every call
 
 
+@pytest.mark.slow
 def test_recurrent_dropout_inside_nnx_jit_and_grad():
     layer = rx.RNN(FlaxDropout(D, H, rngs=streams()), broadcast_rngs="recurrent_dropout", return_carry=True)
 

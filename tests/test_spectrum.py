@@ -49,6 +49,7 @@ def silent(steps, dtype="float32"):
     return jnp.zeros((steps, 1), dtype)
 
 
+@pytest.mark.slow
 def test_scaled_orthogonal_matrix(dtype):
     """W = gamma Q: every singular value gamma^lag, every exponent ln gamma."""
     gamma, n = 0.9, 6
@@ -59,6 +60,7 @@ def test_scaled_orthogonal_matrix(dtype):
     close(gradflow.lyapunov_spectrum(step, carry, xs).exponents, np.full(n, np.log(gamma)), RATES[dtype])
 
 
+@pytest.mark.slow
 def test_values_of_very_different_size(dtype):
     """W = diag(0.99, 0.5, 0.1): after 500 steps they differ by 1e497, and each is right."""
     sizes = np.array([0.99, 0.5, 0.1])
@@ -96,6 +98,7 @@ def test_spectrum_by_brute_force(x64):
         product = product @ J[t - 1] if t else product
 
 
+@pytest.mark.slow
 def test_a_singular_jacobian_is_minus_infinity():
     """diag(0.9, 0): one direction dies in the first step."""
     largest, mean, smallest = gradflow.jacobian_spectrum(
@@ -105,6 +108,7 @@ def test_a_singular_jacobian_is_minus_infinity():
     assert (mean[:-1] == -np.inf).all() and (smallest[:-1] == -np.inf).all() and mean[-1] == smallest[-1] == 0
 
 
+@pytest.mark.slow
 def test_lyapunov_sum_rule(x64, every=5):
     """The exponents add up to the mean of ln |det J_t|, found from explicit Jacobians."""
     cell, xs = gru("float64"), normal(100, 2, dtype="float64")
@@ -114,6 +118,7 @@ def test_lyapunov_sum_rule(x64, every=5):
     assert (np.diff(found.exponents) < 0.05).all() and found.windows.shape == (100 // every, 5)
 
 
+@pytest.mark.slow
 def test_first_exponents_alone_and_warmup(x64):
     cell, xs = gru("float64"), normal(300, 2, dtype="float64")
     carry = cell.initialize_carry((2,))
@@ -125,6 +130,7 @@ def test_first_exponents_alone_and_warmup(x64):
     close(late.exponents, every.windows[100:].mean(0), RATES["float64"])
 
 
+@pytest.mark.slow
 def test_the_slope_of_the_gradient_is_the_first_exponent(x64):
     """At long lags, for the same trajectory."""
     cell, xs = gru("float64"), normal(2000, 2, dtype="float64")
@@ -134,6 +140,7 @@ def test_the_slope_of_the_gradient_is_the_first_exponent(x64):
     np.testing.assert_allclose(slope, exponent, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_complex_diagonal_cell(dtype):
     """An LRU's exponents are ln |lambda_i|, each twice: a complex number is two real ones."""
     kind = "complex128" if dtype == "float64" else "complex64"
@@ -149,6 +156,7 @@ def test_complex_diagonal_cell(dtype):
     close(eigen, np.tile([0.9, 0.9, 0.7, 0.7], (3, 1)), {"rtol": 1e-5, "atol": 0})
 
 
+@pytest.mark.slow
 def test_random_matrix_tends_to_ln_g():
     """W_ij ~ N(0, g^2 / n), linear: lambda_1 is near ln g for large n (Ginibre)."""
     n, g = 300, 0.8
@@ -156,12 +164,14 @@ def test_random_matrix_tends_to_ln_g():
     np.testing.assert_allclose(found.exponents[0], np.log(g), atol=0.06)
 
 
+@pytest.mark.slow
 def test_bootstrap_is_the_standard_error():
     draws = 3 * normal(400, 2)
     found = gradflow.bootstrap(jax.random.key(0), draws, samples=2000)
     close(found, draws.std(axis=0) / 20, {"rtol": 0.1})
 
 
+@pytest.mark.slow
 def test_scalar_sensitivity_and_horizon(dtype):
     """h' = a h + x: s(k) = a^k and H_eps = floor(ln eps / ln a)."""
     rates = [0.5, 0.9, 0.99]
@@ -179,6 +189,7 @@ def test_scalar_sensitivity_and_horizon(dtype):
             assert gradflow.memory_horizon(log_s, eps) == int(np.floor(np.log(eps) / np.log(a)))
 
 
+@pytest.mark.slow
 def test_sensitivity_by_brute_force(x64):
     cell = rx.LSTMCell(2, 4, param_dtype="float64", rngs=nnx.Rngs(0))
     carry, xs = cell.initialize_carry((2,)), normal(9, 2, dtype="float64")
@@ -187,6 +198,7 @@ def test_sensitivity_by_brute_force(x64):
     close(gradflow.input_sensitivity(cell, carry, xs), expected, LOGS["float64"])
 
 
+@pytest.mark.slow
 def test_sensitivity_of_an_output_that_reads_only_the_input():
     log_s = gradflow.input_sensitivity(lambda s, x: (0.5 * s, 3 * x), jnp.ones(2), silent(5))
     close(log_s, [-np.inf] * 4 + [np.log(3)], {"rtol": 1e-6})
@@ -194,6 +206,7 @@ def test_sensitivity_of_an_output_that_reads_only_the_input():
     assert gradflow.memory_horizon(jnp.full(5, -jnp.inf)) == -1
 
 
+@pytest.mark.slow
 def test_a_shift_register_has_the_capacity_of_its_length():
     """n delays recall n inputs, and none before: MC = n, Jaeger's bound."""
     n = 6
@@ -208,6 +221,7 @@ def test_a_shift_register_has_the_capacity_of_its_length():
     close(recalled.sum(), n, {"rtol": 0, "atol": 2e-2})
 
 
+@pytest.mark.slow
 def test_capacity_of_a_leaky_unit():
     """s' = a s + u: corr^2(u_{t-k}, s_t) = (1 - a^2) a^{2k}, for independent u."""
     a = 0.8
@@ -239,6 +253,7 @@ def test_fixed_points_of_two_bistable_units(x64):
     np.testing.assert_allclose(found.time_constants, 1 / np.abs(np.log(np.abs(found.eigenvalues))))
 
 
+@pytest.mark.slow
 def test_fixed_points_of_an_lstm_and_of_a_cell_without_any():
     cell = rx.LSTMCell(1, 2, rngs=nnx.Rngs(0))
     starts = jax.tree.map(lambda a: jnp.zeros((5, *a.shape)), cell.initialize_carry((1,)))
@@ -260,6 +275,7 @@ def linen_gru():
     return rx.Foreign.linen(module, module.init(jax.random.key(0), carry, jnp.zeros(2))), carry
 
 
+@pytest.mark.slow
 def test_flax_cells_and_transforms():
     """Every function takes a foreign cell, jitted and vmapped over examples, and gives what it gives for one."""
     cell, carry = linen_gru()

@@ -42,6 +42,7 @@ def inputs(dtype: str = "float32") -> jax.Array:
     return jax.random.normal(jax.random.key(0), (B, T, D)).astype(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layer_runs_trains_and_streams(name, cell):
@@ -61,6 +62,7 @@ def test_every_layer_runs_trains_and_streams(name, cell):
         np.testing.assert_allclose(y, ys[:, t], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_layers_in_bfloat16_stay_in_it(name):
     it = layer(name, "GRU", "bfloat16")
@@ -78,6 +80,7 @@ def our_weights(cell: str) -> tuple[np.ndarray, ...]:
     return np.asarray(rx.RNN(module)(inputs())), *map(np.array, ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", CELLS)
 def test_torch_computes_what_we_do(cell):
     """With our weights, in PyTorch's order of the gates."""
@@ -195,6 +198,7 @@ def test_programs_are_weighed_and_streams_go_on():
     assert [float(count.call()) for _ in range(3)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_its_layer_many_times():
     it = peers.ours("GRU", SHAPE, backend="scan")
     many = scaling.ensemble(it, 3)

@@ -36,6 +36,7 @@ def swept():
     return training.fit(build, TASK, training.adam, dataclasses.replace(SMALL, sweep=SWEEP))
 
 
+@pytest.mark.slow
 def test_a_sweep_is_every_seed_at_every_point(swept):
     seeds, settings = grid(SMALL.seeds, SWEEP)
     np.testing.assert_array_equal(swept.seeds, seeds)
@@ -101,6 +102,7 @@ class Staged(Task):
         return loss < self.limit
 
 
+@pytest.mark.slow
 def test_a_solved_run_can_be_frozen():
     """The run that solves it first stays as it was then; the others go on as if nothing had happened."""
     plan = dataclasses.replace(SMALL, steps=12, seeds=(3, 5, 6), stop_when_solved=False)
@@ -119,6 +121,7 @@ def test_a_solved_run_can_be_frozen():
     assert (frozen.diverged_at == -1).all()
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_and_float32_keeps():
     """The model's arithmetic is in bfloat16; parameters, optimiser, loss and the evaluation's means are float32."""
     recipe = Recipe(build, TASK, training.adam(1e-2), 4, precision="bfloat16")
@@ -137,6 +140,7 @@ def test_bfloat16_computes_and_float32_keeps():
         np.testing.assert_allclose(half, full, rtol=0, atol=0.02 * (1 + float(jnp.abs(full).max())))
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_too():
     plan = Plan(
         steps=600, batch_size=16, chunk=100, held_out=128, seeds=(0,), devices=1, precision="bfloat16",
@@ -166,6 +170,7 @@ def overtrained():
     return training.fit(build, TASK, rise_and_fall(6), dataclasses.replace(SMALL, steps=12, stop_when_solved=False))
 
 
+@pytest.mark.slow
 def test_the_best_model_is_that_of_the_lowest_held_out_loss(overtrained):
     lowest = np.nanargmin(overtrained.loss, axis=1)
     assert (lowest < overtrained.loss.shape[1] - 1).any()

@@ -73,6 +73,7 @@ def test_inputs_on_an_explicit_mesh_give_outputs_that_lie_there(mesh, name, back
     same(jax.jit(jax.grad(loss))(one, sharded), jax.grad(loss)(one, xs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["LSTM", pytest.param("LRU", marks=pytest.mark.slow)])
 def test_eagerly_and_under_set_mesh_too(mesh, name):
     one, xs = layer(name), inputs(B)
@@ -83,6 +84,7 @@ def test_eagerly_and_under_set_mesh_too(mesh, name):
         same(jax.jit(jax.grad(loss))(one, sharded), jax.grad(loss)(one, xs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["auto", "scan"])
 def test_several_batch_axes_lengths_and_a_carry_on_a_mesh(mesh, backend):
     one, xs = layer("LSTM", backend), inputs(4, 2)
@@ -100,6 +102,7 @@ def test_several_batch_axes_lengths_and_a_carry_on_a_mesh(mesh, backend):
     same(jax.jit(one)(both, seq_lengths=LENGTHS), one(inputs(B), seq_lengths=LENGTHS))
 
 
+@pytest.mark.slow
 def test_both_directions_and_a_model_on_a_mesh(mesh):
     rngs = nnx.Rngs(0)
     stack = rx.LSTM(D, H, 2, bidirectional=True, rngs=rngs)

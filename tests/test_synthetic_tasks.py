@@ -207,6 +207,7 @@ def test_distractors_are_as_large_as_the_bit_and_tell_nothing():
             Recall(8, distractors=value)  # type: ignore
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", Continual.VARIANTS)
 def test_streams_are_examples_one_after_the_other(variant):
     """Each is one of the other task, at its own key, and they are independent."""

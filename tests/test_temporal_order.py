@@ -54,6 +54,7 @@ def numpy_omega(model, examples, activation: str) -> float:
     return total / steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("start", "activation"), [("basic tanh", "tanh"), ("sigmoid", "sigmoid")])
 def test_omega_is_that_of_the_authors_code(start, activation):
     """On examples of two lengths; a derivative has the recurrent weights alone, and is that of the value in them."""
@@ -67,6 +68,7 @@ def test_omega_is_that_of_the_authors_code(start, activation):
         assert not np.asarray(leaf[...]).any()
 
 
+@pytest.mark.slow
 def test_starts_are_the_papers():
     """Deviations of all weights; smart tanh has 15 recurrent weights in each row and spectral radius 0.95."""
     H = 50
@@ -128,6 +130,7 @@ def test_mixed_lengths_are_examples_of_one_length_or_the_other():
         MixedLengths(())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "network"), [("temporal_order", "LSTM"), ("adding", "basic tanh")])
 def test_the_test_at_any_length_is_that_of_all_outputs(monkeypatch, name, network):
     """In batches, of which the last is not full, for two models; adding has lengths that vary."""

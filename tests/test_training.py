@@ -115,6 +115,7 @@ def test_stops_when_every_seed_has_met_the_criterion():
     assert on.solved_at.tolist() == [3, 3]
 
 
+@pytest.mark.slow
 def test_a_short_memory_is_learnt():
     """A GRU solves adding over 8 steps; chance is 1/6."""
     plan = Plan(steps=600, batch_size=16, chunk=100, held_out=128, seeds=(0,), devices=1)

@@ -10,10 +10,10 @@ from experiments import parts
 from experiments.adding_problem import figure, tables
 from experiments.adding_problem.config import Config
 from experiments.criterion import LossBelow
+from experiments.models import clipped_adam
 from experiments.tuning import grid_plan, report_plan, tune_and_train
 from recurrax import report
 from recurrax.tasks import Adding
-from recurrax.training import adam
 
 NAME = "adding_problem"
 
@@ -21,7 +21,7 @@ NAME = "adding_problem"
 def prepare(config: Config) -> dict[int, LossBelow]:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the tasks by length."""
     for rate in config.learning_rate:
-        adam(rate)
+        clipped_adam(rate)
     grid_plan(config)
     report_plan(config, config.learning_rate[0], True)
     report.check_folder(config.out)

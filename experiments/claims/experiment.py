@@ -11,9 +11,10 @@ from typing import Any
 from experiments import parts
 from experiments.claims import figure, flow, structure, tables, training
 from experiments.claims.config import Config
+from experiments.models import clipped_adam
 from recurrax import report
 from recurrax.tasks import Adding
-from recurrax.training import Plan, adam
+from recurrax.training import Plan
 
 NAME = "claims"
 
@@ -21,7 +22,7 @@ NAME = "claims"
 def prepare(config: Config) -> None:
     """Finds everything that can be wrong with the settings before anything is compiled."""
     for rate in (*config.learning_rate, *config.stability_rates):
-        adam(rate)
+        clipped_adam(rate)
     for length in config.lengths:
         Adding(length)
     Plan(steps=config.steps, batch_size=config.batch_size, chunk=config.chunk, seeds=config.seeds)

@@ -10,10 +10,10 @@ import numpy as np
 
 from experiments import parts
 from experiments.claims.config import Config
-from experiments.models import builder
+from experiments.models import builder, clipped_adam
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Adding
-from recurrax.training import Plan, adam
+from recurrax.training import Plan
 from recurrax.training.run import batch
 
 CELLS = ("RNN", "identity RNN", "GRU", "LSTM")
@@ -32,7 +32,8 @@ def learn(config: Config, length: int, cell: str) -> dict[str, Any]:
         seeds=config.seeds,
         sweep={"learning_rate": config.learning_rate},
     )
-    history = parts.train(config, f"T={length} {cell}", builder(cell, task, config.hidden), task, adam, plan)
+    build = builder(cell, task, config.hidden)
+    history = parts.train(config, f"T={length} {cell}", build, task, clipped_adam, plan)
     heard = signal_to_noise(history.best_model, task, config.examples)
     return {**parts.outcome(history), "signal_to_noise": heard, "chance_level": task.chance_level()}
 
@@ -64,7 +65,8 @@ def stability(config: Config, cell: str) -> dict[str, Any]:
         sweep={"learning_rate": config.stability_rates, "clip_norm": (1.0, UNCLIPPED)},
         stop_when_solved=False,
     )
-    history = parts.train(config, f"stability {cell}", builder(cell, task, config.hidden), task, adam, plan)
+    build = builder(cell, task, config.hidden)
+    history = parts.train(config, f"stability {cell}", build, task, clipped_adam, plan)
     late = history.train_loss[:, min(SETTLED, config.stability_steps - 1) :]
     spikes = np.mean(~(late <= 2 * task.chance_level()), axis=1)  # NaN and infinity are spikes too
     return {**parts.outcome(history), "spikes": spikes, "chance_level": task.chance_level()}

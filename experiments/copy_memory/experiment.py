@@ -14,10 +14,11 @@ from experiments import parts
 from experiments.copy_memory import figure, tables
 from experiments.copy_memory.config import Config
 from experiments.criterion import LossBelow
+from experiments.models import clipped_adam
 from experiments.tuning import grid_plan, report_plan, tune_and_train
 from recurrax import report
 from recurrax.tasks import Copy, Example
-from recurrax.training import History, adam
+from recurrax.training import History
 from recurrax.training.fit import TEST_KEY
 from recurrax.training.run import batch
 
@@ -27,7 +28,7 @@ NAME = "copy_memory"
 def prepare(config: Config) -> dict[int, LossBelow]:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the tasks by delay."""
     for rate in config.learning_rate:
-        adam(rate)
+        clipped_adam(rate)
     grid_plan(config)
     report_plan(config, config.learning_rate[0], True)
     report.check_folder(config.out)

@@ -13,6 +13,7 @@ from flax import nnx
 from experiments import parts
 from experiments.engine_options import figure, tables
 from experiments.engine_options.config import Config
+from experiments.engine_options.without import TRICKS, without
 from experiments.speed import peers, timing, tune
 from experiments.speed.config import Shape, Tune
 from recurrax import report
@@ -58,7 +59,7 @@ def measured(config: Config) -> dict[str, Callable[[], Any]]:
 def case(config: Config, cell: str, shape: Shape, dtype: str) -> dict[str, Any]:
     """Every engine and option at one shape, in turn, and what "auto" decides there."""
     settings = Tune(shape, (cell,), dtype, config.rounds, config.seconds_per_case)  # type: ignore[arg-type]
-    rows = tune.measured(settings, cell)
+    rows = tune.measured(settings, cell, {f"{tables.WITHOUT}{trick}": without(trick) for trick in TRICKS})
     return {"cell": cell, "shape": shape, "dtype": dtype, "auto": decided(cell, shape, dtype), "rows": rows}
 
 

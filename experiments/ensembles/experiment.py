@@ -13,10 +13,10 @@ import jax
 import numpy as np
 
 from experiments.ensembles.config import Config
-from experiments.models import builder
+from experiments.models import builder, clipped_adam
 from recurrax import report
 from recurrax.tasks import MemoryTask, make_task
-from recurrax.training import History, Output, Plan, Recipe, adam, fit
+from recurrax.training import History, Output, Plan, Recipe, fit
 from recurrax.training.ensemble import grid, make_ensemble
 
 NAME = "ensembles"
@@ -25,7 +25,7 @@ NAME = "ensembles"
 def prepare(config: Config) -> MemoryTask:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the task."""
     for rate in config.learning_rates:
-        adam(rate)
+        clipped_adam(rate)
     report.check_folder(config.out)
     return make_task("adding", config.length)
 
@@ -73,7 +73,7 @@ def timed(config: Config, task: MemoryTask, queue: list[Plan]) -> dict[str, floa
     """Seconds of fits one after another: in all, and of their chunks and evaluations alone."""
     jax.clear_caches()  # as in a fresh process
     began = time.perf_counter()
-    histories = [fit(builder(config.cell, task, config.hidden), task, adam, plan) for plan in queue]
+    histories = [fit(builder(config.cell, task, config.hidden), task, clipped_adam, plan) for plan in queue]
     return {"total": time.perf_counter() - began, "run": sum(history.seconds for history in histories)}
 
 
@@ -86,7 +86,7 @@ def overhead(config: Config, task: MemoryTask) -> tuple[list[float], list[float]
     plan = Plan(
         steps=config.trainer_steps, batch_size=config.batch_size, chunk=size, seeds=seeds, stop_when_solved=False
     )
-    recipe = Recipe(builder(config.cell, task, config.hidden), task, adam(1e-2), config.batch_size)
+    recipe = Recipe(builder(config.cell, task, config.hidden), task, clipped_adam(1e-2), config.batch_size)
     run = make_ensemble(recipe, len(seeds), None).start(*grid(seeds, {})).run
     scan = jax.jit(jax.vmap(lambda run: recipe.chunk(size, run))).lower(run).compile()
     trainer, bare, began = [], [], None

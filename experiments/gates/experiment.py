@@ -10,10 +10,10 @@ from experiments import parts
 from experiments.gates import figure, tables
 from experiments.gates.config import Config
 from experiments.gates.reading import read
-from experiments.models import builder
+from experiments.models import builder, clipped_adam
 from recurrax import report
 from recurrax.tasks import Adding, Copy, MemoryTask
-from recurrax.training import Plan, adam
+from recurrax.training import Plan
 
 NAME = "gates"
 Tasks = dict[str, tuple[MemoryTask, int]]
@@ -22,7 +22,7 @@ Tasks = dict[str, tuple[MemoryTask, int]]
 def prepare(config: Config) -> Tasks:
     """Everything that can be wrong with the settings, found before anything is compiled; gives tasks and budgets."""
     for rate in config.learning_rate:
-        adam(rate)
+        clipped_adam(rate)
     plan_of(config, config.adding_steps)
     report.check_folder(config.out)
     return {
@@ -46,7 +46,7 @@ def main(config: Config, tasks: Tasks) -> dict[str, Any]:
 def learn(config: Config, name: str, task: MemoryTask, steps: int, cell: str) -> dict[str, Any]:
     """Every seed and learning rate of a cell on a task, and the gates of the best models."""
     build, plan = builder(cell, task, config.hidden), plan_of(config, steps)
-    history = parts.train(config, f"{name} {cell}", build, task, adam, plan)
+    history = parts.train(config, f"{name} {cell}", build, task, clipped_adam, plan)
     return {
         "task": name,
         "cell": cell,

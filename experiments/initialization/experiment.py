@@ -9,9 +9,9 @@ from typing import Any
 from experiments import parts
 from experiments.initialization import figure, kernels, slopes, tables, training
 from experiments.initialization.config import Config
+from experiments.models import clipped_adam
 from recurrax import report
 from recurrax.tasks import Adding
-from recurrax.training import adam
 
 NAME = "initialization"
 
@@ -19,7 +19,7 @@ NAME = "initialization"
 def prepare(config: Config) -> None:
     """Finds everything that can be wrong with the settings before anything is compiled."""
     for rate in config.learning_rate:
-        adam(rate)
+        clipped_adam(rate)
     Adding(config.length)
     training.plan_of(config, 1)
     report.check_folder(config.out)

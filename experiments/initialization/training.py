@@ -11,17 +11,19 @@ from flax import nnx
 from experiments import parts
 from experiments.initialization import starts
 from experiments.initialization.config import Config
+from experiments.models import clipped_adam
 from recurrax.layers import RNN as Layer
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Adding
-from recurrax.training import Plan, adam
+from recurrax.training import Plan
 
 
 def learn(config: Config, cell: str) -> dict[str, Any]:
     """Every initialisation of a cell at every learning rate and seed; all in one program, as its number is swept."""
     task = Adding(config.length)
     names = list(starts.starts(cell, config.hidden, config.length))
-    history = parts.train(config, cell, builder(config, task, cell), task, adam, plan_of(config, len(names)))
+    build, plan = builder(config, task, cell), plan_of(config, len(names))
+    history = parts.train(config, cell, build, task, clipped_adam, plan)
     return {**parts.outcome(history), "names": names, "chance_level": task.chance_level(), "criterion": task.criterion}
 
 

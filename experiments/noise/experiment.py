@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments import parts
+from experiments.models import clipped_adam
 from experiments.noise import figure, tables
 from experiments.noise.config import Config
 from experiments.noise.levels import Apart, leveled
 from experiments.noise.mechanism import measure
 from recurrax import report
 from recurrax.tasks import Recall
-from recurrax.training import Plan, adam
+from recurrax.training import Plan
 
 NAME = "noise"
 
@@ -21,7 +22,7 @@ NAME = "noise"
 def prepare(config: Config) -> None:
     """Finds everything that can be wrong with the settings before anything is compiled."""
     for rate in config.learning_rate:
-        adam(rate)
+        clipped_adam(rate)
     for delay in config.delays:
         for level in config.noise:
             Recall(delay, noise=level)
@@ -45,7 +46,7 @@ def learn(config: Config, delay: int, cell: str) -> dict[str, Any]:
     """Every level, learning rate and seed of a cell at one delay, and what lets the noise into its models."""
     task = Apart(delay)
     build = leveled(cell, delay, config.hidden)
-    history = parts.train(config, f"delay={delay} {cell}", build, task, adam, plan_of(config))
+    history = parts.train(config, f"delay={delay} {cell}", build, task, clipped_adam, plan_of(config))
     chosen = {
         "best_loss": history.loss.min(axis=1),
         "mechanism": measure(history.best_model, task, cell, config.examples),

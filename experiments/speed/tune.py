@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -54,8 +56,13 @@ def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
     return table
 
 
-def measured(config: Tune, cell: str) -> dict[str, dict[str, Any]]:
-    """Times, memory and loss of the training step of one cell under every candidate, or why it does not run."""
+def measured(
+    config: Tune, cell: str, without: Mapping[str, contextlib.AbstractContextManager[None]] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """Times, memory and loss of the training step of one cell under every candidate, or why it does not run.
+
+    Under each name of ``without``, "auto" is traced once more, in that context.
+    """
     programs, losses = {}, {}
     unable = set()
     for code, engine in candidates(jax.default_backend(), config.tune[1]):
@@ -67,6 +74,10 @@ def measured(config: Tune, cell: str) -> dict[str, dict[str, Any]]:
         programs[code], losses[code] = (found, None) if isinstance(found, dict) else found
         if isinstance(found, dict) and code.endswith("()"):
             unable.add(type(engine))  # nor will it run with other options
+    for name, context in without.items():
+        with context:
+            found = timing.attempt(functools.partial(build, cell, config, "auto"))
+        programs[name], losses[name] = (found, None) if isinstance(found, dict) else found
     rows = timing.sample(programs, config.rounds, config.seconds)
     return {name: row | {"loss": losses[name]} for name, row in rows.items()}
 

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from experiments.models import builder
+from experiments.models import builder, clipped_adam
 from experiments.train import figure, tables
 from experiments.train.config import Config
 from recurrax import report
 from recurrax.tasks import MemoryTask, make_task
-from recurrax.training import History, Output, Plan, adam, fit
+from recurrax.training import History, Output, Plan, fit
 from recurrax.training.mesh import is_main, together
 
 NAME = "train"
@@ -25,7 +25,7 @@ def prepare(config: Config) -> MemoryTask:
     """Everything that can be wrong with the settings, found before anything is compiled; gives the task."""
     for rate in config.sweep.learning_rate:
         for norm in config.sweep.clip_norm:
-            adam(rate, norm)
+            clipped_adam(rate, clip_norm=norm)
     plan_of(config)
     output_of(config, config.cells[0], config.hidden[0])
     report.check_folder(config.out)
@@ -55,7 +55,7 @@ def train(config: Config, task: MemoryTask, cell: str, hidden: int) -> History:
     if config.fresh and is_main():
         shutil.rmtree(folder_of(config, cell, hidden), ignore_errors=True)
     together("fresh")
-    return fit(builder(cell, task, hidden), task, adam, plan_of(config), output_of(config, cell, hidden))
+    return fit(builder(cell, task, hidden), task, clipped_adam, plan_of(config), output_of(config, cell, hidden))
 
 
 def output_of(config: Config, cell: str, hidden: int) -> Output:

@@ -1,4 +1,12 @@
-"""Real data in memory: uint8 arrays, split once into training, validation and test, known by their SHA-256.
+"""Real data in memory, split once into training, validation and test, known by their SHA-256.
+
+Data of your own, each of which gives three splits that a task of `recurrax.tasks` is built on:
+
+    data = Arrays.padded(sequences, labels, groups=people).split(seed=0)        # no person is in two splits
+    data = Series(values).split(gap=48).scaled().windows(length=336, horizon=48)    # in order of time
+    text = Text.contiguous(book)                                                # characters, bytes or words
+
+Data sets by name, whose arrays are uint8:
 
     from recurrax import datasets
     digits = datasets.load("digits")                 # scikit-learn's bundled ones, offline
@@ -16,12 +24,24 @@ The test split is the published one where there is one. What is held out beside 
 with the smallest SHA-256 of pixels and label, so that it is the same whatever file or order they came from.
 """
 
-from recurrax.datasets.arrays import SPLITS as SPLITS
-from recurrax.datasets.arrays import Dataset as Dataset
-from recurrax.datasets.arrays import Images as Images
-from recurrax.datasets.arrays import Rolls as Rolls
+from recurrax.datasets.arrays import Arrays as Arrays
+from recurrax.datasets.batching import Buckets as Buckets
+from recurrax.datasets.dataset import SPLITS as SPLITS
+from recurrax.datasets.dataset import Dataset as Dataset
+from recurrax.datasets.dataset import Images as Images
+from recurrax.datasets.dataset import Rolls as Rolls
+from recurrax.datasets.dataset import Steps as Steps
 from recurrax.datasets.load import DATASETS as DATASETS
 from recurrax.datasets.load import load as load
 from recurrax.datasets.missing import MissingData as MissingData
+from recurrax.datasets.padding import segment as segment
 from recurrax.datasets.permutation import PERMUTATIONS as PERMUTATIONS
 from recurrax.datasets.permutation import permutation as permutation
+from recurrax.datasets.scale import scale as scale
+from recurrax.datasets.scaler import Scaler as Scaler
+from recurrax.datasets.scaler import Scalers as Scalers
+from recurrax.datasets.series import Series as Series
+from recurrax.datasets.series_splits import SeriesSplits as SeriesSplits
+from recurrax.datasets.text import Text as Text
+from recurrax.datasets.vocabulary import Tokenizer as Tokenizer
+from recurrax.datasets.vocabulary import Vocabulary as Vocabulary

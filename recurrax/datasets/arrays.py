@@ -1,88 +1,240 @@
-"""What a data set is: three splits of equal arrays, on the device, and the SHA-256 of all of them."""
+"""Examples in memory: inputs and targets of equal or padded shape, split at random, by group or in folds."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from typing import Generic, NamedTuple, TypeVar, final
+from collections.abc import Sequence
+from typing import Any, final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-SPLITS = ("train", "validation", "test")
-Array = jax.Array | np.ndarray  # NumPy on the way in, on the device in a `Dataset`
-Arrays = TypeVar("Arrays", bound=tuple)
+from recurrax.datasets import arrays_checks as checks
+from recurrax.datasets import splitting
+from recurrax.datasets.dataset import Dataset
+from recurrax.datasets.padding import is_ragged, pad, tree_lengths
+from recurrax.datasets.scaler import Array
 
-
-class Images(NamedTuple):
-    """Images and their classes: ``images: [N, height, width, channels]`` and ``labels: [N]``, both uint8."""
-
-    images: Array
-    labels: Array
-
-
-class Rolls(NamedTuple):
-    """Piano rolls: ``rolls: [N, frames, 88]`` uint8, 0 or 1, zero after a piece's ``lengths: [N]`` frames, int32."""
-
-    rolls: Array
-    lengths: Array
+FIELDS = ("inputs", "targets", "lengths", "groups", "weights")
 
 
 @final
-@dataclasses.dataclass(frozen=True)
-class Dataset(Generic[Arrays]):
-    """Splits of a data set as `Images` or `Rolls`; two are equal if their names and all their bytes are.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrays:
+    """N examples; a tree of arrays for JAX, each with a leading axis N.
+
+        data = Arrays.padded(sequences, labels).split(seed=0)     # a `Dataset` of three splits
+        task = recurrax.tasks.Supervised(data)
 
     Args:
-        name: as `load` takes it.
-        source: where the arrays come from, with any doubt about them; a record carries it beside ``sha256``.
-        train: what is learnt from.
-        validation: what chooses among models and settings.
-        test: what chooses nothing.
+        inputs: ``[N, T, ...]``, or token ids ``[N, T]``, or a tree of such arrays: tuples and dicts are trees, lists
+            are made arrays.
+        targets: ``[N, ...]``, or a tree of such arrays: an answer for each sequence or each step.
+        lengths: steps of each sequence that exist, ``[N]``, from 1 to T; None where all do.
+        groups: what each example belongs to (a person, a speaker, a word), ``[N]``. No group is ever in two splits.
+            Anything but 32-bit integers is numbered in sorted order.
+        weights: what each example counts, ``[N]``, or each step of the targets, ``[N, T]``; None where all count 1.
 
     Raises:
-        ValueError: a split is empty.
+        ValueError: the arrays differ in N, a length or weight is out of range, a value is not finite, or there is no
+            example.
+        TypeError: the arrays are not of numbers, or lengths are no integers.
     """
 
-    name: str
-    source: str = dataclasses.field(compare=False)
-    train: Arrays = dataclasses.field(compare=False, repr=False)
-    validation: Arrays = dataclasses.field(compare=False, repr=False)
-    test: Arrays = dataclasses.field(compare=False, repr=False)
-    sha256: str = dataclasses.field(init=False)
+    inputs: Any
+    targets: Any
+    lengths: Array | None = None
+    groups: Array | None = None
+    weights: Array | None = None
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256()
-        for split in SPLITS:
-            arrays = getattr(self, split)
-            if len(arrays[0]) == 0:
-                raise ValueError(f"{self.name} has an empty {split} split; allowed: one or more examples in each.")
-            for array in map(np.ascontiguousarray, arrays):
-                digest.update(f"{array.dtype} {array.shape}".encode())
-                digest.update(array.tobytes())
-            object.__setattr__(self, split, type(arrays)(*map(jnp.asarray, arrays)))
-        object.__setattr__(self, "sha256", digest.hexdigest())
+        for name in FIELDS:
+            tree = jax.tree.map(np.asarray, getattr(self, name), is_leaf=lambda leaf: isinstance(leaf, list))
+            object.__setattr__(self, name, tree)
+        self._number_groups()
+        checks.check_sizes({name: getattr(self, name) for name in FIELDS})
+        if self.lengths is not None:
+            object.__setattr__(self, "lengths", checks.check_lengths(self.lengths, self.inputs))
+        if self.weights is not None:
+            checks.check_weights(self.weights)
+        checks.check_values("inputs", self.inputs, self.lengths)
+        checks.check_values("targets", self.targets)
 
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Examples of the three splits."""
-        return tuple(len(getattr(self, split)[0]) for split in SPLITS)
+    @classmethod
+    def padded(
+        cls,
+        sequences: Sequence[Any],
+        targets: Any,
+        groups: Any = None,
+        weights: Any = None,
+        length: int | None = None,
+    ) -> Arrays:
+        """Examples of sequences of different lengths, zero after each one's end.
+
+        Args:
+            sequences: N arrays ``[L_i, ...]``, or lists of tokens; or N trees of them, whose leaves have the same L_i.
+            targets: one for each sequence, ``[N, ...]``; or a list of N sequences of their own lengths, which are
+                padded as well, and whose steps past the end get the weight 0.
+            groups, weights: as `Arrays` takes them; weights only where the targets are not padded.
+            length: T; None is the longest sequence.
+
+        Raises:
+            ValueError: a sequence is empty or longer than ``length``, or the targets are padded and weights are given.
+        """
+        lengths = tree_lengths(sequences, "inputs")
+        inputs = pad(sequences, lengths, length)
+        if is_ragged(targets):
+            if weights is not None:
+                raise ValueError(
+                    "weights were given beside targets of different lengths, which have their own; allowed: one of "
+                    "the two. Pad the targets yourself and write Arrays(inputs, targets, lengths, weights=...)."
+                )
+            ends = tree_lengths(targets, "targets")
+            same = np.array_equal(ends, lengths)
+            targets = pad(targets, ends, length if same else None)
+            steps = jax.tree.leaves(targets)[0].shape[1]
+            weights = (np.arange(steps) < ends[:, None]).astype(np.float32)
+        return cls(inputs, targets, lengths, groups, weights)
+
+    def __len__(self) -> int:
+        return len(jax.tree.leaves(self.inputs)[0])
+
+    def __repr__(self) -> str:
+        fields = ((name, getattr(self, name)) for name in FIELDS)
+        told = (f"{name}={jax.tree.map(_Shape, tree)}" for name, tree in fields if tree is not None)
+        return f"Arrays({', '.join(told)})"
+
+    def take(self, indices: Any) -> Arrays:
+        """These examples, by number or by a mask ``[N]``, in the order given."""
+        found = self._numbers(indices)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[found], self)
+
+    def split(
+        self,
+        fractions: Sequence[float] = (0.7, 0.15, 0.15),
+        seed: int = 0,
+        stratify: bool = False,
+        test: Arrays | None = None,
+        name: str = "arrays",
+    ) -> Dataset[Arrays]:
+        """Training, validation and test examples, drawn once; the same seed gives the same ones.
+
+        Args:
+            fractions: of train, validation and test, with the sum 1; of groups, where there are groups. Two of them, of
+                train and validation, where ``test`` is given.
+            seed: of the draw.
+            stratify: whether every class has the same share in all splits; the targets are then classes, ``[N]``.
+            test: examples of the test split, where it is published; who made it saw to its groups.
+            name: of the data set.
+
+        Raises:
+            ValueError: a split would be empty, the fractions do not sum to 1, or both groups and classes are to be
+                kept, which `folds` can do.
+            ImportError: ``stratify`` needs scikit-learn.
+        """
+        wanted = 3 if test is None else 2
+        if len(fractions) != wanted:
+            raise ValueError(
+                f"fractions={tuple(fractions)}; allowed: {wanted} numbers, "
+                f"{'train, validation and test' if test is None else 'train and validation, for test is given'}."
+            )
+        parts = [self.take(part) for part in self._parts(fractions, seed, stratify)] + ([] if test is None else [test])
+        how = "by group" if self.groups is not None else "by class" if stratify else "at random"
+        source = f"{len(self)} examples split {how}, fractions {tuple(fractions)}, seed {seed}"
+        return Dataset(name, source, parts[0], parts[1], parts[2])
+
+    def split_at(self, train: Any, validation: Any, test: Any, name: str = "arrays") -> Dataset[Arrays]:
+        """Splits of given examples, by number or by masks ``[N]``.
+
+        Raises:
+            ValueError: an example, or a group where there are groups, is in two splits.
+        """
+        parts = [self._numbers(part) for part in (train, validation, test)]
+        checks.check_apart("examples", parts)
+        if self.groups is not None:
+            checks.check_apart("groups", [np.unique(np.asarray(self.groups)[part]) for part in parts])
+        source = f"{len(self)} examples split as given"
+        return Dataset(name, source, self.take(parts[0]), self.take(parts[1]), self.take(parts[2]))
+
+    def folds(
+        self, number: int = 5, validation: float = 0.15, seed: int = 0, stratify: bool = False, name: str = "arrays"
+    ) -> list[Dataset[Arrays]]:
+        """Data sets for cross-validation: each example, or group where there are groups, is in one test split.
+
+        Args:
+            number: of folds.
+            validation: fraction of what is not tested, by group where there are groups; the rest is trained on.
+            seed: of the draws.
+            stratify: whether the folds keep the shares of the classes; the targets are then classes, ``[N]``.
+            name: of the data sets, followed by the number of the fold.
+
+        Raises:
+            ValueError: there are fewer examples, groups or examples of a class than folds.
+            ImportError: scikit-learn is not installed.
+        """
+        found, classes = [], self._classes() if stratify else None
+        groups = None if self.groups is None else np.asarray(self.groups)
+        pairs = splitting.folds(len(self), number, seed, classes, groups)
+        for fold, (rest, test) in enumerate(pairs):
+            # By group where there are groups, and otherwise by class where that is asked for.
+            by_class = stratify and self.groups is None
+            train, held_out = self.take(rest)._parts((1 - validation, validation), seed, by_class)
+            source = f"{len(self)} examples, fold {fold} of {number}, validation {validation}, seed {seed}"
+            parts = (self.take(rest[train]), self.take(rest[held_out]), self.take(test))
+            found.append(Dataset(f"{name}-{fold}", source, *parts))
+        return found
+
+    def _numbers(self, indices: Any) -> np.ndarray:
+        """Indices or a mask as the numbers of examples."""
+        found = np.asarray(indices)
+        return np.arange(len(self))[found if found.size else found.astype(int)]
+
+    def _parts(self, fractions: Sequence[float], seed: int, stratify: bool) -> list[np.ndarray]:
+        if stratify and self.groups is not None:
+            raise ValueError(
+                "stratify=True with groups; allowed in split: one of them. Use folds(stratify=True), which keeps "
+                "groups whole and the shares of the classes as equal as they allow."
+            )
+        if self.groups is not None:
+            return splitting.by_group(np.asarray(self.groups), fractions, seed)
+        if stratify:
+            return splitting.stratified(self._classes(), fractions, seed)
+        return splitting.at_random(len(self), fractions, seed)
+
+    def _classes(self) -> np.ndarray:
+        classes = np.asarray(self.targets) if len(jax.tree.leaves(self.targets)) == 1 else np.zeros(0)
+        if classes.shape != (len(self),) or not np.issubdtype(classes.dtype, np.integer):
+            raise ValueError(
+                f"stratify=True with targets {self!r}; allowed: classes, integers [N]. Use groups, or pass "
+                "stratify=False."
+            )
+        return classes
+
+    def _number_groups(self) -> None:
+        groups = self.groups
+        if groups is not None and not np.can_cast(groups.dtype, np.int32):
+            fit = np.issubdtype(groups.dtype, np.integer) and np.array_equal(groups, groups.astype(np.int32))
+            numbers = groups if fit else np.unique(groups, return_inverse=True)[1]
+            object.__setattr__(self, "groups", numbers.astype(np.int32))
 
 
-def by_content(images: Array, labels: Array) -> Images:
-    """The same images in an order that nothing but their bytes decides: by SHA-256 of pixels and label.
+class _Shape:
+    def __init__(self, leaf: Any):
+        self.text = f"{leaf.dtype}{list(leaf.shape)}"
 
-    TFDS stores examples in an order of its own; held-out images are the first ones in this order.
-    """
-    images, labels = np.asarray(images), np.asarray(labels, np.uint8)
-    digests = [
-        hashlib.sha256(image.tobytes() + label.tobytes()).digest() for image, label in zip(images, labels, strict=True)
-    ]
-    order = sorted(range(len(labels)), key=digests.__getitem__)
-    return Images(images[order], labels[order])
+    def __repr__(self) -> str:
+        return self.text
 
 
-def part(arrays: Images, start: int, stop: int | None = None) -> Images:
-    """Examples ``start`` to ``stop``."""
-    return Images(*(array[start:stop] for array in arrays))
+def _flatten(arrays: Arrays) -> tuple[Any, None]:
+    return tuple((jax.tree_util.GetAttrKey(name), getattr(arrays, name)) for name in FIELDS), None
+
+
+def _unflatten(_: None, leaves: Any) -> Arrays:
+    arrays = object.__new__(Arrays)  # unchecked: JAX puts whatever it likes into a tree
+    for name, leaf in zip(FIELDS, leaves, strict=True):
+        object.__setattr__(arrays, name, leaf)
+    return arrays
+
+
+jax.tree_util.register_pytree_with_keys(Arrays, _flatten, _unflatten)

@@ -19,7 +19,7 @@ from tensorflow_datasets.core.download.checksums import UrlInfo
 from tensorflow_datasets.core.utils import Size
 
 from recurrax.datasets import idx, music
-from recurrax.datasets.arrays import SPLITS
+from recurrax.datasets.dataset import SPLITS
 
 _MNIST: Any = tfds.builder_cls("mnist")
 _CIFAR10: Any = tfds.builder_cls("cifar10")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recurrax.datasets import prepared
-from recurrax.datasets.arrays import Dataset
+from recurrax.datasets.dataset import Dataset
 from recurrax.datasets.load import load
 
 PATIENCE = 15.0  # seconds for a server to answer; TFDS would try for minutes

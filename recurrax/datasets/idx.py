@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recurrax.datasets.arrays import Images
+from recurrax.datasets.dataset import Images
 
 # MD5 of the original files, unpacked, as widely published.
 FILES = {

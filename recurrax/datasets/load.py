@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recurrax.datasets import idx, music, prepared
-from recurrax.datasets.arrays import Dataset, Images, by_content, part
+from recurrax.datasets.dataset import Dataset, Images, by_content, part
 from recurrax.datasets.missing import MissingData
 
 VALIDATION = 5000  # images of the training files of MNIST and CIFAR-10 that are held out

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recurrax.datasets import prepared
-from recurrax.datasets.arrays import SPLITS, Dataset, Rolls
+from recurrax.datasets.dataset import SPLITS, Dataset, Rolls
 from recurrax.datasets.missing import MissingData
 
 FILE = "JSB_Chorales.mat"
@@ -34,8 +34,8 @@ def jsb_chorales(data_dir: Path) -> Dataset[Rolls]:
         pieces = read_mat(path)
         original = hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
         source = f"{FILE}, {'' if original else 'not '}the original by SHA-256"
-    splits = [_padded(pieces[split]) for split in SPLITS]
-    return Dataset("jsb_chorales", source, *splits)
+    train, validation, test = (_padded(pieces[split]) for split in SPLITS)
+    return Dataset("jsb_chorales", source, train, validation, test)
 
 
 def read_mat(path: Path) -> dict[str, list[np.ndarray]]:

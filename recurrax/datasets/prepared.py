@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recurrax.datasets.arrays import Images
+from recurrax.datasets.dataset import Images
 
 
 def images(folder: Path) -> tuple[str, Images, Images] | None:

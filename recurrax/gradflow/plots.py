@@ -6,7 +6,9 @@ a marker for each, so that they can be told apart in grey.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -181,9 +183,22 @@ def plot_fixed_points(points: Mapping[str, FixedPoints]) -> Figure:
     return _legend(figure, axes)
 
 
+def show_in_notebooks() -> None:
+    """Lets a notebook show a figure that a cell ends with; before ``%matplotlib inline`` it would print its name."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        from IPython.core.pylabtools import print_figure
+        from matplotlib.figure import Figure
+
+        printers = shell.display_formatter.formatters["image/png"]
+        if Figure not in printers.type_printers:
+            printers.for_type(Figure, functools.partial(print_figure, base64=True))
+
+
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure  # no pyplot: a library must not choose the backend
 
+    show_in_notebooks()
     figure = Figure(figsize=(4.8, 3.6), layout="constrained", dpi=150)
     axes = figure.subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel)

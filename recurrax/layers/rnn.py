@@ -180,7 +180,7 @@ class RNN(Picklable, nnx.Module):
             raise ValueError("a layer with reverse=True cannot stream; allowed: reverse=False. Call it on sequences.")
         return self._cell(carry, x)
 
-    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None) -> Carry:
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None) -> Carry:
         """The carry that `step` starts from, for inputs ``[*batch, D]``: the learned one, or that of the cell."""
         carry = self._carry(None, input_shape, input_shape[: len(input_shape) - self._cell.num_feature_axes], rngs)
         return self._cell.initialize_carry(input_shape) if carry is None else carry

@@ -2,6 +2,7 @@
 
 from .adding import Adding as Adding
 from .associative_recall import AssociativeRecall as AssociativeRecall
+from .bucketed import Bucketed as Bucketed
 from .continual import Continual as Continual
 from .copy import Copy as Copy
 from .finite import FiniteTask as FiniteTask
@@ -10,6 +11,8 @@ from .induction import InductionHeads as InductionHeads
 from .latch import Latch as Latch
 from .modular_counting import ModularCounting as ModularCounting
 from .multiplication import Multiplication as Multiplication
+from .next_step import NextToken as NextToken
+from .next_step import NextValue as NextValue
 from .parity import Parity as Parity
 from .permutation import Permutation as Permutation
 from .polyphonic_music import PolyphonicMusic as PolyphonicMusic
@@ -17,6 +20,7 @@ from .reber import EmbeddedReber as EmbeddedReber
 from .recall import Recall as Recall
 from .sequential_images import SequentialImages as SequentialImages
 from .stream import Stream as Stream
+from .supervised import Supervised as Supervised
 from .task import Classification as Classification
 from .task import Example as Example
 from .task import MemoryTask as MemoryTask

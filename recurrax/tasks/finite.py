@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from recurrax.datasets import Dataset
+from recurrax.datasets import SPLITS, Dataset
 from recurrax.tasks.task import Example, Task, as_integers, draw_bits
 
 
@@ -39,12 +39,12 @@ class FiniteTask(Task):
 
     def sample(self, key: Array) -> Example:
         """Draws one example of the training split; pure. key: one PRNG key."""
-        return self.example("train", as_integers(draw_bits(key, 1)[0], 0, len(self.data.train[0])))
+        return self.example("train", as_integers(draw_bits(key, 1)[0], 0, self.data.sizes[0]))
 
     def examples(self, split: str) -> Example:
         """All examples of a split in order: inputs ``[N, T, D]``."""
         one = functools.partial(self.example, split)
-        return jax.jit(jax.vmap(one))(jnp.arange(len(getattr(self.data, split)[0])))
+        return jax.jit(jax.vmap(one))(jnp.arange(self.data.sizes[SPLITS.index(split)]))
 
     def oracle(self, inputs: Array) -> Any:
         """There is none.

@@ -16,7 +16,13 @@ class HostTask(Task):
 
     A concrete one defines `loss`, `examples` and one of `batches` and `pipeline`. A plain iterator is refused, for
     nobody can tell where in it a resumed run has to go on.
+
+    Attributes:
+        consecutive: how many batches on end have the same shapes, counted from the first; None where all have. Each
+            shape is a program of its own.
     """
+
+    consecutive: int | None = None
 
     @abc.abstractmethod
     def examples(self, split: str) -> Example:

@@ -39,14 +39,16 @@ class Feed:
                 "resumed run sees what it would have seen. Use one, or define batches(step)."
             )
 
-    def take(self, start: int, steps: int) -> Example | None:
-        """The batches of so many updates from number ``start`` on, every leaf ``[steps, B, ...]``; None for others.
+    def take(self, start: int, steps: int) -> list[tuple[int, Example | None]]:
+        """The batches of so many updates from number ``start`` on, in pieces: how many, and leaves ``[count, B, ...]``.
+
+        One piece, but for a task whose batches differ in shape; None in place of the batches for other tasks.
 
         Raises:
             ValueError: a batch is not of the size that the plan states, or the pipeline ends.
         """
         if self.task is None:
-            return None
+            return [(steps, None)]
         batches = list(self._batches(self.task, start, steps))
         for batch in batches:
             found = {len(leaf) for leaf in jax.tree.leaves(batch)}
@@ -55,7 +57,10 @@ class Feed:
                     f"{type(self.task).__name__} gave a batch of {sorted(found)} examples and Plan has batch_size="
                     f"{self.batch_size}; allowed: the same number. Change one of them."
                 )
-        return jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+        size = self.task.consecutive or steps
+        ends = [*range(size - start % size, steps, size), steps]
+        pieces = [batches[first:end] for first, end in zip([0, *ends], ends, strict=False)]
+        return [(len(piece), jax.tree.map(lambda *leaves: np.stack(leaves), *piece)) for piece in pieces]
 
     def _batches(self, task: HostTask, start: int, steps: int) -> Iterator[Example]:
         for step in range(start, start + steps):

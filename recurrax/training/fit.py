@@ -75,9 +75,11 @@ def fit(
         if not len(history.steps):
             programs.evaluate(history, task, np.zeros((len(seeds), 0), np.float32), made=np.zeros(len(seeds), bool))
         done = int(history.steps[-1])
-        history.compile_seconds += time.perf_counter() - began
-        with progress(output.title, plan.steps, done) as show:
+        with progress(output.title, plan.steps, done, output.progress) as show:
+            history.compile_seconds += time.perf_counter() - began
             while not finished(history, plan):
+                if not programs.compiled(size := programs.size(done)):
+                    show(done, f"compiling {size} updates of {len(history)} runs")
                 programs.advance(history, task)
                 store.record(history, last=finished(history, plan))
                 done = int(history.steps[-1])
@@ -101,32 +103,38 @@ class Programs:
         self.feed.restore(history.feed)
         self.held_out = ensemble.examples("validation", jax.random.key(HELD_OUT_KEY))
         self.judge = ensemble.judge("validation").lower(history.state, self.held_out).compile()
-        self._train: dict[int, Callable[..., Any]] = {}
+        self._train: dict[Any, Callable[..., Any]] = {}
 
     def size(self, done: int) -> int:
         """Updates of the next chunk; chunks end at multiples of their size, also after a budget was raised."""
         return min(self.plan.chunk - done % self.plan.chunk, self.plan.steps - done)
 
+    def compiled(self, steps: int) -> bool:
+        """Whether a chunk of so many updates is ready to run."""
+        return any(key[0] == steps for key in self._train)
+
     def train(self, history: History, steps: int, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-        """The program of a chunk of so many updates; the time to compile it is told apart."""
-        if steps not in self._train:
+        """The program of so many updates on batches of these shapes; the time to compile it is told apart."""
+        key = (steps, *(leaf.shape for leaf in jax.tree.leaves(arguments[-1])))
+        if key not in self._train:
             began = time.perf_counter()
-            self._train[steps] = self.ensemble.train(steps).lower(*arguments).compile()
+            self._train[key] = self.ensemble.train(steps).lower(*arguments).compile()
             history.compile_seconds += time.perf_counter() - began
-        return self._train[steps]
+        return self._train[key]
 
     def advance(self, history: History, task: Task) -> None:
         """One chunk and its evaluation."""
         done = int(history.steps[-1])
         steps = self.size(done)
         made = ~history.stopped & (history.active | (not self.plan.freeze_solved))
-        arguments = history.run, made, self.feed.take(done, steps)
-        program = self.train(history, steps, arguments)
-        began = time.perf_counter()
-        run, losses = program(*arguments)
+        began, compiled = time.perf_counter(), history.compile_seconds
+        run, losses = history.run, []
+        for count, batches in self.feed.take(done, steps):
+            run, found = self.train(history, count, (run, made, batches))(run, made, batches)
+            losses.append(found)
         history.state, history.feed = State(run, history.state.best), self.feed.state()
-        self.evaluate(history, task, np.asarray(losses), made)
-        history.seconds += time.perf_counter() - began
+        self.evaluate(history, task, np.concatenate([np.asarray(found) for found in losses], axis=1), made)
+        history.seconds += time.perf_counter() - began - (history.compile_seconds - compiled)
 
     def evaluate(self, history: History, task: Task, losses: np.ndarray, made: np.ndarray) -> None:
         """Adds the losses of a chunk, which the runs in ``made`` went through, and an evaluation to the history."""
@@ -151,9 +159,12 @@ def finished(history: History, plan: Plan) -> bool:
 
 
 def summary(history: History) -> str:
-    """The loss and the score in a few words."""
-    loss = np.nanmedian(history.loss[:, -1]) if np.isfinite(history.loss[:, -1]).any() else np.nan
-    return f"loss {loss:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved"
+    """The monitored metric, its median over the runs, and the score in a few words."""
+    last = history.metric(history.monitor)[:, -1]
+    value = np.nanmedian(last) if np.isfinite(last).any() else np.nan
+    diverged = int(np.sum(history.diverged_at >= 0))
+    tail = f", {diverged} diverged" if diverged else ""
+    return f"{history.monitor} {value:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved{tail}"
 
 
 def advice(output: Output) -> str:

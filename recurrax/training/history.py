@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from recurrax.tasks import Task
+from recurrax.training import curves
 from recurrax.training.clipping import clipped_fraction
 from recurrax.training.ensemble import State
 from recurrax.training.mesh import with_keys, without_keys
 from recurrax.training.parameters import Model, names
 from recurrax.training.run import Run
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass
@@ -148,7 +153,10 @@ class History:
                     "seed": seed,
                     **{name: float(values[run]) for name, values in self.settings.items()},
                     "train_loss": float(losses[run].mean()) if losses.shape[1] else float("nan"),
-                    **{name: float(values[run, index]) for name, values in self.metrics.items()},
+                    **{
+                        f"current_{name}" if name in self.settings else name: float(values[run, index])
+                        for name, values in self.metrics.items()
+                    },
                 }
 
     def name(self, run: int) -> str:
@@ -187,6 +195,23 @@ class History:
                 RuntimeWarning,
                 stacklevel=3,
             )
+
+    def plot(
+        self,
+        metrics: Sequence[str] | None = None,
+        *,
+        chance: float | Mapping[str, float] | None = None,
+        criterion: float | Mapping[str, float] | None = None,
+    ) -> Figure:
+        """Draws held-out metrics against updates, every run and the median; see `recurrax.training.curves.plot`."""
+        return curves.plot(self, metrics, chance=chance, criterion=criterion)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """One row for each run and evaluation, where pandas is; see `recurrax.training.curves.to_dataframe`."""
+        return curves.to_dataframe(self)
+
+    def __repr__(self) -> str:
+        return f"<History: {curves.describe(self)}>"
 
 
 def begin(

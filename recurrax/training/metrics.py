@@ -51,7 +51,7 @@ class Metrics:
         if self._events is not None:
             for row in history.rows(self._written):
                 point = "".join(f"-{name}-{row[name]:g}" for name in history.settings)
-                for name in ("train_loss", *history.metrics):
+                for name in sorted(row.keys() - {"step", "seed"} - history.settings.keys()):
                     if math.isfinite(row[name]):
                         self._events.add_scalar(f"{name}/seed-{row['seed']}{point}", row[name], row["step"])
             self._events.flush()

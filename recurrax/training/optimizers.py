@@ -18,14 +18,14 @@ Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
 
 
 def adam(
-    learning_rate: float = 1e-3, clip_norm: float | None = 1.0, clip_value: float | None = None
+    learning_rate: float = 1e-3, clip_norm: float | None = None, clip_value: float | None = None
 ) -> optax.GradientTransformation:
-    """Adam after clipping.
+    """Adam, after clipping where a limit is given.
 
     Args:
         learning_rate: positive and finite.
-        clip_norm: largest norm of the gradient of all parameters together, see `clip_by_norm`; None clips nothing.
-        clip_value: largest size of its entries, see `clip_by_value`; None clips nothing.
+        clip_norm: largest norm of the gradient of all parameters together, see `clip_by_norm`; None does not clip it.
+        clip_value: largest size of its entries, see `clip_by_value`; None does not clip them.
 
     Raises:
         ValueError: a value is not positive and finite (a traced one, in a sweep, was checked before).

@@ -85,9 +85,20 @@ def leaves(model: Model) -> Iterator[Leaf]:
     plain = not isinstance(model, nnx.Module)
     for path, holder in jax.tree_util.tree_flatten_with_path(model, is_leaf=_is_variable)[0]:
         for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
-            floating = jnp.issubdtype(jnp.result_type(value), jnp.inexact)
+            floating = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.inexact)
             trained = isinstance(holder, nnx.Param) or (plain and not _is_variable(holder) and floating)
             yield Leaf(names((*path, *inner)), holder, value, trained)
+
+
+def in_precision(model: Model, dtype: str | None) -> Model:
+    """The model with its parameters in another dtype; its state, such as running averages, stays as it is."""
+    if dtype is None:
+        return model
+    cast = [
+        leaf.value.astype(dtype) if leaf.trained and jnp.issubdtype(leaf.value.dtype, jnp.floating) else leaf.value
+        for leaf in leaves(model)
+    ]
+    return jax.tree.unflatten(jax.tree.structure(model), cast)
 
 
 def names(path: tuple[Any, ...]) -> tuple[str, ...]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
 
 from recurrax.storage import expanded
 from recurrax.training.run import check_precision
@@ -13,10 +17,15 @@ from recurrax.training.run import check_precision
 if TYPE_CHECKING:
     from recurrax.training.history import History
 
+SEEDS = 2**32  # JAX takes a seed modulo this number
+LARGEST = float(np.finfo(np.float32).max)  # of a sweep, whose values a run holds as float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """How long and on what to train: every seed at every point of the sweep, all in one compiled program.
+
+    NumPy's and JAX's scalars and arrays, lists and ranges are taken as the numbers they hold.
 
     Args:
         steps: updates at most, for each run.
@@ -24,25 +33,27 @@ class Plan:
         chunk: updates between two evaluations; steps to criterion are known to this precision.
         held_out: examples of an evaluation, the same ones every time and for every run. Of a `FiniteTask` the whole
             validation split is evaluated, and so many of its examples at once.
-        seeds: one run each; all of them are reported.
+        seeds: one run each, from 0 to 2**32 - 1; all of them are reported.
         sweep: values of hyperparameters by name, e.g. ``{"learning_rate": (1e-3, 3e-3)}``; numbers only, for they
             become arrays. Each name is an argument of ``build`` or of ``optimizer``.
         stop_when_solved: end when every run has met the criterion or diverged.
         freeze_solved: a run that has met the criterion makes no further updates.
         precision: "float32" or "bfloat16" for the model's computation alone; None is that of the parameters.
         devices: how many to use; all of every host by default.
-        patience: evaluations without a better monitored metric after which a run stops; None never stops one.
+        patience: a run stops after so many evaluations in a row without a better value of what the task monitors;
+            None never stops it.
 
     Raises:
-        ValueError: no seeds, the same seed twice, a number below 1, or an unknown precision.
+        ValueError: no seeds, the same seed twice, a seed or a number out of range, a sweep of anything but different
+            finite numbers, or an unknown precision.
     """
 
     steps: int = 2000
     batch_size: int = 32
     chunk: int = 50
     held_out: int = 512
-    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    sweep: Mapping[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    sweep: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
     stop_when_solved: bool = True
     freeze_solved: bool = False
     precision: str | None = None
@@ -50,14 +61,14 @@ class Plan:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "chunk", "held_out"):
-            _check_count("Plan", name, getattr(self, name))
-        if self.devices is not None:
-            _check_count("Plan", "devices", self.devices)
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(
-                f"Plan got seeds={self.seeds!r}; allowed: one or more, all different. Try seeds=(0, 1, 2)."
-            )
+        for name in ("steps", "batch_size", "chunk", "held_out", "devices", "patience"):
+            value = getattr(self, name)
+            if value is not None or name not in ("devices", "patience"):
+                object.__setattr__(self, name, _count("Plan", name, value))
+        for name in ("stop_when_solved", "freeze_solved"):
+            object.__setattr__(self, name, _switch("Plan", name, getattr(self, name)))
+        object.__setattr__(self, "seeds", _seeds(self.seeds))
+        object.__setattr__(self, "sweep", _sweep(self.sweep))
         check_precision(self.precision)
 
 
@@ -69,7 +80,9 @@ class Output:
         folder: of this run and no other: checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``, and at
             the end ``best/``, the best model of each run, see `recurrax.load`. With the same folder and settings a fit
             goes on where it stopped. ``~`` is the home folder; None writes nothing.
-        title: stands before the progress; "" shows none.
+        title: stands before the progress; "" means "training".
+        progress: None shows a bar in terminals and notebooks, and in other places lines now and then if there is a
+            title; True shows the lines without a title too; False shows nothing.
         checkpoint_every: updates between checkpoints, counted in whole chunks; each chunk by default, so that a crash
             costs the chunk in flight and no more.
         keep: how many of the last checkpoints stay.
@@ -78,7 +91,7 @@ class Output:
         on_chunk: called after every evaluation with the history so far, e.g. to draw it.
 
     Raises:
-        ValueError: a number below 1.
+        ValueError: a number below 1, or a ``progress`` that is none of the three.
     """
 
     folder: str | Path | None = None
@@ -88,15 +101,87 @@ class Output:
     tensorboard: bool = False
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     on_chunk: Callable[[History], None] | None = None
+    progress: bool | None = None
 
     def __post_init__(self) -> None:
         if self.folder is not None:
             object.__setattr__(self, "folder", expanded(self.folder))
-        _check_count("Output", "keep", self.keep)
+        object.__setattr__(self, "keep", _count("Output", "keep", self.keep))
         if self.checkpoint_every is not None:
-            _check_count("Output", "checkpoint_every", self.checkpoint_every)
+            every = _count("Output", "checkpoint_every", self.checkpoint_every)
+            object.__setattr__(self, "checkpoint_every", every)
+        if self.progress is not None:
+            object.__setattr__(self, "progress", _switch("Output", "progress", self.progress, "True, False or None"))
 
 
-def _check_count(where: str, name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def _count(where: str, name: str, value: Any) -> int:
+    number = _integer(value)
+    if number is None or number < 1:
         raise ValueError(f"{where} got {name}={value!r}; allowed: an int >= 1. Try {name}=100.")
+    return number
+
+
+def _switch(where: str, name: str, value: Any, allowed: str = "True or False") -> bool:
+    value = _plain(value)
+    if not isinstance(value, bool):
+        raise ValueError(f"{where} got {name}={value!r}; allowed: {allowed}. Try {name}=True.")
+    return value
+
+
+def _seeds(seeds: Any) -> tuple[int, ...]:
+    numbers = [_integer(seed) for seed in _entries(seeds)]
+    fine = {number for number in numbers if number is not None and 0 <= number < SEEDS}
+    if not numbers or len(fine) < len(numbers):
+        raise ValueError(
+            f"Plan got seeds={seeds!r}; allowed: one or more, all different, each an int from 0 to 2**32 - 1, as JAX "
+            "takes seeds modulo 2**32. Try seeds=(0, 1, 2)."
+        )
+    return tuple(number for number in numbers if number is not None)
+
+
+def _sweep(sweep: Any) -> dict[str, tuple[float, ...]]:
+    if not isinstance(sweep, Mapping):
+        raise ValueError(
+            f"Plan got sweep={sweep!r}; allowed: a dict of numbers by name. "
+            'Try sweep={"learning_rate": (1e-3, 1e-2)}.'
+        )
+    return {name: _numbers(name, values) for name, values in sweep.items()}
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    numbers = [_plain(value) for value in _entries(values)]
+    for number in numbers:
+        sized = isinstance(number, int | float) and not isinstance(number, bool)
+        if not sized or not abs(number) <= LARGEST:  # nor is NaN
+            raise ValueError(
+                f"sweep {name} holds {number!r}; allowed: finite numbers, which float32 can hold. Make it a fit of its "
+                "own."
+            )
+    if not numbers or len({float(np.float32(number)) for number in numbers}) < len(numbers):
+        raise ValueError(
+            f"sweep {name}={values!r}; allowed: one or more different numbers, also as float32, which a run holds. Try "
+            f"{name}=(1e-3, 1e-2)."
+        )
+    return tuple(numbers)
+
+
+def _entries(values: Any) -> list[Any]:
+    """What a sequence or an array holds; nothing where it is neither."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable) or not getattr(values, "ndim", 1):
+        return []
+    return list(values)
+
+
+def _plain(value: Any) -> Any:
+    """The Python number in a scalar of NumPy or JAX; anything else as it is."""
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0:
+        return value.item()
+    return value
+
+
+def _integer(value: Any) -> int | None:
+    value = _plain(value)
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None

@@ -1,55 +1,193 @@
-"""How far it is: a bar on a terminal, a line now and then elsewhere."""
+"""How far a fit is: a bar in terminals and notebooks, a line now and then in a log that asks for it."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_FRAMES = 0.1
+BAR_WIDTH, LEAST_BAR = 20, 4  # characters; the bar gives way first where a terminal is narrow
+
+Show = Callable[[int, str], None]
 
 
 @contextlib.contextmanager
-def progress(title: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Gives ``show(done, text)``: updates done, rate, time left and the text; a title of "" shows nothing."""
-    if not title:
-        yield lambda done, text: None
-    elif sys.stderr.isatty():
-        yield from _bar(title, total, done)
-    else:
-        yield from _lines(title, total, done)
+def progress(title: str, total: int, done: int = 0, shown: bool | None = None) -> Iterator[Show]:
+    """Gives ``show(done, text)``, which shows updates done, their rate, the time left and the text.
+
+    The rate is that after the first chunk, which shares its time with compilation.
+
+    Args:
+        title: stands in front; "" means "training".
+        total: updates at most.
+        done: updates before this call.
+        shown: None shows a bar in terminals and notebooks, and plain lines elsewhere if there is a title; True shows
+            the lines without a title too; False shows nothing.
+    """
+    with _choose(title, shown)(title or "training", total, done) as draw:
+        pace = _Pace(total, done)
+
+        def show(done: int, text: str) -> None:
+            draw(done, pace.line(done, text), False)
+
+        try:
+            yield show
+        finally:
+            if pace.text:
+                draw(pace.done, pace.last(), True)
 
 
-def _bar(title: str, total: int, done: int) -> Iterator[Callable[[int, str], None]]:
-    import rich.console  # here, since only a terminal needs it
-    import rich.progress as bars
+class _Pace:
+    """Turns updates done into a line of text."""
 
-    class Rate(bars.ProgressColumn):
-        def render(self, task: bars.Task) -> str:
-            return f"{task.speed:.0f} steps/s" if task.speed else ""
+    def __init__(self, total: int, done: int):
+        self.total, self.first, self.done, self.text = total, done, done, ""
+        self.opened = self.began = time.perf_counter()
+        self.counted = 0  # updates whose time is known: the first chunk shares its own with compilation
 
-    columns = (
-        bars.TextColumn("{task.description}"), bars.BarColumn(20), bars.MofNCompleteColumn(), Rate(),
-        bars.TimeRemainingColumn(), bars.TextColumn("{task.fields[text]}"),
-    )  # fmt: skip
-    with bars.Progress(*columns, console=rich.console.Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total, completed=done, text="compiling")
-        yield lambda done, text: bar.update(task, completed=done, text=text)
-
-
-def _lines(title: str, total: int, done: int) -> Iterator[Callable[[int, str], None]]:
-    first, began = done, time.perf_counter()
-    last = began
-
-    def show(done: int, text: str) -> None:
-        nonlocal last
+    def line(self, done: int, text: str) -> str:
+        self.done, self.text = done, text
         now = time.perf_counter()
-        if now - last < SECONDS_BETWEEN_LINES:
-            return
-        last = now
-        rate = (done - first) / (now - began)
-        left = f"{(total - done) / rate:.0f} s left" if rate else ""
-        print(f"{title}: {done}/{total}, {text}, {rate:.0f} steps/s, {left}", file=sys.stderr, flush=True)
+        if done > self.first and not self.counted:
+            self.counted, self.began = done, now
+        if done <= self.counted or not self.counted:
+            return f"{done}/{self.total} updates, {text}"
+        rate = (done - self.counted) / max(now - self.began, 1e-9)
+        speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+        return f"{done}/{self.total} updates, {speed}, {_clock((self.total - done) / rate)} left, {text}"
 
-    yield show
+    def last(self) -> str:
+        return f"{self.done}/{self.total} updates in {_clock(time.perf_counter() - self.opened)}, {self.text}"
+
+
+def _clock(seconds: float) -> str:
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+# What draws: a context manager (title, total, done) that gives draw(done, line, is_last).
+Draw = Callable[[int, str, bool], None]
+
+
+def _choose(title: str, shown: bool | None) -> Callable[..., contextlib.AbstractContextManager[Draw]]:
+    notebook, terminal = _in_notebook(), _on_terminal()
+    if shown is False:
+        return _nothing
+    if notebook or terminal:
+        return _notebook if notebook else _terminal
+    return _lines if shown or title else _nothing
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a kernel of Jupyter, Colab and the like."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
+
+
+def _on_terminal() -> bool:
+    """Whether stderr is a terminal that can move its cursor."""
+    with contextlib.suppress(ValueError):  # it may be closed
+        return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return False
+
+
+class _Tolerant:
+    """A stream whose errors are dropped: a terminal that has gone, or a log on a full disk, must not end a fit."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the last: stderr was closed before the start
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            self._stream.flush()
+
+
+@contextlib.contextmanager
+def _nothing(title: str, total: int, done: int) -> Iterator[Draw]:
+    yield lambda done, line, last: None
+
+
+@contextlib.contextmanager
+def _lines(title: str, total: int, done: int) -> Iterator[Draw]:
+    stream, printed = _Tolerant(sys.stderr), -SECONDS_BETWEEN_LINES
+
+    def draw(done: int, line: str, last: bool) -> None:
+        nonlocal printed
+        now = time.perf_counter()
+        if last or now - printed >= SECONDS_BETWEEN_LINES:
+            print(f"{title}: {line}", file=stream, flush=True)  # type: ignore[arg-type]
+            printed = now
+
+    yield draw
+
+
+@contextlib.contextmanager
+def _terminal(title: str, total: int, done: int) -> Iterator[Draw]:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=_Tolerant(sys.stderr))  # type: ignore[arg-type]
+    to_file = sys.stdout is None or not sys.stdout.isatty()  # what is printed there stays there
+    with Live(console=console, auto_refresh=False, redirect_stdout=not to_file) as live:
+        yield _limited(lambda done, line: live.update(_bar(title, total, done, line, console.width), refresh=True))
+
+
+@contextlib.contextmanager
+def _notebook(title: str, total: int, done: int) -> Iterator[Draw]:
+    """Needs no widgets, which some notebooks lack: the output of the cell is replaced."""
+    from IPython.display import display
+    from rich import get_console
+
+    handle: Any = None
+
+    def frame(done: int, line: str) -> None:
+        nonlocal handle
+        bar = _bar(title, total, done, line, get_console().width)
+        if handle is None:
+            handle = display(bar, display_id=True)
+        else:
+            handle.update(bar)
+
+    yield _limited(frame)
+
+
+def _bar(title: str, total: int, done: int, line: str, width: int) -> Any:
+    """Title, bar and line side by side; without the bar, and on several lines if need be, where that is too wide."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    whole, table = Text(f"{title} {line}"), Table.grid(padding=(0, 1))
+    spare = width - whole.cell_len - 1
+    if spare < LEAST_BAR:
+        table.add_row(whole)
+    else:
+        table.add_row(Text(title), ProgressBar(total, done, min(spare, BAR_WIDTH)), Text(line))
+    return table
+
+
+def _limited(frame: Callable[[int, str], object]) -> Draw:
+    """Drawn at most ten times a second; the last frame always is."""
+    drawn = -SECONDS_BETWEEN_FRAMES
+
+    def draw(done: int, line: str, last: bool) -> None:
+        nonlocal drawn
+        now = time.perf_counter()
+        if last or now - drawn >= SECONDS_BETWEEN_FRAMES:
+            frame(done, line)
+            drawn = now
+
+    return draw

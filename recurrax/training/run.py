@@ -24,6 +24,7 @@ from recurrax.training.parameters import (
     check_noise,
     check_unchanged,
     in_evaluation,
+    in_precision,
     leaves,
     parameters,
     state,
@@ -139,7 +140,7 @@ class Recipe:
         """The carry that a `Stream` starts from; nothing for other tasks."""
         if not isinstance(self.task, Stream):
             return ()
-        return self.task.initialize_carry(cast(model, self.precision), streams)
+        return self.task.initialize_carry(in_precision(model, self.precision), streams)
 
     def carry_before(self, run: Run) -> Any:
         """The carry before the next window of a `Stream`, which begins anew with the first window."""
@@ -153,7 +154,7 @@ class Recipe:
 
         The model must be one of this trace: a call may set its state.
         """
-        model = cast(model, self.precision)
+        model = in_precision(model, self.precision)
         before = list(leaves(model))
         given = examples._replace(inputs=cast(examples.inputs, self.precision))
         if isinstance(self.task, Stream):

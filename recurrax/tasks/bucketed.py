@@ -1,0 +1,90 @@
+"""A supervised task trained on padded batches of similar lengths, which compute little padding."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, final
+
+import jax
+import numpy as np
+from jax import Array
+
+from recurrax.datasets import Buckets
+from recurrax.tasks.host import HostTask
+from recurrax.tasks.supervised import Supervised
+from recurrax.tasks.task import Example
+
+
+@final
+@dataclasses.dataclass(frozen=True)
+class Bucketed(HostTask):
+    """`Supervised`, whose training batches come from the host as `recurrax.datasets.Buckets` makes them.
+
+    Every epoch takes each training example once; all seeds see the same batches. Evaluations are those of the task.
+
+    Args:
+        task: what is learnt; its data have lengths.
+        batch_size: as the plan states it.
+        shapes: how many lengths batches are padded to, and so many programs are compiled.
+        seed: of the order of the examples.
+        consecutive: how many batches on end have one length: as many updates are one call of a program.
+
+    Raises:
+        ValueError: the examples have no lengths or have weights of their own, or a number cannot be used.
+    """
+
+    task: Supervised
+    batch_size: int = 32
+    shapes: int = 4
+    seed: int = 0
+    consecutive: int = 1
+
+    def __post_init__(self) -> None:
+        weights = self.task.data.train.weights
+        if weights is not None and weights.ndim == 1:
+            raise ValueError(
+                "the examples have weights, and each is taken once an epoch; allowed: no weights of examples. Train on "
+                "Supervised alone, which draws by weight."
+            )
+        _ = self.buckets
+
+    @functools.cached_property
+    def buckets(self) -> Buckets:
+        """The batches, by number."""
+        sizes = (self.batch_size, self.shapes, self.seed, self.consecutive)
+        return Buckets(self.task.data.train, *sizes, per_step=self.task.per_step)
+
+    def batches(self, step: int) -> Example:
+        """The batch of update number ``step``: NumPy arrays ``[B, ...]``, of T_k steps."""
+        indices, length = self.buckets.place(step)
+        found = jax.tree.map(lambda leaf: leaf[indices], self._train)
+        cut = functools.partial(jax.tree.map, lambda leaf: leaf[:, :length])
+        changes: dict[str, Any] = {"inputs": cut(found.inputs)}
+        if self.task.per_step:
+            changes |= {"targets": cut(found.targets), "weights": cut(found.weights)}
+        return found._replace(**changes)
+
+    def examples(self, split: str) -> Example:
+        """All examples of a split in order, padded to the longest: every leaf ``[N, ...]``."""
+        return self.task.examples(split)
+
+    def loss(self, outputs: Any, example: Example) -> Array:
+        """That of the task."""
+        return self.task.loss(outputs, example)
+
+    def accuracy(self, outputs: Any, example: Example) -> Array | None:
+        """That of the task."""
+        return self.task.accuracy(outputs, example)
+
+    def metrics(self, outputs: Any, example: Example) -> dict[str, Array]:
+        """Those of the task."""
+        return self.task.metrics(outputs, example)
+
+    def finish(self, means: dict[str, Array]) -> dict[str, Array]:
+        """As the task does it."""
+        return self.task.finish(means)
+
+    @functools.cached_property
+    def _train(self) -> Example:
+        return jax.tree.map(np.asarray, self.task.examples("train"))
