@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path for path in (ROOT / "docs").rglob("*.md") if path.name != "results.md" and "_build" not in path.parts
 )
-MODULES = ("cells", "engines", "layers", "gradflow", "tasks", "training", "datasets", "initializers", "report")
+MODULES = "cells engines layers gradflow tasks training datasets initializers report saving".split()
 HOWTOS = ("howto/data", "howto/engine", "howto/gradients")
 PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in HOWTOS))
 

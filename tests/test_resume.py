@@ -196,8 +196,9 @@ def test_a_foreign_checkpoint_is_refused_and_left_alone(copy):
     assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == ["30", "40"]
 
 
-def test_settings_that_cannot_be_read_are_refused(tmp_path):
-    (tmp_path / "settings.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"settings": 1}', '{"format": "x", "settings": {}}', ""])
+def test_settings_that_cannot_be_read_are_refused(tmp_path, content):
+    (tmp_path / "settings.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"settings.json is not readable .* Use another folder"):
         trainee.train(tmp_path, SHORT)
 

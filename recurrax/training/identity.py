@@ -204,14 +204,15 @@ def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -
 def _read(path: Path) -> dict[str, Any]:
     try:
         entry = json.loads(path.read_text())
-        if not isinstance(entry["settings"], dict):
+        newer = int(entry.get("format", FORMAT)) > FORMAT
+        if not newer and not isinstance(entry["settings"], dict):
             raise KeyError("settings")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is not readable ({error}); allowed: a file that recurrax wrote. Use another folder, or delete "
             f"{path.parent} to start again."
         ) from error
-    if entry.get("format", FORMAT) > FORMAT:
+    if newer:
         raise CheckpointError(
             f"{path} has format {entry['format']}, which a newer recurrax wrote; allowed: up to {FORMAT}. Upgrade "
             "recurrax, or use another folder."
