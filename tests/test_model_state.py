@@ -140,6 +140,15 @@ def test_what_cannot_be_trained_is_refused_by_path(build, words):
         training.fit(build, TASK, optax.adam(1e-2), PLAN)
 
 
+def test_parameters_have_the_names_of_their_attributes_whatever_these_are():
+    """``value`` is what Flax calls the array inside a variable, and what attention calls a layer."""
+    attention = nnx.MultiHeadAttention(num_heads=1, in_features=2, decode=False, rngs=nnx.Rngs(0))
+    names = training.parameters(attention)
+    assert set(names) == {"query", "key", "value", "out"} and set(names["value"]) == {"bias", "kernel"}
+    scalar = training.parameters(nnx.Dict(value=nnx.Param(jnp.ones(2))))
+    assert list(scalar) == ["value"] and scalar["value"].shape == (2,)
+
+
 def test_models_that_are_plain_trees_train():
     @jax.tree_util.register_dataclass
     @dataclasses.dataclass

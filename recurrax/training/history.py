@@ -16,7 +16,7 @@ from recurrax.training import curves
 from recurrax.training.clipping import clipped_fraction
 from recurrax.training.ensemble import State
 from recurrax.training.mesh import with_keys, without_keys
-from recurrax.training.parameters import Model, names
+from recurrax.training.parameters import Model, named
 from recurrax.training.run import Run
 
 if TYPE_CHECKING:
@@ -256,5 +256,4 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
 
 def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves by the names on the path to them, joined by dots."""
-    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {".".join(names(path)): leaf for path, leaf in flat}
+    return {".".join(path): leaf for path, _, leaf in named(tree)}

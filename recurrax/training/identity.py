@@ -32,7 +32,7 @@ from recurrax.training.plan import Plan
 from recurrax.training.run import Recipe
 
 FORMAT = 1  # of settings.json
-FREE = ("steps", "devices", "stop_when_solved")  # of the plan: the same run goes on with others
+FREE = ("steps", "devices", "stop_when_solved", "patience")  # of the plan: the same run goes on with others
 PROGRAMS = {
     "build": "the model differs (its initial values are made by another program)",
     "optimizer": "the optimizer differs (its update is another program)",

@@ -83,11 +83,18 @@ def with_state(model: Model, values: list[Any]) -> Model:
 def leaves(model: Model) -> Iterator[Leaf]:
     """All arrays of a model, in the order of `jax.tree.leaves`."""
     plain = not isinstance(model, nnx.Module)
-    for path, holder in jax.tree_util.tree_flatten_with_path(model, is_leaf=_is_variable)[0]:
+    for path, holder, value in named(model):
+        floating = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.inexact)
+        trained = isinstance(holder, nnx.Param) or (plain and not _is_variable(holder) and floating)
+        yield Leaf(path, holder, value, trained)
+
+
+def named(tree: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """The leaves of a tree in order: the names on the path to each, what holds it, a variable or itself, and itself."""
+    for path, holder in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_variable)[0]:
         for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
-            floating = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.inexact)
-            trained = isinstance(holder, nnx.Param) or (plain and not _is_variable(holder) and floating)
-            yield Leaf(names((*path, *inner)), holder, value, trained)
+            inner = () if _is_variable(holder) and len(inner) == 1 else inner  # how Flax names a variable's array
+            yield names((*path, *inner)) or ("model",), holder, value
 
 
 def in_precision(model: Model, dtype: str | None) -> Model:
@@ -102,9 +109,8 @@ def in_precision(model: Model, dtype: str | None) -> Model:
 
 
 def names(path: tuple[Any, ...]) -> tuple[str, ...]:
-    """A path of JAX as plain names, without how Flax's versions name the array inside a variable."""
-    found = (str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry)))) for entry in path)
-    return tuple(name for name in found if name not in ("value", "raw_value")) or ("model",)
+    """A path of JAX as plain names."""
+    return tuple(str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry)))) for entry in path)
 
 
 def check_model(model: Model) -> None:
@@ -145,7 +151,7 @@ def check_noise(task: Task, model: Model) -> None:
     own = type(task).advance is not Stream.advance if isinstance(task, Stream) else type(task).apply is not Task.apply
     if own or not isinstance(model, nnx.Module) or takes(model, "dropout_key") or takes(model, "rngs"):
         return
-    for path, module in nnx.iter_modules(model):
+    for path, module in nnx.iter_graph(model):
         if isinstance(module, nnx.Dropout) and module.rate > 0 and module.rngs is None and not module.deterministic:
             raise ValueError(
                 f"{'.'.join(['model', *map(str, path)])} has rate={module.rate}, and {type(model).__name__} takes no "
