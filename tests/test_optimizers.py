@@ -123,6 +123,7 @@ def test_schedule_free_is_judged_at_its_average():
     np.testing.assert_allclose(history.loss[0, -1], recipe.evaluate(model, examples)["loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_logged_where_the_optimiser_tells_it(tmp_path):
     history = fit(optax.inject_hyperparams(optax.adam)(SCHEDULE))
     np.testing.assert_allclose(history.metrics["learning_rate"][0, 1:], SCHEDULE(np.array([2, 5])), rtol=1e-5)

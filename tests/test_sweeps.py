@@ -182,6 +182,7 @@ def test_the_best_model_is_that_of_the_lowest_held_out_loss(overtrained):
         np.testing.assert_allclose(recipe.evaluate(model, held_out)["loss"], overtrained.loss[run].min(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_selection_never_sees_the_test_examples(overtrained, monkeypatch):
     """The test loss is that of the selected models on a stream of its own; other test examples change nothing else."""
     examples = batch(TASK, jax.random.key(TEST_KEY), SMALL.held_out)
