@@ -155,6 +155,34 @@ def test_an_encoder_decoder_learns_to_reverse_and_its_metrics_are_those_of_the_t
 
 
 @dataclasses.dataclass(frozen=True)
+class Spelling(Task):
+    """Connectionist temporal classification: every symbol lasts two steps, and the labels do not say when."""
+
+    def sample(self, key):
+        labels = jax.random.randint(key, (3,), 1, VOCABULARY)
+        length = jax.random.randint(jax.random.fold_in(key, 1), (), 1, 4)
+        exists = jnp.arange(3) < length
+        inputs = jnp.repeat(jax.nn.one_hot(labels, VOCABULARY) * exists[:, None], 2, axis=0)
+        return Example(inputs, {"labels": labels * exists, "padding": 1.0 - exists}, lengths=2 * length)
+
+    def loss(self, outputs, example):
+        frames = (jnp.arange(T) >= example.lengths).astype(jnp.float32)
+        labels, padding = example.targets["labels"], example.targets["padding"]
+        return optax.ctc_loss(outputs[None], frames[None], labels[None], padding[None])[0]
+
+
+@pytest.mark.slow
+def test_connectionist_temporal_classification_is_a_task_like_any_other():
+    def build(key):
+        rngs = nnx.Rngs(key)
+        return rx.SequenceModel(rx.LSTM(VOCABULARY, 8, bidirectional=True, rngs=rngs), VOCABULARY, rngs=rngs)
+
+    plan = dataclasses.replace(PLAN, steps=60, chunk=30, batch_size=16, seeds=(0,))
+    history = training.fit(build, Spelling(), training.adam(3e-2), plan)
+    assert history.loss[0, -1] < 0.5 * history.loss[0, 0]
+
+
+@dataclasses.dataclass(frozen=True)
 class Backwards(Reverse):
     """The best model is that with the most wrong answers."""
 

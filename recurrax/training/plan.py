@@ -32,7 +32,7 @@ class Plan:
         batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split.
         chunk: updates between two evaluations; steps to criterion are known to this precision.
         held_out: examples of an evaluation, the same ones every time and for every run. Of a `FiniteTask` the whole
-            validation split is evaluated, and so many of its examples at once.
+            validation split is evaluated, and so many of its examples at once; a `Stream` is evaluated whole.
         seeds: one run each, from 0 to 2**32 - 1; all of them are reported.
         sweep: values of hyperparameters by name, e.g. ``{"learning_rate": (1e-3, 3e-3)}``; numbers only, for they
             become arrays. Each name is an argument of ``build`` or of ``optimizer``.
