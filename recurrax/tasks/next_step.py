@@ -64,7 +64,9 @@ class NextToken(Stream):
 
     def loss(self, outputs: Array, example: Example) -> Array:
         """Cross entropy in nats, mean over the steps that count. outputs: ``[T, V]`` logits; returns a scalar."""
-        losses = optax.softmax_cross_entropy_with_integer_labels(_counted(outputs, example), example.targets)
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+            _counted(outputs, example, self.out_features), example.targets
+        )
         return _mean(losses, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
@@ -134,14 +136,14 @@ class NextValue(Stream):
 
     def loss(self, outputs: Array, example: Example) -> Array:
         """The objective, mean over columns and the steps that count. outputs: ``[T, O]``; returns a scalar."""
-        errors = _counted(outputs, example) - example.targets
+        errors = _counted(outputs, example, self.out_features) - example.targets
         return _mean(jnp.mean(errors**2 if self.objective == "regression" else jnp.abs(errors), axis=-1), example)
 
     def metrics(self, outputs: Array, example: Example) -> dict[str, Array]:
         """Loss, and squared and absolute errors in the original units."""
         scaler = self.data.scalers.targets
         units = 1.0 if scaler is None else np.asarray(scaler.scale, np.float32)
-        errors = (_counted(outputs, example) - example.targets) * units
+        errors = (_counted(outputs, example, self.out_features) - example.targets) * units
         squared, absolute = (_mean(jnp.mean(e, axis=-1), example) for e in (errors**2, jnp.abs(errors)))
         return {"loss": self.loss(outputs, example), "squared_error": squared, "mae": absolute}
 
@@ -169,8 +171,13 @@ def _targets(steps: Steps) -> tuple[np.ndarray, np.ndarray]:
     return targets, np.ones(len(targets)) if steps.weights is None else np.asarray(steps.weights)
 
 
-def _counted(outputs: Array, example: Example) -> Array:
+def _counted(outputs: Array, example: Example, size: int) -> Array:
     """Outputs in at least float32, zero where the weight is: NaN there reaches neither loss nor gradient."""
+    if outputs.shape[-1] != size:
+        raise ValueError(
+            f"the model gives {outputs.shape[-1]} outputs a step; allowed: {size}, as the task has them. Build it with "
+            f"out_features={size}."
+        )
     outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
     return outputs if example.weights is None else jnp.where(example.weights[:, None] > 0, outputs, 0)
 

@@ -34,6 +34,8 @@ class Stream(Task):
         window: T, steps of an update.
         evaluation_streams: how many streams a split is read in when it is evaluated.
 
+    Streams have no lengths: a step that does not count has weight 0.
+
     A model takes ``initial_carry`` and ``return_carry``, as `recurrax.SequenceModel` does, or the task has its own
     `advance` and `initialize_carry`.
 

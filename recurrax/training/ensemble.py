@@ -51,7 +51,8 @@ def check_sweep(recipe: Recipe, sweep: Sweep) -> None:
         if not any(named_by(taker, {name: None}) for taker in takers):  # type: ignore
             raise ValueError(
                 f"sweep names {name!r}, which neither build(key, ...) nor the optimizer takes; allowed: arguments "
-                f"of either. Write build(key, {name}), or give a function such as training.adam as optimizer."
+                f"of either, or of the penalty. Write build(key, {name}), or give a function such as training.adam as "
+                "optimizer."
             )
     for point in itertools.product(*sweep.values()):
         transformation(recipe.optimizer, dict(zip(sweep, point, strict=True)))  # its own checks, on plain numbers
@@ -91,8 +92,8 @@ class Ensemble:
             model = with_parameters(state.run.model, averaged(parameters(state.run.model), state.run.optimizer))
             metrics = self.evaluate(model, examples, split)
             value = metrics[task.monitor].astype(state.best.value.dtype)
-            # Never where it is NaN.
             better = value < state.best.value if task.mode == "min" else value > state.best.value
+            better &= jnp.isfinite(value)
             found = Best(model, value)
             best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
             return metrics | learning_rates(state.run.optimizer), best
@@ -129,7 +130,7 @@ class Ensemble:
         if isinstance(task, Stream):
             return None
         whole = isinstance(task, FiniteTask | HostTask)
-        drawn = task.examples(split) if whole else batch(task, key, self.held_out)
+        drawn = task.examples(split) if whole else jax.jit(lambda key: batch(task, key, self.held_out))(key)
         return place(jax.tree.map(jnp.asarray, drawn), everywhere(self.mesh))
 
 

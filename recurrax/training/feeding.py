@@ -50,14 +50,20 @@ class Feed:
         if self.task is None:
             return [(steps, None)]
         batches = list(self._batches(self.task, start, steps))
-        for batch in batches:
+        size = self.task.consecutive or steps
+        for number, batch in enumerate(batches):
             found = {len(leaf) for leaf in jax.tree.leaves(batch)}
             if found != {self.batch_size}:
                 raise ValueError(
                     f"{type(self.task).__name__} gave a batch of {sorted(found)} examples and Plan has batch_size="
                     f"{self.batch_size}; allowed: the same number. Change one of them."
                 )
-        size = self.task.consecutive or steps
+            if (number + start) % size and number and _shapes(batch) != _shapes(batches[number - 1]):
+                raise ValueError(
+                    f"{type(self.task).__name__} gave batches of different shapes at updates {start + number - 1} and "
+                    f"{start + number}; allowed: one shape for {self.task.consecutive or 'all'} updates on end. Pad "
+                    "them, or set consecutive to how many on end have the same."
+                )
         ends = [*range(size - start % size, steps, size), steps]
         pieces = [batches[first:end] for first, end in zip([0, *ends], ends, strict=False)]
         return [(len(piece), jax.tree.map(lambda *leaves: np.stack(leaves), *piece)) for piece in pieces]
@@ -65,10 +71,10 @@ class Feed:
     def _batches(self, task: HostTask, start: int, steps: int) -> Iterator[Example]:
         for step in range(start, start + steps):
             if self.pipeline is None:
-                yield task.batches(step)
+                yield jax.tree.map(np.array, task.batches(step))  # a copy: the task may fill one buffer every time
                 continue
             try:
-                yield next(self.pipeline)
+                yield jax.tree.map(np.array, next(self.pipeline))
             except StopIteration as error:
                 raise ValueError(
                     f"the pipeline of {type(task).__name__} ends before update {step}; allowed: one that goes on for "
@@ -89,3 +95,7 @@ class Feed:
         if self.pipeline is not None and len(state):
             kind, found = bytes(state[:1]), bytes(state[1:])
             self.pipeline.set_state(found if kind == b"b" else json.loads(found))
+
+
+def _shapes(batch: Example) -> list[tuple[int, ...]]:
+    return [leaf.shape for leaf in jax.tree.leaves(batch)]

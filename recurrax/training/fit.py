@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from flax import nnx
 
 from recurrax.tasks import Task
 from recurrax.training.ensemble import Ensemble, State, check_sweep, grid, make_ensemble
@@ -36,14 +37,15 @@ def fit(
     """Trains a model for every seed and swept setting, in one compiled program, until all meet the criterion.
 
     Args:
-        build: ``(key, **settings) -> model``; the model maps inputs ``[B, T, D]`` to outputs ``[B, T, O]``.
+        build: ``(key) -> model``, or with the names of swept settings ``(key, units) -> model``.
         task: makes the examples, or draws them from a data set, on the device, and judges the outputs.
         optimizer: any Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
         plan: see `Plan`.
         output: see `Output`. Given the folder of a run that was stopped, by a crash or SIGTERM too, it goes on and ends
             bit for bit where it would have ended.
-        penalty: ``(model, examples, **settings) -> scalar``, added to the mean loss in training alone, such as a weight
-            times the mean of `recurrax.gradflow.omega`.
+        penalty: ``(model, examples) -> scalar``, or with the names of swept settings too, added to the mean loss in
+            training alone, such as a weight times the mean of `recurrax.gradflow.omega`. It is given the model before the
+            call, in the dtype of its parameters.
 
     Returns:
         `History`. A run whose loss is not finite is reported with a warning that names it; it counts as unsolved and
@@ -58,10 +60,7 @@ def fit(
     Warns:
         RuntimeWarning: a run diverged, or the sizes leave a device idle.
     """
-    if not isinstance(task, Task):
-        raise TypeError(
-            f"fit got {type(task).__name__} as task; allowed: a recurrax.tasks.Task. Subclass it with sample and loss."
-        )
+    _check_arguments(build, task, output)
     began = time.perf_counter()
     recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision, penalty=penalty)
     check_sweep(recipe, plan.sweep)
@@ -150,6 +149,26 @@ class Programs:
         judge = self.ensemble.judge("test")
         metrics, _ = judge(State(run, history.state.best), examples)
         history.test_metrics = jax.device_get(metrics)
+
+
+def _check_arguments(build: Any, task: Any, output: Any) -> None:
+    """Raises TypeError or ValueError where an argument of `fit` is another thing than it takes."""
+    if isinstance(build, nnx.Module) or not callable(build):
+        raise TypeError(
+            f"fit got {type(build).__name__} as build; allowed: a function of a key that gives a model, called for "
+            "every seed. Write lambda key: Model(rngs=nnx.Rngs(key))."
+        )
+    if not isinstance(task, Task):
+        raise TypeError(
+            f"fit got {type(task).__name__} as task; allowed: a recurrax.tasks.Task. Subclass it with sample and loss."
+        )
+    if task.mode not in ("min", "max"):
+        raise ValueError(
+            f"{type(task).__name__} has mode={task.mode!r}; allowed: 'min' where less of {task.monitor} is better, "
+            "'max' where more is."
+        )
+    if not isinstance(output, Output):
+        raise TypeError(f"fit got {output!r} as output; allowed: an Output. Write Output({output!r}).")
 
 
 def finished(history: History, plan: Plan) -> bool:

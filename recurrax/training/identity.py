@@ -1,8 +1,9 @@
 """What decides that a resumed run is the same run: its model, optimiser, task and plan, in plain values.
 
 What a run is made of is described by name and argument (`recurrax.storage.description`), so that a difference can be
-named. How the model is initialised and how the optimiser updates it is code; of that a fingerprint is kept: a hash of
-the program that JAX traces, constants included. If the fingerprint is the same, the arguments need not be compared.
+named. How the model is initialised and called, how it is judged and how the optimiser updates it is code; of that a
+fingerprint is kept: a hash of the program that JAX traces, constants included. If the fingerprint is the same, the
+arguments need not be compared.
 """
 
 from __future__ import annotations
@@ -25,17 +26,19 @@ from recurrax.report import write
 from recurrax.storage.description import describe
 from recurrax.storage.differences import differences
 from recurrax.storage.folders import CheckpointError
+from recurrax.tasks import HostTask
 from recurrax.training.mesh import is_main, together
 from recurrax.training.optimizers import Settings, check_optimizer, named_by, transformation
 from recurrax.training.parameters import check_model, check_noise, parameters
 from recurrax.training.plan import Plan
-from recurrax.training.run import Recipe
+from recurrax.training.run import Recipe, batch
 
 FORMAT = 1  # of settings.json
-FREE = ("steps", "devices", "stop_when_solved", "patience")  # of the plan: the same run goes on with others
+FREE = ("steps", "devices", "stop_when_solved")  # of the plan: the same run goes on with others
 PROGRAMS = {
     "build": "the model differs (its initial values are made by another program)",
     "optimizer": "the optimizer differs (its update is another program)",
+    "objective": "the task, the model's call or the penalty differs (an update is another program)",
 }
 MAKERS = ("jax", "jaxlib", "flax", "optax", "recurrax")  # packages whose other versions may trace other programs
 SHOWN = 5  # differences that are named
@@ -67,16 +70,21 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
 
     initial, model = trace(built, jax.random.key(0), settings)
     update, _ = trace(updated, model, settings)
+    run, examples = jax.eval_shape(recipe.start, jnp.uint32(0), settings), None
+    if isinstance(recipe.task, HostTask):
+        examples = jax.eval_shape(lambda key: batch(recipe.task, key, recipe.batch_size), jax.random.key(0))
+    objective, _ = trace(lambda run, examples: recipe.step(run, examples)[0].optimizer, run, examples)
     planned = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
     return {
         "optimizer": describe(recipe.optimizer),
         "task": describe(recipe.task),
+        "judged": {"monitor": recipe.task.monitor, "mode": recipe.task.mode},
         "plan": {name: describe(value) for name, value in planned.items() if name not in FREE},
         "penalty": describe(recipe.penalty),
         "config": describe(config),
         "build": describe(recipe.build),
         "model": describe(model, values=False),
-        "programs": {"build": initial, "optimizer": update},
+        "programs": {"build": initial, "optimizer": update, "objective": objective},
     }
 
 
@@ -243,5 +251,8 @@ def verdict(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
             found[part] = differences(there.get(part), here.get(part), part, shared=not same)
             if None not in fingerprints and not found[part] and not found["model"]:
                 found[part] = [phrase]  # of another model every program is another one
+    objective = found.pop("objective")  # which differs with whatever else does, and is named where nothing else is
+    if objective and not any(found.values()):
+        return objective
     order = ("optimizer", "build", *(key for key in found if key not in PROGRAMS))
     return [phrase for part in order for phrase in found[part]]

@@ -14,7 +14,9 @@ from recurrax.training.parameters import Model, in_evaluation
 from recurrax.training.run import Recipe, copied, in_batches
 
 
-def predict(model: Model, task: Task, examples: Example | str, batch_size: int = 128) -> Any:
+def predict(
+    model: Model, task: Task, examples: Example | str, batch_size: int = 128, precision: str | None = None
+) -> Any:
     """The outputs of a model for all examples, as NumPy arrays ``[N, ...]``.
 
     Args:
@@ -24,6 +26,7 @@ def predict(model: Model, task: Task, examples: Example | str, batch_size: int =
             Of a `FiniteTask`, `HostTask` or `Stream` also the name of a split.
         batch_size: examples at once; the last batch is filled up, so that one program serves all of them. A `Stream`
             is read from beginning to end, whatever it says.
+        precision: of the computation, as `Plan` has it.
 
     Returns:
         The outputs, ``[N, T, O]``; of a `Stream` ``[N, O]``, one for each step of the split.
@@ -31,7 +34,7 @@ def predict(model: Model, task: Task, examples: Example | str, batch_size: int =
     Raises:
         ValueError: examples are named by a split that the task does not have.
     """
-    recipe = _recipe(task)
+    recipe = _recipe(task, precision)
     if isinstance(task, Stream) and isinstance(examples, str):
         return _streamed(recipe, task, model, examples)
     found = _examples(task, examples)
@@ -45,13 +48,15 @@ def predict(model: Model, task: Task, examples: Example | str, batch_size: int =
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:total], *parts)
 
 
-def evaluate(model: Model, task: Task, examples: Example | str, batch_size: int = 128) -> dict[str, float]:
+def evaluate(
+    model: Model, task: Task, examples: Example | str, batch_size: int = 128, precision: str | None = None
+) -> dict[str, float]:
     """The metrics of a model over all steps that count; the arguments and errors are those of `predict`.
 
     Returns:
         ``{name: value}``: what `Task.metrics` and `Task.finish` say, ``loss`` among them.
     """
-    recipe = _recipe(task)
+    recipe = _recipe(task, precision)
     if isinstance(task, Stream) and isinstance(examples, str):
         metrics = jax.jit(functools.partial(recipe.evaluate_stream, split=examples))(model)
     else:
@@ -60,12 +65,14 @@ def evaluate(model: Model, task: Task, examples: Example | str, batch_size: int 
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _recipe(task: Task) -> Recipe:
-    return Recipe(lambda key: key, task, None)  # what is neither built nor trained
+def _recipe(task: Task, precision: str | None) -> Recipe:
+    return Recipe(lambda key: key, task, None, precision=precision)  # what is neither built nor trained
 
 
 def _examples(task: Task, examples: Example | str) -> Example:
     if not isinstance(examples, str):
+        if not len(jax.tree.leaves(examples)[0]):
+            raise ValueError("there are 0 examples; allowed: one or more. Every leaf has a leading axis N.")
         return jax.tree.map(jnp.asarray, examples)
     if not isinstance(task, FiniteTask | HostTask):
         raise ValueError(

@@ -76,7 +76,7 @@ def average(decay: float = 0.999) -> optax.GradientTransformation:
 
     Source: Polyak & Juditsky (1992); with this weighting Tarvainen & Valpola (2017).
     """
-    if not 0 <= decay < 1:
+    if not isinstance(decay, jax.Array) and not 0 <= decay < 1:
         raise ValueError(f"decay={decay!r}; allowed: 0 <= decay < 1. Try decay=0.999.")
 
     def start(params: Any) -> AverageState:
@@ -94,10 +94,20 @@ def averaged(params: Parameters, state: optax.OptState) -> Parameters:
     kinds = (AverageState, optax.contrib.ScheduleFreeState)
     for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)):
         if isinstance(node, AverageState):
-            return node.average
-        if isinstance(node, optax.contrib.ScheduleFreeState):
-            return optax.contrib.schedule_free_eval_params(node, params)
+            params = _where_known(node.average, params)
+        elif isinstance(node, optax.contrib.ScheduleFreeState):
+            z, b1 = _where_known(node.z, params), node.b1
+            params = jax.tree.map(lambda p, z, b1=b1: (p - (1 - b1) * z) / b1, params, z)
     return params
+
+
+def _where_known(average: Parameters, params: Parameters) -> Parameters:
+    """The average, and the parameters where a mask or labels keep it from an optimiser."""
+
+    def is_masked(node: Any) -> bool:
+        return isinstance(node, optax.MaskedNode)
+
+    return jax.tree.map(lambda a, p: p if is_masked(a) else a, average, params, is_leaf=is_masked)
 
 
 def learning_rates(state: optax.OptState) -> dict[str, jax.Array]:
@@ -121,7 +131,8 @@ def transformation(optimizer: Optimizer, settings: Settings) -> optax.GradientTr
     Raises:
         TypeError: the optimiser is no Optax transformation and gives none.
     """
-    found = optimizer if _transforms(optimizer) else optimizer(**named_by(optimizer, settings))
+    factory = callable(optimizer) and not _transforms(optimizer)
+    found: Any = optimizer(**named_by(optimizer, settings)) if factory else optimizer
     if not _transforms(found):
         raise TypeError(
             f"the optimizer is {type(found).__name__}; allowed: an Optax transformation, or a function of settings "

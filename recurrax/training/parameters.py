@@ -137,8 +137,16 @@ def check_model(model: Model) -> None:
 
 
 def check_unchanged(before: list[Leaf], model: Model) -> None:
-    """Raises ValueError if a call has set a parameter, which only the optimiser may."""
-    for old, new in zip(before, leaves(model), strict=True):
+    """Raises ValueError if a call has set a parameter, which only the optimiser may, or added a variable."""
+    after = list(leaves(model))
+    added = {leaf.path for leaf in after} - {leaf.path for leaf in before}
+    if added:
+        path = ".".join(min(added))
+        raise ValueError(
+            f"the model's call has added model.{path}; allowed: calls that change values and add none. Make the "
+            "variable in __init__, and leave out sow where the model is trained."
+        )
+    for old, new in zip(before, after, strict=True):
         if old.trained and new.value is not old.value:
             raise ValueError(
                 f"model.{'.'.join(old.path)} is an nnx.Param that the model's call has set; allowed: calls that leave "
@@ -162,8 +170,9 @@ def check_noise(task: Task, model: Model) -> None:
 
 def in_evaluation(model: Model) -> Model:
     """The model as it is evaluated: a Flax module with dropout off and running averages in use, ``model.eval()``."""
-    if isinstance(model, nnx.Module):
-        model.eval()  # of the copy that this trace holds
+    for part in jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, nnx.Module)):
+        if isinstance(part, nnx.Module):
+            part.eval()  # of the copy that this trace holds
     return model
 
 

@@ -35,7 +35,8 @@ class Plan:
             validation split is evaluated, and so many of its examples at once; a `Stream` is evaluated whole.
         seeds: one run each, from 0 to 2**32 - 1; all of them are reported.
         sweep: values of hyperparameters by name, e.g. ``{"learning_rate": (1e-3, 3e-3)}``; numbers only, for they
-            become arrays. Each name is an argument of ``build`` or of ``optimizer``.
+            become arrays. Each name is an argument of ``build``, ``optimizer``
+            or ``penalty``.
         stop_when_solved: end when every run has met the criterion or diverged.
         freeze_solved: a run that has met the criterion makes no further updates.
         precision: "float32" or "bfloat16" for the model's computation alone; None is that of the parameters.

@@ -111,12 +111,13 @@ class Recipe:
 
         def objective(params: Parameters) -> tuple[jax.Array, tuple[jax.Array, Pass]]:
             model = with_parameters(run.model, params)
-            passed = self.forward(model, examples, self.carry_before(run), key)
-            loss = jnp.mean(jax.vmap(self.task.loss)(passed.outputs, examples))
+            passed = self.forward(model, examples, self.carry_before(run, model), key)
+            loss = self.mean_loss(passed.outputs, examples)
             return loss + self.penalized(with_parameters(run.model, params), examples, run.settings), (loss, passed)
 
         params = parameters(run.model)
         (value, (loss, passed)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
+        gradient = jax.tree.map(jnp.conj, gradient)  # of a complex parameter JAX gives the conjugate of the ascent
         updates, optimizer = transformation(self.optimizer, run.settings).update(
             gradient, run.optimizer, params, value=value, grad=gradient, value_fn=lambda params: objective(params)[0]
         )
@@ -142,11 +143,11 @@ class Recipe:
             return ()
         return self.task.initialize_carry(in_precision(model, self.precision), streams)
 
-    def carry_before(self, run: Run) -> Any:
-        """The carry before the next window of a `Stream`, which begins anew with the first window."""
+    def carry_before(self, run: Run, model: Model) -> Any:
+        """The carry before the next window of a `Stream`, which begins anew, from that of the model."""
         if not isinstance(self.task, Stream):
             return ()
-        initial, first = self.initial_carry(run.model, self.batch_size), self._window(run) == 0
+        initial, first = self.initial_carry(model, self.batch_size), self._window(run) == 0
         return jax.tree.map(lambda new, old: jnp.where(first, new, old), initial, run.carry)
 
     def forward(self, model: Model, examples: Example, carry: Any = (), key: jax.Array | None = None) -> Pass:
@@ -163,7 +164,17 @@ class Recipe:
         else:
             outputs = self.task.apply(model, given, key)
         check_unchanged(before, model)
+        if self.precision is not None:  # losses and metrics are of float32
+            outputs = jax.tree.map(_at_least_float32, outputs)
         return Pass(outputs, carry, state(model))
+
+    def mean_loss(self, outputs: Any, examples: Example) -> jax.Array:
+        """The mean loss of a batch: each example counts the same, each step of a `Stream` does."""
+        losses = self._each("loss", jax.vmap(self.task.loss)(outputs, examples), examples)
+        if not isinstance(self.task, Stream):
+            return jnp.mean(losses)
+        steps = jax.vmap(count)(examples)
+        return jnp.sum(jnp.where(steps > 0, steps * losses, 0)) / jnp.maximum(jnp.sum(steps), 1)
 
     def penalized(self, model: Model, examples: Example, settings: Settings) -> jax.Array | float:
         """The penalty, or 0."""
@@ -171,7 +182,7 @@ class Recipe:
 
     def loss(self, model: Model, examples: Example) -> jax.Array:
         """Mean loss of the model, as it is evaluated, over a batch of examples; a scalar."""
-        return jnp.mean(jax.vmap(self.task.loss)(self.outputs(model, examples), examples))
+        return self.mean_loss(self.outputs(model, examples), examples)
 
     def outputs(self, model: Model, examples: Example) -> Any:
         """The outputs of the model, as it is evaluated, for a batch of examples: ``[B, T, O]``."""
@@ -180,11 +191,11 @@ class Recipe:
 
     def scores(self, model: Model, examples: Example) -> Metrics:
         """The metrics of each example of a batch, ``[B]`` each."""
-        return jax.vmap(self.task.metrics)(self.outputs(model, examples), examples)
+        return self._judged(self.outputs(model, examples), examples)
 
     def evaluate(self, model: Model, examples: Example) -> Metrics:
         """The metrics over a batch of examples, each of which counts the same; scalars."""
-        return self.task.finish({name: jnp.mean(score) for name, score in self.scores(model, examples).items()})
+        return self._finished({name: jnp.mean(score) for name, score in self.scores(model, examples).items()})
 
     def evaluate_split(self, model: Model, examples: Example, size: int) -> Metrics:
         """The metrics over all steps that count of a whole split, in batches of at most ``size`` examples.
@@ -194,10 +205,9 @@ class Recipe:
         total = _size(examples)
         scores = jax.lax.map(functools.partial(self.scores, model), in_batches(examples, size))
         steps = jax.vmap(count)(examples)
-        means = {
-            name: jnp.sum(steps * score.ravel()[:total]) / jnp.sum(steps) for name, score in scores.items()
-        }  # fmt: skip
-        return self.task.finish(means)
+        # An example without a step that counts has a mean of 0 / 0.
+        sums = {k: jnp.sum(jnp.where(steps > 0, steps * v.ravel()[:total], 0)) for k, v in scores.items()}
+        return self._finished({name: value / jnp.sum(steps) for name, value in sums.items()})
 
     def evaluate_stream(self, model: Model, split: str) -> Metrics:
         """The metrics over all steps that count of a split of a `Stream`, read from beginning to end."""
@@ -209,13 +219,37 @@ class Recipe:
             examples = task.segment(split, index, streams)
             passed = self.forward(in_evaluation(copied(model)), examples, carry)
             steps = jax.vmap(count)(examples)
-            scores = jax.vmap(task.metrics)(passed.outputs, examples)
+            scores = self._judged(passed.outputs, examples)
             # A stream that has ended counts nothing, and its mean is 0 / 0.
             return passed.carry, ({k: jnp.sum(jnp.where(steps > 0, steps * v, 0)) for k, v in scores.items()}, steps)
 
         carry = self.initial_carry(model, streams)
         _, (sums, steps) = jax.lax.scan(window, carry, jnp.arange(task.windows(split, streams)))
-        return task.finish({name: jnp.sum(value) / jnp.sum(steps) for name, value in sums.items()})
+        return self._finished({name: jnp.sum(value) / jnp.sum(steps) for name, value in sums.items()})
+
+    def _judged(self, outputs: Any, examples: Example) -> Metrics:
+        scores = jax.vmap(self.task.metrics)(outputs, examples)
+        return {name: self._each(name, score, examples) for name, score in scores.items()}
+
+    def _each(self, name: str, score: jax.Array, examples: Example) -> jax.Array:
+        """The score of each example, ``[B]``; raises ValueError where it is no scalar."""
+        if score.shape != (_size(examples),):
+            raise ValueError(
+                f"{name} of one example has shape {list(score.shape[1:])} in {type(self.task).__name__}; allowed: a "
+                "scalar. Take its mean over the steps that count (recurrax.tasks.task.weighted_mean)."
+            )
+        return score
+
+    def _finished(self, means: Metrics) -> Metrics:
+        """What the task makes of the means; raises ValueError where the loss or what it monitors is missing."""
+        found = self.task.finish(means)
+        for name in ("loss", self.task.monitor):
+            if name not in found:
+                raise ValueError(
+                    f"{type(self.task).__name__} reports {', '.join(found)} and not {name!r}; allowed: 'loss' and the "
+                    "metric that monitor names among them. Give it in metrics, and let finish keep it."
+                )
+        return found
 
     def _window(self, run: Run) -> jax.Array:
         assert isinstance(self.task, Stream)
@@ -232,7 +266,6 @@ def check_precision(precision: str | None) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2))
 def batch(task: Task, key: jax.Array, size: int) -> Example:
     """``size`` examples: inputs ``[B, T, D]``."""
     return jax.vmap(task.sample)(jax.random.split(key, size))
@@ -254,6 +287,11 @@ def cast(tree: Any, dtype: str | None) -> Any:
         return leaf.astype(dtype) if floating else leaf
 
     return jax.tree.map(one, tree)
+
+
+def _at_least_float32(leaf: Any) -> Any:
+    floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+    return leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)) if floating else leaf
 
 
 def copied(model: Model) -> Model:
