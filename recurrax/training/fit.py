@@ -44,8 +44,8 @@ def fit(
         output: see `Output`. Given the folder of a run that was stopped, by a crash or SIGTERM too, it goes on and ends
             bit for bit where it would have ended.
         penalty: ``(model, examples) -> scalar``, or with the names of swept settings too, added to the mean loss in
-            training alone, such as a weight times the mean of `recurrax.gradflow.omega`. It is given the model before the
-            call, in the dtype of its parameters.
+            training alone, such as a weight times the mean of `recurrax.gradflow.omega`. It is given the model
+            before the call, in the dtype of its parameters.
 
     Returns:
         `History`. A run whose loss is not finite is reported with a warning that names it; it counts as unsolved and

@@ -73,7 +73,10 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
     run, examples = jax.eval_shape(recipe.start, jnp.uint32(0), settings), None
     if isinstance(recipe.task, HostTask):
         examples = jax.eval_shape(lambda key: batch(recipe.task, key, recipe.batch_size), jax.random.key(0))
-    objective, _ = trace(lambda run, examples: recipe.step(run, examples)[0].optimizer, run, examples)
+    try:
+        objective, _ = trace(lambda run, examples: recipe.step(run, examples)[0].optimizer, run, examples)
+    except Exception:  # of whatever kind: the same call fails again where it is compiled, unless the run is refused
+        objective = "none"
     planned = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
     return {
         "optimizer": describe(recipe.optimizer),
