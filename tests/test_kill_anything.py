@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import trainees
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick")]
 HERE = Path(__file__).parent
 
 

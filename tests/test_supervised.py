@@ -237,8 +237,8 @@ def test_batches_by_length_need_lengths_and_no_weights():
 @pytest.mark.parametrize("consecutive", [1, 3])
 def test_batches_by_length_are_trained_and_resumed_by_fit(tmp_path, consecutive):
     """Shapes that change within a chunk: the updates are those of single steps, also after a restart."""
-    lengths = RANDOM.integers(2, 12, 60)
-    inputs = [RANDOM.normal(size=(L, 1)) for L in lengths]
+    random = np.random.default_rng(0)
+    inputs = [random.normal(size=(length, 1)) for length in random.integers(2, 12, 60)]
     task = Supervised(Arrays.padded(inputs, [int(xs[-1, 0] > 0) for xs in inputs]).split())
     bucketed = Bucketed(task, batch_size=4, shapes=3, consecutive=consecutive)
 

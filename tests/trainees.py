@@ -52,7 +52,6 @@ def train(name, folder, log=None):
                 print(json.dumps(int(history.steps[-1])), file=file)
 
     build, task = RUNS[name]()
-    jax.config.update("jax_disable_most_optimizations", True)
     return training.fit(build, task, training.adam(1e-2), PLAN, Output(folder, on_chunk=on_chunk))
 
 
@@ -68,4 +67,5 @@ def bits(history):
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_disable_most_optimizations", True)  # as the fixture "quick" does in the test's process
     np.savez(sys.argv[4], **bits(train(sys.argv[1], Path(sys.argv[2]), sys.argv[3])))
