@@ -134,7 +134,9 @@ def _check_target(folder: Path, overwrite: bool) -> list[int]:
     try:
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
-        raise CheckpointError(f"cannot read {folder} ({error.strerror}); allowed: a folder of yours.") from error
+        raise CheckpointError(
+            f"cannot read {folder} ({error.strerror}); allowed: a folder that you may read."
+        ) from error
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file; allowed: a folder or a new path. Give another path.")
     foreign = [name for name in there if name != "model.json" and not name.startswith("arrays-")]
@@ -173,7 +175,7 @@ def _read(folder: Path) -> dict[str, Any]:
         )
     if checksum != _hash(entry):
         raise CheckpointError(
-            f"{path} is damaged, for its checksum is another; allowed: the file as recurrax.save wrote it. Restore it, "
+            f"{path} is damaged: its checksum does not fit; allowed: the file as recurrax.save wrote it. Restore it, "
             "or save the model again."
         )
     return entry

@@ -1,5 +1,6 @@
 """Examples of every task, drawn once and shared by the tests of tasks."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from recurrax.tasks import TASKS, MemoryTask, make_task
+from recurrax.tasks import TASKS, MemoryTask, Task, make_task
 
 EXAMPLES = 12_000  # drawn for each task
 KEYS = jax.random.split(jax.random.key(0), EXAMPLES)
@@ -50,3 +51,29 @@ def z_scores(counts, probabilities) -> np.ndarray:
     """Standard scores of counts out of EXAMPLES draws."""
     p = np.asarray(probabilities)
     return (np.asarray(counts) - EXAMPLES * p) / np.sqrt(EXAMPLES * p * (1 - p))
+
+
+def check_refusal(make: Any, error: type[Exception], message: str) -> None:
+    """Whether what is made raises this error, with a message that fits the pattern."""
+    with pytest.raises(error, match=message):
+        make()
+
+
+@dataclasses.dataclass(frozen=True)
+class Below(Task):
+    """A task that counts as solved once its held-out loss is below a limit, however high that is."""
+
+    task: MemoryTask
+    limit: float
+
+    def sample(self, key):
+        return self.task.sample(key)
+
+    def loss(self, outputs, example):
+        return self.task.loss(outputs, example)
+
+    def accuracy(self, outputs, example):
+        return self.task.accuracy(outputs, example)
+
+    def success(self, loss, accuracy):
+        return loss < self.limit

@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from samples import check_refusal
 
 import recurrax as rx
 from recurrax import training
@@ -181,9 +182,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_say_what_is_allowed(name):
-    make, error, message = ERRORS[name]
-    with pytest.raises(error, match=message):
-        make()
+    check_refusal(*ERRORS[name])
 
 
 @pytest.mark.slow

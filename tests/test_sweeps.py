@@ -9,10 +9,11 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from samples import Below
 
 import recurrax as rx
 from recurrax import training
-from recurrax.tasks import Task, make_task
+from recurrax.tasks import make_task
 from recurrax.training import Plan, Recipe
 from recurrax.training.ensemble import grid
 from recurrax.training.fit import HELD_OUT_KEY, TEST_KEY
@@ -83,25 +84,6 @@ def test_a_sweep_is_refused_before_anything_compiles(sweep, optimizer, words):
         training.fit(build, TASK, optimizer, dataclasses.replace(SMALL, sweep=sweep))
 
 
-@dataclasses.dataclass(frozen=True)
-class Staged(Task):
-    """Adding, where a run counts as solved once its held-out loss is below a limit."""
-
-    limit: float
-
-    def sample(self, key):
-        return TASK.sample(key)
-
-    def loss(self, outputs, example):
-        return TASK.loss(outputs, example)
-
-    def accuracy(self, outputs, example):
-        return TASK.accuracy(outputs, example)
-
-    def success(self, loss, accuracy):
-        return loss < self.limit
-
-
 @pytest.mark.slow
 def test_a_solved_run_can_be_frozen():
     """The run that solves it first stays as it was then; the others go on as if nothing had happened."""
@@ -109,7 +91,7 @@ def test_a_solved_run_can_be_frozen():
     free = training.fit(build, TASK, training.adam(1e-2), plan)
     limit = float(np.sort(free.loss[:, 2])[0] + np.sort(free.loss[:, 2])[1]) / 2  # one run is below it at update 6
     solved = free.loss[:, 1:].min(axis=1) < limit
-    frozen = training.fit(build, Staged(limit), training.adam(1e-2), dataclasses.replace(plan, freeze_solved=True))
+    frozen = training.fit(build, Below(TASK, limit), training.adam(1e-2), dataclasses.replace(plan, freeze_solved=True))
     at = frozen.solved_at
     assert solved.any() and (at[solved] > 0).all() and (at[~solved] == -1).all() and at.max() < plan.steps
     for run in range(3):

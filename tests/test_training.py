@@ -8,10 +8,11 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from samples import Below
 
 import recurrax as rx
 from recurrax import training
-from recurrax.tasks import Task, make_task
+from recurrax.tasks import make_task
 from recurrax.training import Output, Plan, Recipe
 from recurrax.training.fit import HELD_OUT_KEY
 from recurrax.training.run import batch
@@ -86,31 +87,12 @@ def test_held_out_loss_is_of_the_same_examples(history):
     np.testing.assert_allclose(history.accuracy[1, -1], metrics["accuracy"], rtol=1e-5)
 
 
-@dataclasses.dataclass(frozen=True)
-class Easy(Task):
-    """Adding with a criterion that the second evaluation after the start meets."""
-
-    limit: float
-
-    def sample(self, key):
-        return TASK.sample(key)
-
-    def loss(self, outputs, example):
-        return TASK.loss(outputs, example)
-
-    def accuracy(self, outputs, example):
-        return TASK.accuracy(outputs, example)
-
-    def success(self, loss, accuracy):
-        return loss < self.limit
-
-
 def test_stops_when_every_seed_has_met_the_criterion():
     plan = dataclasses.replace(SMALL, steps=300)
-    history = training.fit(build, Easy(1e3), training.adam(1e-2), plan)
+    history = training.fit(build, Below(TASK, 1e3), training.adam(1e-2), plan)
     assert history.solved_at.tolist() == [3, 3]
     assert history.steps.tolist() == [0, 3]
-    on = training.fit(build, Easy(1e3), training.adam(1e-2), dataclasses.replace(SMALL, stop_when_solved=False))
+    on = training.fit(build, Below(TASK, 1e3), training.adam(1e-2), dataclasses.replace(SMALL, stop_when_solved=False))
     assert on.steps.tolist() == [0, 3, 6]
     assert on.solved_at.tolist() == [3, 3]
 

@@ -32,7 +32,7 @@ class Buckets:
         shapes: how many lengths at most; each costs the compilation of a program. The lengths are chosen so that the
             fewest steps are padding.
         seed: of the order.
-        consecutive: how many batches on end have the same length, for programs that do several updates at once.
+        consecutive: how many batches in a row have the same length, for programs that do several updates at once.
         per_step: whether targets, and weights of steps, have a step for each of the inputs, and are cut with them.
 
     Raises:
@@ -68,7 +68,7 @@ class Buckets:
 
     @property
     def block(self) -> int:
-        """Examples of the batches that have one length on end."""
+        """Examples of the batches in a row that have one length."""
         return self.batch_size * self.consecutive
 
     @property

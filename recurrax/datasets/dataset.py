@@ -33,7 +33,7 @@ class Rolls(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """One long sequence, or several on end, for a `recurrax.tasks.Stream`.
+    """One long sequence, or several in a row, for a `recurrax.tasks.Stream`.
 
     inputs: ``[N, F]`` values, or ``[N]`` tokens.
     targets: what is to be predicted at each step, ``[N, ...]``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -36,12 +37,18 @@ def structure(model: Model) -> Any:
 def named_leaves(model: Model) -> dict[str, Any]:
     """The arrays and numbers of a model by the attributes on the path to them, e.g. ``layer.cell.kernel``."""
     found: dict[str, Any] = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(_state(model), is_leaf=_is_variable)[0]:
-        for inner, value in jax.tree_util.tree_flatten_with_path(leaf)[0]:
-            inner = () if _is_variable(leaf) and len(inner) == 1 else inner  # how Flax names the array of a variable
-            name = ".".join(quote(_entry(step), safe="") for step in (*path, *inner)) or "model"
-            found[f"{name}#{len(found)}" if name in found else name] = value
+    for path, _, value in places(_state(model)):
+        name = ".".join(quote(step, safe="") for step in path)
+        found[f"{name}#{len(found)}" if name in found else name] = value
     return found
+
+
+def places(tree: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """The leaves of a tree in order: the names on the path to each, the variable that holds it (or itself), itself."""
+    for path, holder in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_variable)[0]:
+        for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
+            inner = () if _is_variable(holder) and len(inner) == 1 else inner  # how Flax names a variable's array
+            yield tuple(map(entry_name, (*path, *inner))) or ("model",), holder, value
 
 
 def with_leaves(model: Model, leaves: list[Any]) -> Model:
@@ -67,7 +74,8 @@ def _is_variable(node: Any) -> bool:
     return isinstance(node, nnx.Variable)
 
 
-def _entry(step: Any) -> str:
+def entry_name(step: Any) -> str:
+    """The attribute, key or number that a step of JAX's path stands for."""
     return str(getattr(step, "name", getattr(step, "key", getattr(step, "idx", step))))
 
 

@@ -28,7 +28,7 @@ class Bucketed(HostTask):
         batch_size: as the plan states it.
         shapes: how many lengths batches are padded to, and so many programs are compiled.
         seed: of the order of the examples.
-        consecutive: how many batches on end have one length: as many updates are one call of a program.
+        consecutive: how many batches in a row have one length: so many updates are one call of a program.
 
     Raises:
         ValueError: the examples have no lengths or have weights of their own, or a number cannot be used.

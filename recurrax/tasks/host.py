@@ -18,7 +18,7 @@ class HostTask(Task):
     nobody can tell where in it a resumed run has to go on.
 
     Attributes:
-        consecutive: how many batches on end have the same shapes, counted from the first; None where all have. Each
+        consecutive: how many batches in a row have the same shapes, counted from the first; None where all have. Each
             shape is a program of its own.
     """
 

@@ -23,7 +23,7 @@ from jax import Array
 
 from recurrax.datasets import SPLITS, Dataset, Steps, Text
 from recurrax.tasks.stream import Stream
-from recurrax.tasks.task import Example, check_choice, check_size
+from recurrax.tasks.task import Example, check_choice, check_size, weighted_mean, with_root
 
 
 @final
@@ -149,8 +149,7 @@ class NextValue(Stream):
 
     def finish(self, means: dict[str, Array]) -> dict[str, Array]:
         """The metrics to report: the root of the mean squared error in place of its square."""
-        found = {name: value for name, value in means.items() if name != "squared_error"}
-        return found | {"rmse": jnp.sqrt(means["squared_error"])}
+        return with_root(means)
 
     def chance_level(self) -> float:
         """Test loss of the training split's mean of each column, or median for absolute errors."""
@@ -187,8 +186,7 @@ def _mean(values: Array, example: Example) -> Array:
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if example.weights is None:
         return jnp.mean(values)
-    total = jnp.sum(example.weights)
-    return jnp.sum(example.weights * values) / jnp.where(total > 0, total, 1)
+    return weighted_mean(values, example.weights)
 
 
 def _check_sizes(task: Any) -> None:

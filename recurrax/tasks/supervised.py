@@ -28,7 +28,7 @@ from jax import Array
 
 from recurrax.datasets import SPLITS, Arrays
 from recurrax.tasks.finite import FiniteTask
-from recurrax.tasks.task import Example, as_uniform, check_choice, draw_bits, weighted_mean
+from recurrax.tasks.task import Example, as_uniform, check_choice, draw_bits, weighted_mean, with_root
 
 OBJECTIVES = ("classification", "multilabel", "regression", "absolute")
 
@@ -163,8 +163,7 @@ class Supervised(FiniteTask):
 
     def finish(self, means: dict[str, Array]) -> dict[str, Array]:
         """The metrics to report: the root of the mean squared error in place of its square."""
-        found = {name: value for name, value in means.items() if name != "squared_error"}
-        return found | ({"rmse": jnp.sqrt(means["squared_error"])} if "squared_error" in means else {})
+        return with_root(means)
 
     def chance_level(self) -> float:
         """Test loss of the best constant answer that the training split knows; steps count as in an evaluation.

@@ -203,8 +203,15 @@ class Classification(MemoryTask):
 
 
 def weighted_mean(values: Array, weights: Array) -> Array:
-    """Mean over steps, m = sum_t w_t v_t / sum_t w_t, in float32. values, weights: [T]."""
-    return jnp.sum(weights * values) / jnp.sum(weights)
+    """Mean over steps, m = sum_t w_t v_t / sum_t w_t, in float32; 0 where none counts. values, weights: [T]."""
+    total = jnp.sum(weights)
+    return jnp.sum(weights * values) / jnp.where(total > 0, total, 1)
+
+
+def with_root(means: dict[str, Array]) -> dict[str, Array]:
+    """The metrics of an evaluation with ``rmse`` in place of the mean ``squared_error``, where there is one."""
+    found = {name: value for name, value in means.items() if name != "squared_error"}
+    return found | ({"rmse": jnp.sqrt(means["squared_error"])} if "squared_error" in means else {})
 
 
 def squared_error(outputs: Array, example: Example) -> Array:

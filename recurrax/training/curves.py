@@ -41,7 +41,7 @@ def plot(
     Args:
         history: with at least one evaluation.
         metrics: names from ``history.metrics``, one panel each, at most four; by default the first four.
-        chance: a level to draw, e.g. ``task.chance_level()``; a number is one of the loss, a mapping has names.
+        chance: a level to draw, e.g. ``task.chance_level()``; a number is that of the loss, a mapping has names.
         criterion: likewise, the value that counts as solved.
 
     Raises:
@@ -76,7 +76,7 @@ def plot(
 
 
 def to_dataframe(history: History) -> pandas.DataFrame:
-    """A table with one row for each run and evaluation: run, seed, settings, step, training loss and every metric.
+    """`History.rows` as a table, one row for each run and evaluation, those of the first run first.
 
     ``train_loss`` is the mean over the updates since the evaluation before; NaN where there were none. A metric with
     the name of a setting, such as the current rate of a swept ``learning_rate``, is called ``current_learning_rate``.
@@ -88,24 +88,8 @@ def to_dataframe(history: History) -> pandas.DataFrame:
         import pandas
     except ImportError as error:
         raise ImportError("to_dataframe needs pandas, which is missing. Try: python -m pip install pandas.") from error
-    return pandas.DataFrame(columns(history))
-
-
-def columns(history: History) -> dict[str, np.ndarray]:
-    """The columns of `to_dataframe`; all evaluations of the first run come first."""
-    runs, evaluations = len(history.seeds), len(history.steps)
-    starts = np.concatenate([[0], history.steps[:-1]])
-    losses = np.full((runs, evaluations), np.nan)
-    for index, (start, stop) in enumerate(zip(starts, history.steps, strict=True)):
-        if stop > start:
-            losses[:, index] = np.asarray(history.train_loss[:, start:stop], float).mean(axis=1)
-    of_runs = {"run": np.arange(runs), "seed": history.seeds, **history.settings}
-    of_evaluations = {"train_loss": losses, **history.metrics}
-    return {
-        **{name: np.repeat(np.asarray(values), evaluations) for name, values in of_runs.items()},
-        "step": np.tile(history.steps, runs),
-        **{f"current_{name}" if name in of_runs else name: np.ravel(values) for name, values in of_evaluations.items()},
-    }
+    rows = ({"run": index % len(history), **row} for index, row in enumerate(history.rows()))
+    return pandas.DataFrame(list(rows)).sort_values(["run", "step"], ignore_index=True)
 
 
 def describe(history: History) -> str:

@@ -61,8 +61,8 @@ class Feed:
             if (number + start) % size and number and _shapes(batch) != _shapes(batches[number - 1]):
                 raise ValueError(
                     f"{type(self.task).__name__} gave batches of different shapes at updates {start + number - 1} and "
-                    f"{start + number}; allowed: one shape for {self.task.consecutive or 'all'} updates on end. Pad "
-                    "them, or set consecutive to how many on end have the same."
+                    f"{start + number}; allowed: one shape for {self.task.consecutive or 'all'} updates in a row. Pad "
+                    "them, or set consecutive to how many in a row have the same."
                 )
         ends = [*range(size - start % size, steps, size), steps]
         pieces = [batches[first:end] for first, end in zip([0, *ends], ends, strict=False)]

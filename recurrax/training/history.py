@@ -11,12 +11,13 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from recurrax.storage.leaves import places
 from recurrax.tasks import Task
 from recurrax.training import curves
 from recurrax.training.clipping import clipped_fraction
 from recurrax.training.ensemble import State
 from recurrax.training.mesh import with_keys, without_keys
-from recurrax.training.parameters import Model, named
+from recurrax.training.parameters import Model
 from recurrax.training.run import Run
 
 if TYPE_CHECKING:
@@ -256,4 +257,4 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
 
 def named_leaves(tree: Any) -> dict[str, Any]:
     """The leaves by the names on the path to them, joined by dots."""
-    return {".".join(path): leaf for path, _, leaf in named(tree)}
+    return {".".join(path): leaf for path, _, leaf in places(tree)}

@@ -19,7 +19,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from recurrax.report import write
@@ -28,7 +27,7 @@ from recurrax.storage.differences import differences
 from recurrax.storage.folders import CheckpointError
 from recurrax.tasks import HostTask
 from recurrax.training.mesh import is_main, together
-from recurrax.training.optimizers import Settings, check_optimizer, named_by, transformation
+from recurrax.training.optimizers import Settings, check_optimizer, named_by, one_update, transformation
 from recurrax.training.parameters import check_model, check_noise, parameters
 from recurrax.training.plan import Plan
 from recurrax.training.run import Recipe, batch
@@ -75,7 +74,7 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
         examples = jax.eval_shape(lambda key: batch(recipe.task, key, recipe.batch_size), jax.random.key(0))
     try:
         objective, _ = trace(lambda run, examples: recipe.step(run, examples)[0].optimizer, run, examples)
-    except Exception:  # of whatever kind: the same call fails again where it is compiled, unless the run is refused
+    except Exception:  # it will be raised again where the update is compiled, unless the run is refused before
         objective = "none"
     planned = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
     return {
@@ -89,18 +88,6 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
         "model": describe(model, values=False),
         "programs": {"build": initial, "optimizer": update, "objective": objective},
     }
-
-
-def one_update(optimizer: optax.GradientTransformation, params: Any) -> Any:
-    """An optimiser's first state and its first update, of stand-ins for gradient and loss: all that it computes."""
-    state = optimizer.init(params)
-    value = jnp.zeros((), jnp.float32)
-
-    def value_fn(params: Any) -> jax.Array:
-        return sum((jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(params)), start=value)
-
-    given = {"value": value, "grad": params, "value_fn": value_fn}
-    return state, optax.with_extra_args_support(optimizer).update(params, state, params, **given)
 
 
 def fingerprint(function: Callable[..., Any], *arguments: Any) -> str:

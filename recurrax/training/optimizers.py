@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from recurrax.storage.leaves import entry_name
 from recurrax.training.clipping import check_positive, counted
-from recurrax.training.parameters import Parameters, names
+from recurrax.training.parameters import Parameters
 
 Optimizer = Any  # an Optax transformation, or a function of settings that gives one
 Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
@@ -122,7 +123,7 @@ def learning_rates(state: optax.OptState) -> dict[str, jax.Array]:
 def _place(path: tuple[Any, ...]) -> list[str]:
     """The labels of `optax.partition` on a path, or else all of its names but the last."""
     labels = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)][:-1]
-    return labels or list(names(path))[:-1]
+    return labels or [entry_name(step) for step in path][:-1]
 
 
 def transformation(optimizer: Optimizer, settings: Settings) -> optax.GradientTransformationExtraArgs:
@@ -146,17 +147,8 @@ def transformation(optimizer: Optimizer, settings: Settings) -> optax.GradientTr
 
 def check_optimizer(optimizer: optax.GradientTransformationExtraArgs, params: Parameters) -> None:
     """Raises ValueError, before anything is compiled, if the optimiser cannot be used on these parameters."""
-
-    def once(params: Parameters) -> tuple[Any, Any, Any]:
-        state = optimizer.init(params)
-        value = jnp.zeros((), jnp.float32)
-        updates, after = optimizer.update(
-            params, state, params, value=value, grad=params, value_fn=lambda params: _sum(params)
-        )
-        return state, after, updates
-
     try:
-        before, after, updates = jax.eval_shape(once, params)
+        before, (updates, after) = jax.eval_shape(lambda params: one_update(optimizer, params), params)
     except Exception as error:
         reason = str(error).strip().splitlines()
         raise ValueError(
@@ -173,6 +165,17 @@ def check_optimizer(optimizer: optax.GradientTransformationExtraArgs, params: Pa
             )
 
 
+def one_update(optimizer: optax.GradientTransformation, params: Parameters) -> tuple[Any, Any]:
+    """An optimiser's first state, and the updates and state of its first update, of stand-ins for gradient and loss."""
+
+    def value_fn(params: Parameters) -> jax.Array:
+        return sum((jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(params)), start=value)
+
+    state, value = optimizer.init(params), jnp.zeros((), jnp.float32)
+    update = optax.with_extra_args_support(optimizer).update
+    return state, update(params, state, params, value=value, grad=params, value_fn=value_fn)
+
+
 def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
     """Those of the settings that the function's signature names."""
     if _transforms(function):
@@ -183,12 +186,6 @@ def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]
 
 def _transforms(value: Any) -> bool:
     return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
-
-
-def _sum(params: Parameters) -> jax.Array:
-    return sum(
-        (jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(params)), start=jnp.zeros((), jnp.float32)
-    )
 
 
 def _kinds(tree: Any) -> Any:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from recurrax.storage.leaves import places
 from recurrax.tasks import Stream, Task
 from recurrax.tasks.calling import takes
 
@@ -83,18 +84,10 @@ def with_state(model: Model, values: list[Any]) -> Model:
 def leaves(model: Model) -> Iterator[Leaf]:
     """All arrays of a model, in the order of `jax.tree.leaves`."""
     plain = not isinstance(model, nnx.Module)
-    for path, holder, value in named(model):
+    for path, holder, value in places(model):
         floating = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.inexact)
         trained = isinstance(holder, nnx.Param) or (plain and not _is_variable(holder) and floating)
         yield Leaf(path, holder, value, trained)
-
-
-def named(tree: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """The leaves of a tree in order: the names on the path to each, what holds it, a variable or itself, and itself."""
-    for path, holder in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_variable)[0]:
-        for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
-            inner = () if _is_variable(holder) and len(inner) == 1 else inner  # how Flax names a variable's array
-            yield names((*path, *inner)) or ("model",), holder, value
 
 
 def in_precision(model: Model, dtype: str | None) -> Model:
@@ -106,11 +99,6 @@ def in_precision(model: Model, dtype: str | None) -> Model:
         for leaf in leaves(model)
     ]
     return jax.tree.unflatten(jax.tree.structure(model), cast)
-
-
-def names(path: tuple[Any, ...]) -> tuple[str, ...]:
-    """A path of JAX as plain names."""
-    return tuple(str(getattr(entry, "name", getattr(entry, "key", getattr(entry, "idx", entry)))) for entry in path)
 
 
 def check_model(model: Model) -> None:

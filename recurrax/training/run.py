@@ -61,17 +61,17 @@ class Recipe:
     """What is trained, on what, and how one update is made.
 
     Args:
-        build: ``(key, **settings) -> model``; `recurrax.tasks.Task.apply` calls the model.
+        build: ``(key) -> model``; `recurrax.tasks.Task.apply` calls the model.
         task: makes the examples, and judges the outputs.
-        optimizer: an Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
+        optimizer: an Optax transformation, or a function that gives one, such as `adam`.
         batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split; of a `Stream`,
             streams that are read side by side.
         precision: of the model's computation, "float32" or "bfloat16"; None computes in the dtype of the parameters.
             Parameters, optimiser and loss stay as they are.
         constrain: applied to every batch of examples; a mesh shards them with it.
-        penalty: ``(model, examples, **settings) -> scalar``, added to the loss in training and nowhere reported.
+        penalty: ``(model, examples) -> scalar``, added to the loss in training and nowhere reported.
 
-    Each function is given the settings that its signature names.
+    Each function is given, by name, the swept settings that its signature names.
 
     Raises:
         ValueError: the precision is not known.
@@ -122,10 +122,8 @@ class Recipe:
             gradient, run.optimizer, params, value=value, grad=gradient, value_fn=lambda params: objective(params)[0]
         )
         model = with_parameters(run.model, optax.apply_updates(params, updates))
-        new = Run(
-            with_state(model, passed.state), optimizer, run.key, run.step + 1, run.settings, passed.carry
-        )  # fmt: skip
-        return new, loss
+        model = with_state(model, passed.state)
+        return Run(model, optimizer, run.key, run.step + 1, run.settings, passed.carry), loss
 
     def chunk(self, steps: int, run: Run, batches: Example | None = None) -> tuple[Run, jax.Array]:
         """``steps`` updates in one `jax.lax.scan`; gives the new run and the losses ``[steps]``."""
