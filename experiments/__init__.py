@@ -1,1 +1,8 @@
-"""Experiments: one question each, ending in a table, a figure and a record under ``experiments/results/``."""
+"""Experiments: one question each, which ends in a table, a figure and a record. See `experiments.lab`."""
+
+# In the order in which they are best read.
+EXPERIMENTS = (
+    "vanishing_gradients", "exploding_gradients", "initialization", "gates", "noise", "claims", "adding_problem",
+    "copy_memory", "temporal_order", "length_generalization", "sequential_digits", "hochreiter1997",
+)  # fmt: skip
+BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles")

@@ -7,7 +7,6 @@ a marker for each, so that they can be told apart in grey.
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,14 +16,12 @@ import numpy as np
 from recurrax.gradflow.fixed_points import FixedPoints
 from recurrax.gradflow.profile import band, by_lag
 from recurrax.gradflow.spectrum import Spectrum
+from recurrax.palette import looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#000000", "#E69F00", "#CC79A7", "#56B4E9")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 NEPER = np.log(10)  # nats in a power of ten
 
 
@@ -209,9 +206,8 @@ def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 def _styled(entries: Mapping[str, Any]) -> Any:
     if not entries:
         raise ValueError("nothing to plot: the mapping is empty; allowed: one or more entries {name: values}.")
-    styles = zip(itertools.cycle(COLORS), itertools.cycle(DASHES), itertools.cycle(MARKERS), strict=False)
-    for (name, values), (color, dash, marker) in zip(entries.items(), styles, strict=False):
-        yield name, values, {"color": color, "linestyle": dash, "marker": marker, "ms": 4, "lw": 1.4}
+    for name, style in looks(entries).items():
+        yield name, entries[name], style
 
 
 def _legend(figure: Figure, axes: Axes) -> Figure:

@@ -144,7 +144,7 @@ def _groups(history: History) -> dict[str, np.ndarray]:
 def _colors(count: int) -> list[Any]:
     from matplotlib import colormaps
 
-    from recurrax.gradflow.plots import COLORS
+    from recurrax.palette import COLORS
 
     return [*COLORS[:count]] if count <= len(COLORS) else [*colormaps["viridis"](np.linspace(0, 0.92, count))]
 

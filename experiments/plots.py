@@ -1,0 +1,61 @@
+"""What figures share: their look, panels, levels, legends, learning curves, and runs that have not met the criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import CensoredData, ecdf
+
+from recurrax.palette import look
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8, "axes.titlesize": 9, "axes.titlelocation": "left", "axes.spines.top": False,
+    "axes.spines.right": False, "legend.fontsize": 7, "legend.frameon": False,
+}  # fmt: skip
+
+
+def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, Any]:
+    """A figure and its axes ``[rows, columns]``; width and height of a panel in inches."""
+    size = (width * columns, height * rows)
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+
+
+def level(axes: Axes, **levels: float) -> None:
+    """Named horizontal lines; an underscore in a name is a space."""
+    for name, value in levels.items():
+        axes.axhline(value, color="0.4", ls="--", lw=0.7)
+        axes.annotate(name.replace("_", " "), (1, value), (-2, 2), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", ha="right", fontsize=6, color="0.3")  # fmt: skip
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """One legend for the whole figure, of what these axes show, in as many columns as there is room for."""
+    handles, labels = axes.get_legend_handles_labels()
+    columns = min(len(labels), max(1, int(figure.get_figwidth() / 1.1)))  # inches that a column takes
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def learning(axes: Axes, entries: Sequence[Any], scale: float = 1.0) -> None:
+    """Held-out loss of every reported seed, thin, and their median, thick; divided by ``scale``."""
+    for entry in entries:
+        style = look(entry["cell"])
+        steps, losses = np.asarray(entry["steps"]), np.asarray(entry["loss"], float) / scale
+        axes.plot(steps, losses.T, color=style["color"], lw=0.4, alpha=0.4)
+        axes.plot(steps, np.nanmedian(losses, axis=0), **style, markevery=0.15, label=entry["cell"])
+    axes.set(xlabel="updates", yscale="log")
+
+
+def unsolved(axes: Axes, entries: Sequence[Any]) -> None:
+    """Kaplan & Meier's share of seeds that have not met the criterion, to the budget."""
+    for number, entry in enumerate(entries):
+        at, budget = np.asarray(entry["solved_at"]), entry["budget"]
+        found = ecdf(CensoredData(uncensored=at[at >= 0], right=np.full(int(np.sum(at < 0)), budget))).sf
+        lift = 0.008 * (number - (len(entries) - 1) / 2)  # beside each other, not on top
+        t, S = np.r_[0, found.quantiles, budget], np.r_[1, found.probabilities, found.probabilities[-1]]
+        axes.step(t, S + lift, where="post", **look(entry["cell"]), label=entry["cell"])
+    axes.set(xlabel="updates", ylabel="share of seeds not there", ylim=(-0.05, 1.05))

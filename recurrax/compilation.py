@@ -1,0 +1,113 @@
+"""Compiled programs are kept on disk, so that the second run of a command starts at once.
+
+JAX has such a cache and leaves it off. It does not write an entry in one piece, never replaces one that is there, and
+warns at every run about one that it cannot read. So every process that uses the cache holds a lock of its own: the
+next one sees from a lock without a process that somebody was killed, and deletes the entries that cannot be read.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import tempfile
+import warnings
+import zlib
+from pathlib import Path
+
+import jax
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is kept there
+    fcntl = None
+
+LIMIT = 2**30  # bytes of the folder, beyond which the oldest entries go
+ENTRIES, LOCKS = "*-cache", "*.lock"
+ZSTANDARD = b"\x28\xb5\x2f\xfd"  # how its data begin
+UNREADABLE = "Error reading persistent compilation cache entry"  # of an entry that another process is writing
+
+_held: list[int] = []  # file descriptors of this process's locks: the lock lives as long as they do
+
+
+def keep(wanted: bool = True) -> Path | None:
+    """Keeps compiled programs between runs of a command line, in the user's cache folder.
+
+    The folder is ``recurrax/programs`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``. A folder that the user has given to
+    JAX, with ``JAX_COMPILATION_CACHE_DIR``, stays, and JAX alone looks after it. ``JAX_ENABLE_COMPILATION_CACHE=0``
+    turns all of it off.
+
+    Args:
+        wanted: False leaves everything as it is, for programs that measure how long compilation takes.
+
+    Returns:
+        The folder, or None where nothing is kept.
+    """
+    if not wanted or fcntl is None or not jax.config.jax_enable_compilation_cache:
+        return None
+    if jax.config.jax_compilation_cache_dir:
+        return Path(jax.config.jax_compilation_cache_dir)
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "recurrax" / "programs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        clean(folder)
+        _hold(folder)
+    except OSError:  # a home folder that cannot be written to: everything works, and is compiled each time
+        return None
+    warnings.filterwarnings("ignore", UNREADABLE)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
+
+
+def clean(folder: Path) -> None:
+    """Deletes the entries that a killed process has left half-written, and the oldest ones beyond `LIMIT`."""
+    abandoned = {lock: found.st_mtime for lock, found in _stats(folder, LOCKS).items() if _is_free(lock)}
+    since = min(abandoned.values(), default=float("inf")) - 1  # clocks of file systems are coarse
+    entries = _stats(folder, ENTRIES)
+    total = 0
+    for entry in sorted(entries, key=lambda entry: entries[entry].st_mtime, reverse=True):
+        total += entries[entry].st_size
+        if total > LIMIT or (entries[entry].st_mtime >= since and not is_whole(entry)):
+            entry.unlink(missing_ok=True)
+    for lock in abandoned:
+        lock.unlink(missing_ok=True)
+
+
+def is_whole(entry: Path) -> bool:
+    """Whether an entry can be read to its end: JAX compresses with Zstandard where that is installed, else zlib."""
+    try:
+        data = entry.read_bytes()
+        if data[:4] != ZSTANDARD:
+            return bool(zlib.decompress(data))
+        import zstandard
+
+        return bool(zstandard.ZstdDecompressor().decompress(data))
+    except Exception:  # whatever it is: an entry that cannot be read is of no use
+        return False
+
+
+def _stats(folder: Path, pattern: str) -> dict[Path, os.stat_result]:
+    """Of the files of a folder; another process may delete some of them meanwhile."""
+    found = {}
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            found[path] = path.stat()
+    return found
+
+
+def _hold(folder: Path) -> None:
+    """Makes a lock that goes with this process, and is left without one where the process is killed."""
+    descriptor, name = tempfile.mkstemp(".lock", dir=folder)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    _held.append(descriptor)
+    atexit.register(Path(name).unlink, missing_ok=True)
+
+
+def _is_free(lock: Path) -> bool:
+    """Whether the process that made a lock is gone."""
+    with contextlib.suppress(OSError), lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

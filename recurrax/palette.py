@@ -1,0 +1,46 @@
+"""How a cell looks in every figure: one colour and one marker, told apart without colour by marker and dash.
+
+The colours are those of Okabe & Ito (2008), which colour-blind readers tell apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+# By name: colour, dash, marker. Another start of a cell has the cell's marker, and a dash of its own.
+LOOKS = {
+    "RNN": ("#D55E00", "-", "o"),
+    "IRNN": ("#E69F00", "--", "o"),
+    "GRU": ("#009E73", "-", "s"),
+    "GRU-chrono": ("#009E73", "--", "s"),
+    "LSTM": ("#0072B2", "-", "^"),
+    "LSTM-fb1": ("#0072B2", "-", "^"),
+    "LSTM-fb0": ("#56B4E9", ":", "^"),
+    "LSTM-chrono": ("#003B5C", "--", "^"),
+    "LRU": ("#CC79A7", "-", "P"),
+    "MinGRU": ("#999933", "-", "v"),
+    "MinGRU-chrono": ("#999933", "--", "v"),
+    "MinLSTM": ("#882255", "-", "X"),
+    "MinLSTM-chrono": ("#882255", "--", "X"),
+}
+# Of anything else, in turn.
+COLORS = ("#000000", "#E69F00", "#CC79A7", "#56B4E9", "#0072B2", "#D55E00", "#009E73")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)))
+MARKERS = ("D", "o", "s", "^", "v", "P", "X")
+
+
+def look(name: str) -> dict[str, Any]:
+    """Colour, dash and marker of a cell, as arguments of Matplotlib's ``plot``; black for a name that has none."""
+    return looks([name])[name]
+
+
+def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The looks of several names: each cell has its own, and all other names get different ones."""
+    others = itertools.cycle(zip(COLORS, DASHES, MARKERS, strict=True))
+    found = {name: LOOKS.get(name) or next(others) for name in names}
+    return {
+        name: {"color": color, "ls": dash, "marker": marker, "ms": 4, "lw": 1.4}
+        for name, (color, dash, marker) in found.items()
+    }
