@@ -1,19 +1,17 @@
-"""Brings every record, table and figure up to date.
+"""Brings every committed record, page and figure up to date.
 
+    python -m experiments --list       # every experiment: its question, how long it takes, the state of its record
     python -m experiments              # runs each experiment whose record is missing, out of date or half-done
-    python -m experiments --list       # says what that would be, and runs nothing
-    python -m experiments --rebuild    # runs nothing; makes tables, figures and the README's numbers from the records
+    python -m experiments --rebuild    # runs nothing; makes pages, figures and the README's numbers from the records
 
 A record is out of date when the experiment's settings have changed since: it then carries another hash. One that was
-interrupted goes on where it stopped. Cost on a 2-core CPU: minutes for each experiment, an hour for speed.
+interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,84 +19,96 @@ from typing import Any
 
 import tyro
 
-import experiments
+from experiments import BENCHMARKS, EXPERIMENTS, lab
+from recurrax import report
 
-RESULTS = Path(__file__).parent / "results"
-EXPERIMENTS = tuple(sorted(module.name for module in pkgutil.iter_modules(experiments.__path__) if module.ispkg))
+EVERY = EXPERIMENTS + BENCHMARKS
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which experiments, and whether to run them."""
+    """Which experiments, and what to do with them."""
 
-    only: tuple[str, ...] = EXPERIMENTS
+    only: tuple[str, ...] = EVERY
     """Experiments to look at; all by default."""
     preset: str = "default"
     """Settings to run, of those that each experiment has."""
     list: bool = False
-    """Say what is missing and stop."""
+    """Show every experiment and stop."""
     rebuild: bool = False
-    """Run nothing, make tables, figures and the README's numbers from the records."""
+    """Run nothing; make pages, figures and the README's numbers from the records."""
 
     def __post_init__(self) -> None:
-        """Refuses names that no experiment has."""
-        unknown = [name for name in self.only if name not in EXPERIMENTS]
+        """Raises ValueError for names and presets that no experiment has."""
+        unknown = [name for name in self.only if name not in EVERY]
         if unknown or not self.only:
-            raise ValueError(f"only={self.only}; allowed: {', '.join(EXPERIMENTS)}. Try --only {EXPERIMENTS[0]}.")
-        if self.preset != "default":
-            for name in self.only:
-                presets = importlib.import_module(f"experiments.{name}.config").PRESETS
-                if self.preset not in presets:
-                    raise ValueError(
-                        f"preset={self.preset!r} of {name}; allowed: {', '.join(presets)}. Name others with --only."
-                    )
+            raise ValueError(f"--only {' '.join(unknown)}; allowed: {', '.join(EVERY)}. Try --only {EVERY[0]}.")
+        for name in self.only if self.preset != "default" else ():
+            presets = load(name).PRESETS
+            if self.preset not in presets:
+                raise ValueError(
+                    f"--preset {self.preset} of {name}; allowed: {', '.join(presets)}. Name others with --only."
+                )
 
 
-def main(config: Config, results: Path = RESULTS) -> int:
+def main(config: Config, results: Path = lab.RESULTS) -> int:
     """Runs what is missing, then rebuilds; gives the exit status: 1 if an experiment failed."""
-    failed = []
-    if not config.rebuild:
-        for name in config.only:
-            found = state(name, config.preset, results)
-            print(f"{name}: {found}", flush=True)
-            if found != "up to date" and not config.list:
-                command = [sys.executable, "-m", f"experiments.{name}", "--preset", config.preset]
-                if subprocess.run([*command, "--out", str(results / name)]).returncode:
-                    failed.append(name)
-    if not config.list:
-        rebuild(results)
+    if config.list:
+        print(report.markdown_table([line(name, config.preset, results) for name in config.only]))
+        return 0
+    failed = [name for name in config.only if not config.rebuild and not run(name, config.preset, results)]
+    rebuild(results)
     if failed:
-        print(
-            f"error: failed: {', '.join(failed)}; the others are done. Their own messages stand above.", file=sys.stderr
-        )
+        print(f"error: failed: {', '.join(failed)}; the others are done. Their messages stand above.", file=sys.stderr)
     return bool(failed)
 
 
-def state(name: str, preset: str, results: Path) -> str:
-    """Whether the record of these settings is missing, half-done or up to date."""
-    from recurrax import report
+def line(name: str, preset: str, results: Path) -> dict[str, str]:
+    """An experiment in the list."""
+    record, found = state(name, preset, results)
+    question = (load(name).__doc__ or "").partition("\n")[0]
+    took = "" if record is None else f"{record['seconds']:.0f} s on {_machine(record)}"
+    return {"experiment": name, "question": question, "took": took, "record": found}
 
-    settings = importlib.import_module(f"experiments.{name}.config").PRESETS[preset]
-    record = report.load(results / name, settings)
+
+def run(name: str, preset: str, results: Path) -> bool:
+    """Runs an experiment unless its record is up to date; whether that went well."""
+    _, found = state(name, preset, results)
+    print(f"{name}: {found}", flush=True)
+    if found == "up to date":
+        return True
+    command = [sys.executable, "-m", f"experiments.{name}", "--preset", preset]
+    return not subprocess.run([*command, "--out", str(lab.place(name, results))]).returncode
+
+
+def state(name: str, preset: str, results: Path) -> tuple[dict[str, Any] | None, str]:
+    """The record of these settings, and whether it is missing, half-done or up to date."""
+    record = report.load(lab.place(name, results), load(name).PRESETS[preset])
     if record is None:
-        return "missing"
-    return "up to date" if record.get("complete", True) else "half-done"
+        return None, "missing"
+    return record, "up to date" if record.get("complete", True) else "half-done"
 
 
 def rebuild(results: Path) -> None:
-    """Every table and figure from its record alone, and the README's numbers."""
-    from experiments import baseline, readme
-    from recurrax import report
+    """Every page and figure from its record alone, and the README's numbers."""
+    from experiments import baseline, rendering
 
-    for name in EXPERIMENTS:
-        experiment: Any = importlib.import_module(f"experiments.{name}.experiment")
-        for path in sorted((results / name).glob("*.json")):
-            record = json.loads(path.read_text())
-            if record.get("complete", True):
-                experiment.render(record, path.parent)
+    for name in EVERY:
+        for record in lab.records(name, results):
+            lab.publish(load(name), record, lab.place(name, results))
     report.write(results / "README.md", baseline.document(baseline.gather(results)))
-    if results == RESULTS:
-        readme.update()
+    if results == lab.RESULTS:
+        rendering.update()
+
+
+def load(name: str) -> Any:
+    """The module of an experiment."""
+    return importlib.import_module(f"experiments.{name}")
+
+
+def _machine(record: dict[str, Any]) -> str:
+    device = record["provenance"]["device"]
+    return f"{device['cpus']} CPU cores" if device["platform"] == "cpu" else device["kind"]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import re
 import shutil
 import sys
@@ -134,8 +135,7 @@ def settings(experiment: types.ModuleType, name: str, arguments: list[str]) -> A
     committed, arguments = "--record" in arguments, [word for word in arguments if word != "--record"]
     program = f"python -m {name}"
     config = tyro.cli(type(default), prog=program, default=default, args=arguments, description=text)
-    place = (RESULTS if committed else RUNS) / name.rpartition(".")[2]
-    return config if config.out else dataclasses.replace(config, out=place)
+    return config if config.out else dataclasses.replace(config, out=place(name, RESULTS if committed else RUNS))
 
 
 def measure(name: str, config: Any, parts: Mapping[str, Callable[[], Any]]) -> Record:
@@ -185,6 +185,19 @@ def figures(experiment: types.ModuleType, record: Record) -> dict[str, Figure]:
     with plt.rc_context(plots.STYLE):
         drawn = experiment.draw(record)
     return drawn if isinstance(drawn, dict) else {"": drawn}
+
+
+def place(name: str, results: Path = RESULTS) -> Path:
+    """The folder of an experiment among the results."""
+    return results / name.rpartition(".")[2]
+
+
+def records(name: str, results: Path = RESULTS) -> list[Record]:
+    """The complete records of an experiment, that of the default settings first."""
+    presets = importlib.import_module(f"experiments.{name}").PRESETS
+    default = report.config_hash(next(iter(presets.values())))
+    found = [json.loads(path.read_text()) for path in sorted(place(name, results).glob("*.json"))]
+    return sorted((r for r in found if r.get("complete", True)), key=lambda record: record["hash"] != default)
 
 
 def folder(config: Any) -> Path:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import plots
-from experiments.vanishing_gradients.page import fits, solved_at
+from experiments.vanishing_gradients.page import fits, solved_at, takeaways
 from recurrax.palette import look
 
 Record = dict[str, Any]
@@ -29,10 +29,11 @@ def hero(record: Record) -> Figure:
     for entry in (entry for entry in fits(record, "adding") if "after" in entry):
         against_lag(left, entry["after"], look(entry["cell"]), entry["cell"])
         against_lag(left, entry["before"], look(entry["cell"]) | {"ls": ":", "marker": "", "lw": 1}, None)
-    left.set(title=f"A  What reaches the past: trained on adding, {T} steps (dotted: before training)",
-             xlabel="steps back in time", ylabel="share of the gradient that is left, log10")  # fmt: skip
+    titles = takeaways(record)
+    left.set(title=titles[0], xlabel=f"steps back in time (solid: trained on adding, T = {T}; dotted: untrained)",
+             ylabel="share of the gradient that arrives, log10")  # fmt: skip
     success(right, record, "copy")
-    right.set(title="B  What can be learnt: repeat five bits after a delay", xlabel="delay (steps)")
+    right.set(title=titles[1], xlabel="delay after which five bits must be repeated (steps)")
     plots.legend_below(figure, right)
     return figure
 
@@ -88,7 +89,7 @@ def effort(axes: Axes, record: Record) -> None:
             budget = np.full(int(np.sum(~met)), entry["budget"])
             axes.plot(x[~met], budget, style["marker"], color=style["color"], ms=4, mfc="none")
     _sizes(axes, record, "copy")
-    axes.set(title="B  Updates that each seed needs to repeat five bits (open: not solved)", xlabel="delay (steps)",
+    axes.set(title="B  Updates to repeat five bits, every seed", xlabel="delay (steps)",
              ylabel="updates")  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from recurrax.report import censored, markdown_table, solved
 
 Record = dict[str, Any]
+GONE = -6.0  # log10 of the share of the gradient below which it counts as lost
 TASKS = {"copy": "delay", "adding": "length"}  # what grows
 
 
@@ -45,9 +46,13 @@ def findings(record: Record) -> Iterator[str]:
     for task, size in TASKS.items():
         reach = {cell: reached(record, task, cell) for cell in record["config"]["cells"]}
         tried = max(entry["size"] for entry in fits(record, task))
-        words = [f"the {cell} {_up_to(size, reach[cell], tried)}" for cell in reach]
+        words = [
+            f"{_list([f'the {cell}' for cell in reach if reach[cell] == far])} "
+            f"{_up_to(size, far, tried, several=list(reach.values()).count(far) > 1)}"
+            for far in dict.fromkeys(reach.values())
+        ]
         name = {"copy": "Repeat five bits after a delay", "adding": "Add two marked numbers of a sequence"}[task]
-        yield f"{name}: {_list(words)}."
+        yield f"{name}: {'; '.join(words)}."
     left = {entry["cell"]: remaining(entry) for entry in fits(record, "adding") if "after" in entry}
     T = max(record["config"]["adding_lengths"])
     if left:
@@ -214,10 +219,11 @@ def _slope(slopes: np.ndarray) -> dict[str, str]:
     }
 
 
-def _up_to(size: str, reach: int, tried: int) -> str:
+def _up_to(size: str, reach: int, tried: int, several: bool) -> str:
+    verb = "solve" if several else "solves"
     if not reach:
-        return f"solves no {size} that was tried"
-    return f"solves every {size} up to {reach}" + (", the longest that was tried" if reach == tried else "")
+        return f"{verb} no {size} that was tried"
+    return f"{verb} every {size} up to {reach}" + (", the longest that was tried" if reach == tried else "")
 
 
 def _share(log10: float) -> str:
@@ -226,3 +232,14 @@ def _share(log10: float) -> str:
 
 def _list(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def takeaways(record: Record) -> tuple[str, str]:
+    """What each panel of the hero figure shows, in a few words; what is not so in the record is not said."""
+    left = {entry["cell"]: remaining(entry) for entry in fits(record, "adding") if "after" in entry}
+    gone, there = ([cell for cell in left if (left[cell] < GONE) == lost] for lost in (True, False))
+    reach = {cell: reached(record, "copy", cell) for cell in record["config"]["cells"]}
+    short = [cell for cell, far in reach.items() if far < max(reach.values())]
+    first = f"the {_list(gone)} loses the gradient, the {_list(there)} keeps it" if gone and there else "the gradient"
+    second = f"so the {_list(short)} bridges short delays only" if short else "delays that are bridged"
+    return f"A  {first[0].upper()}{first[1:]}", f"B  {second[0].upper()}{second[1:]}"

@@ -1,0 +1,102 @@
+"""What the README and the pages below docs/results say of the records; ``python -m experiments --rebuild`` writes it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from experiments import BENCHMARKS, EXPERIMENTS, baseline, lab
+from recurrax import report
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "results"
+Record = dict[str, Any]
+
+
+def update() -> None:
+    """Puts the current numbers into README.md, and makes the pages below docs/results."""
+    readme = ROOT / "README.md"
+    report.write(readme, rendered(readme.read_text()))
+    PAGES.mkdir(exist_ok=True)
+    for path, text in pages().items():
+        report.write(path, text)
+
+
+def rendered(text: str) -> str:
+    """README's text with every block ``<!-- name --> ... <!-- end -->`` replaced by the current one."""
+    for name, block in blocks().items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        text = re.sub(pattern, lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL)
+    return text
+
+
+def blocks() -> dict[str, str]:
+    """The text of every marked block of the README."""
+    main, *_ = lab.records("vanishing_gradients")
+    vanishing = importlib.import_module("experiments.vanishing_gradients.page")
+    figure = lab.place("vanishing_gradients") / f"{main['hash']}.png"
+    found = "\n".join(f"- {finding}" for finding in vanishing.findings(main))
+    return {
+        "figure": f"![The gradient that reaches the past, and the delays that are bridged]({_link(figure, ROOT)})\n\n"
+        f"{found}",
+        "results": vanishing.summary(main).strip(),
+        "speed": importlib.import_module("experiments.benchmarks.speed").summary_rows(ROOT).strip(),
+    }
+
+
+def pages() -> dict[Path, str]:
+    """The pages below docs/results: the index, and one for each experiment."""
+    names = EXPERIMENTS + BENCHMARKS
+    found = {PAGES / f"{_short(name)}.md": page(name) for name in names if lab.records(name)}
+    return {PAGES / "index.md": index([name for name in names if lab.records(name)])} | found
+
+
+def index(names: list[str]) -> str:
+    """Every experiment with its question, and the head of the baseline table."""
+    listed = "\n".join(f"- [{title(name)}]({_short(name)}.md)" for name in names)
+    tree = "\n".join(_short(name) for name in names)
+    return (
+        "# Results\n\nEvery page is rendered from committed records; each record names its command, versions and seeds.\n"
+        f"\n{listed}\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n\n## Baselines in short\n\n"
+        f"The whole table, with published numbers: [baselines](../baselines.md).\n\n"
+        f"{baseline.head(baseline.gather(lab.RESULTS))}\n"
+    )
+
+
+def page(name: str) -> str:
+    """An experiment: of every record what was found and its first figure, and where the tables are."""
+    found = lab.records(name)
+    about = (importlib.import_module(f"experiments.{name}").__doc__ or "").partition("\n")[2].strip("\n")
+    sections = "\n\n".join(section(name, record) for record in found)
+    return f"# {title(name)}\n\n```text\n{about}\n```\n\n{sections}\n"
+
+
+def section(name: str, record: Record) -> str:
+    """What one record found."""
+    _, findings, *_ = importlib.import_module(f"experiments.{name}").page(record)
+    place = Path(_link(lab.place(name), PAGES))
+    device = record["provenance"]["device"]
+    where = "" if device["platform"] == "cpu" else f", {device['kind']}"
+    bullets = "\n".join(f"- {finding}" for finding in findings)
+    return (
+        f"## {record['provenance']['command'].removeprefix('python -m ')}{where}\n\n{bullets}\n\n"
+        f"![figure]({place}/{record['hash']}.png)\n\n"
+        f"Tables: [{record['hash']}.md]({place}/{record['hash']}.md). {report.origin(record)}, "
+        f"{record['seconds']:.0f} s."
+    )
+
+
+def title(name: str) -> str:
+    """The question of an experiment."""
+    return (importlib.import_module(f"experiments.{name}").__doc__ or "").partition("\n")[0].strip()
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _link(path: Path, start: Path) -> str:
+    return Path(os.path.relpath(path, start)).as_posix()
