@@ -59,9 +59,9 @@ def index(names: list[str]) -> str:
     listed = "\n".join(f"- [{title(name)}]({_short(name)}.md)" for name in names)
     tree = "\n".join(_short(name) for name in names)
     return (
-        "# Results\n\nEvery page is rendered from committed records; each record names its command, versions and seeds.\n"
+        "# Results\n\nEvery page is rendered from committed records, which name their command, versions and seeds.\n"
         f"\n{listed}\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n\n## Baselines in short\n\n"
-        f"The whole table, with published numbers: [baselines](../baselines.md).\n\n"
+        "The whole table, with published numbers: [baselines](../baselines.md).\n\n"
         f"{baseline.head(baseline.gather(lab.RESULTS))}\n"
     )
 

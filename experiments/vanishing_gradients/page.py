@@ -67,6 +67,21 @@ def findings(record: Record) -> Iterator[str]:
     )
 
 
+def summary(record: Record) -> str:
+    """The record in one small table: a column for each cell."""
+    cells, n = record["config"]["cells"], len(record["config"]["seeds"])
+    rows = []
+    for task, size in TASKS.items():
+        tried = ", ".join(str(s) for s in sorted({entry["size"] for entry in fits(record, task)}))
+        name = {"copy": "five bits repeated", "adding": "two numbers added"}[task]
+        row = {f"all {n} seeds solve it": f"{name}: longest {size} of {tried}"}
+        rows.append(row | {cell: str(reached(record, task, cell) or "none") for cell in cells})
+    left = {entry["cell"]: _share(remaining(entry)) for entry in fits(record, "adding") if "after" in entry}
+    T = max(record["config"]["adding_lengths"])
+    rows.append({f"all {n} seeds solve it": f"gradient that is left {T} steps back, after training"} | left)
+    return markdown_table(rows)
+
+
 def fits(record: Record, task: str | None = None) -> list[Any]:
     """The entries of training runs, of one task or of all."""
     every = [entry for entry in record["results"].values() if "solved_at" in entry]
@@ -227,7 +242,7 @@ def _up_to(size: str, reach: int, tried: int, several: bool) -> str:
 
 
 def _share(log10: float) -> str:
-    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"a 10^{-log10:.0f}th part"
+    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"1e{log10:.0f} of it"
 
 
 def _list(words: list[str]) -> str:
