@@ -1,4 +1,4 @@
-"""What the README and the pages below docs/results say of the records; ``python -m experiments --rebuild`` writes it."""
+"""What README and the pages below docs/results say of the records; ``python -m experiments --rebuild`` writes it."""
 
 from __future__ import annotations
 
