@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import textwrap
 from typing import Any, Literal, get_args
 
 import jax
@@ -261,7 +260,7 @@ def draw(record: Record) -> Figure:
         left.set_title(f"{letters[0]}  {task}: every seed (filled: solved)")
         openness(right, entries)
         right.set_title(f"{letters[1]}  {task}: the gates of each cell, by phase of the task")
-    figure.suptitle(textwrap.fill(needed(*next(iter(tasks.items()))), 130))
+    plots.takeaway(figure, needed(*next(iter(tasks.items()))))
     for gate in dict.fromkeys(gate for entry in record["results"].values() for gate in entry["gates"]):
         rows[0][1].plot([], [], **looks(GATES)[gate] | {"ls": "-"}, label=f"gate {gate}")
     plots.legend_below(figure, rows[0][1])
