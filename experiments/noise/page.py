@@ -88,13 +88,13 @@ def page(record: Record) -> list[Any]:
         f"at most {(high - low) / 2:.3f} on either side.\nCeiling: Phi(1 / noise); guessing: 0.5.",
         table(e, accuracies),
         "## Seeds that solved the task",
-        "Solved: the task's criterion, an accuracy at least nine tenths of the way from guessing to the ceiling, on the "
-        "test examples;\nexact 95% intervals. The counts above take runs of one seed at several levels and delays as "
-        "independent.",
+        "Solved: the task's criterion, an accuracy at least nine tenths of the way from guessing to the ceiling, on\n"
+        "the test examples; exact 95% intervals. The counts above take runs of one seed at several levels and delays\n"
+        "as independent.",
         table(e, solved),
         "## What lets the noise in",
-        "log10 of the answer's gradient with respect to the value at the cue over that at the other steps (root mean squares;\n"
-        "-inf: the cue has no effect), and the share of noise in the answer: 0 for the perfect observer, 1\n"
+        "log10 of the answer's gradient with respect to the value at the cue over that at the other steps (root mean\n"
+        "squares; -inf: the cue has no effect), and the share of noise in the answer: 0 for the perfect observer, 1\n"
         "without the bit. Medians over seeds.",
         table(e, rejection),
         "## Write gate (LSTM i, CIFG 1 - f, GRU 1 - z)",
@@ -216,23 +216,21 @@ def middle(values: np.ndarray) -> float:
 def draw(record: Record) -> Figure:
     """Accuracy against noise at the shortest and the longest delay; there, share of noise and write gates."""
     e = Evidence(record)
-    delay, shown = e.delays[-1], dict.fromkeys((e.delays[0], e.delays[-1]))
-    figure, axes = plots.panels(1, len(shown) + 2, 2.9, 3.4)
-    *above, share, gate = axes[0]
-    for panel, letter, lag in zip(above, "ab", shown, strict=True):
-        accuracy(panel, e, lag)
-        panel.set(title=f"{letter}  Accuracy at delay {lag}", ylabel="test accuracy, every seed and median")
+    first, delay = e.delays[0], e.delays[-1]
+    figure, ((left, right), (share, gate)) = plots.panels(2, 2, 5, 2.9)
+    for axes, letter, lag in ((left, "a", first), (right, "b", delay)):
+        accuracy(axes, e, lag)
+        axes.set(title=f"{letter}  Accuracy at delay {lag}", ylabel="test accuracy: seeds, median")
     for index, cell in enumerate(e.cells):
         seeds(share, e, cell, index, [e.mechanism("share", cell, delay, level) for level in e.levels])
-    share.set(title=f"{'abc'[len(shown)]}  Share of noise in the answer, delay {delay}", ylim=(-0.03, 1.03),
-              ylabel="share of the variation")  # fmt: skip
+    share.set(title=f"c  Noise in the answer at delay {delay}", ylabel="share of the variation", ylim=(-0.03, 1.03))
     writes(gate, e, delay)
-    gate.set(title=f"{'bcd'[len(shown)]}  Write gate, delay {delay}", ylim=(0, 1),
-             ylabel="mean over units, at the cue (open: later)")  # fmt: skip
-    for panel in axes[0]:
-        panel.set_xlabel("noise (standard deviation over the bit)")
+    gate.set(title=f"d  Write gate at delay {delay}: at the cue (filled), later (open)", ylabel="mean over units",
+             ylim=(0, None))  # fmt: skip
+    for axes in (left, right, share, gate):
+        axes.set_xlabel("noise (standard deviation over the bit)")
     plots.takeaway(figure, by_gate(e))
-    plots.legend_below(figure, above[0])
+    plots.legend_below(figure, left)
     return figure
 
 
