@@ -139,7 +139,7 @@ def correlation(record: Record) -> list[str]:
     falls, takes = (np.array(column) for column in zip(*points, strict=True))
     if len(points) < 4 or len(set(takes)) == 1:
         return []
-    rho, p = spearmanr(falls, takes)
+    rho, p = (float(value) for value in spearmanr(falls, takes))  # type: ignore[arg-type]
     verdict = "tells" if p < LEVEL else "does not tell"
     return [
         f"How fast the gradient falls at initialisation {verdict} how many updates the task takes: over {len(points)} "
@@ -244,5 +244,5 @@ def learning(axes: Axes, record: Record) -> None:
             face = None if math.isfinite(at) else "none"
             axes.plot(factor(slopes[cell, name]), min(at, budget), **look(cell), mfc=face, alpha=0.7)
     axes.axhline(budget, color="0.5", lw=0.8, ls="--", zorder=0)
-    axes.set(title=f"c  Adding T = {record['config']['length']}, every seed (open: not solved)", ylabel="updates to criterion",
-             xlabel="gradient at initialisation, factor per step", ylim=(0, budget * 1.1))  # fmt: skip
+    axes.set(title=f"c  Adding T = {record['config']['length']}, every seed (open: not solved)", ylim=(0, budget * 1.1),
+             ylabel="updates to criterion", xlabel="gradient at initialisation, factor per step")  # fmt: skip
