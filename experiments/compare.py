@@ -64,3 +64,19 @@ def updates(entry: Any) -> np.ndarray:
 def marked(updates: np.ndarray) -> list[int]:
     """The same with -1 where the criterion was not met, as `recurrax.report` takes them."""
     return [int(step) if math.isfinite(step) else -1 for step in updates]
+
+
+def verdict(mine: Any, other: Any) -> str:
+    """How the best runs of a fit differ from those of another: in seeds solved, else in updates, else in test loss."""
+    loss, reference = (np.asarray(e["test_loss"], float)[best_runs(e)] for e in (mine, other))
+    at, before = (updates(e)[best_runs(e)] for e in (mine, other))
+    count, full = ((int(np.isfinite(steps).sum()), len(steps)) for steps in (at, before))
+    tests = (
+        ("solved fewer seeds", more_often(full, count)),
+        ("solved more seeds", more_often(count, full)),
+        ("needed more updates", larger(at, before)),
+        ("needed fewer updates", larger(before, at)),
+        ("ended at a higher test loss", larger(loss, reference)),
+        ("ended at a lower test loss", larger(reference, loss)),
+    )
+    return next((word for word, differs in tests if differs), "showed no significant difference")

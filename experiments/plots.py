@@ -1,7 +1,8 @@
-"""What figures share: look, panels, levels, legends, learning curves, and runs that have not met the criterion."""
+"""What figures share: look, panels, titles, levels, legends, learning curves, and runs that are not there yet."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,11 @@ def panels(rows: int, columns: int, width: float, height: float, **options: Any)
     """A figure and its axes ``[rows, columns]``; width and height of a panel in inches."""
     size = (width * columns, height * rows)
     return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, **options)
+
+
+def takeaway(figure: Figure, text: str) -> None:
+    """What the figure shows, in a sentence above all panels, in as many lines as the width asks for."""
+    figure.suptitle(textwrap.fill(text, int(12 * figure.get_figwidth())))  # some 12 letters an inch
 
 
 def level(axes: Axes, **levels: float) -> None:

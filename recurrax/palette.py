@@ -9,7 +9,8 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-# By name: colour, dash, marker. Another start of a cell has the cell's marker, and a dash of its own.
+# By name: colour, dash, marker. Another start of a cell has the cell's marker, and a dash of its own; the three named
+# by their activation are the plain RNNs of Pascanu, Mikolov & Bengio (2013).
 LOOKS = {
     "RNN": ("#D55E00", "-", "o"),
     "IRNN": ("#E69F00", "--", "o"),
@@ -19,6 +20,14 @@ LOOKS = {
     "LSTM-fb1": ("#0072B2", "-", "^"),
     "LSTM-fb0": ("#56B4E9", ":", "^"),
     "LSTM-chrono": ("#003B5C", "--", "^"),
+    "ShutLSTM": ("#000000", "-.", "^"),
+    "CIFG": ("#56B4E9", "-.", "D"),
+    "NoForgetGate": ("#E69F00", ":", "<"),
+    "NoInputGate": ("#CC79A7", "--", "d"),
+    "NoOutputGate": ("#882255", ":", ">"),
+    "sigmoid": ("#E69F00", ":", "o"),
+    "basic tanh": ("#D55E00", "-", "o"),
+    "smart tanh": ("#CC79A7", "--", "o"),
     "LRU": ("#CC79A7", "-", "P"),
     "MinGRU": ("#999933", "-", "v"),
     "MinGRU-chrono": ("#999933", "--", "v"),

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from experiments.initialization import kernels, slopes, starts
+from experiments.initialization import measurements, starts
 
 D, H, T = 2, 4, 6
 
@@ -31,8 +31,8 @@ def test_every_number_is_its_initialisation(cell):
 
 def test_blocks_of_both_layouts_and_the_slope_at_rest():
     fused = np.arange(2 * 3 * 6.0).reshape(2, 3, 6)
-    apart = kernels.gate_blocks(fused, 3)
+    apart = measurements.gate_blocks(fused, 3)
     np.testing.assert_array_equal(apart[1, 1], fused[1][:, 3:])
-    np.testing.assert_array_equal(kernels.gate_blocks(apart, 3), apart)
-    assert slopes.rest_slope(0.5 * np.stack([np.eye(2)] * 3)) == pytest.approx(np.log(0.5))
-    assert slopes.rest_slope(np.zeros((1, 2, 2))) == -np.inf
+    np.testing.assert_array_equal(measurements.gate_blocks(apart, 3), apart)
+    assert measurements.rest_slope(0.5 * np.stack([np.eye(2)] * 3)) == pytest.approx(np.log(0.5))
+    assert measurements.rest_slope(np.zeros((1, 2, 2))) == -np.inf

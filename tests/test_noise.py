@@ -11,8 +11,7 @@ pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
 from experiments.models import cell_of
-from experiments.noise.levels import Apart, leveled, mix
-from experiments.noise.mechanism import measure, noise_share, rejection
+from experiments.noise.measurements import Apart, leveled, measure, mix, noise_share, rejection
 from recurrax.tasks import Example, Recall
 
 COUNT, LEVEL, DELAY = 20_000, 1.5, 3

@@ -10,3 +10,9 @@ RNN; (c) how soon each of them solves adding, all initialisations, learning rate
 Expected: an orthogonal draw of the fused kernel [H, 4H] leaves no gate orthogonal and lets through a small part of what
 orthogonal gates do; which start learns soonest is what (c) asks, with the rank correlation of the two.
 """
+
+from experiments.initialization.measurements import parts as parts
+from experiments.initialization.page import draw as draw
+from experiments.initialization.page import page as page
+from experiments.initialization.starts import PRESETS as PRESETS
+from experiments.initialization.starts import Config as Config

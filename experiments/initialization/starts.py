@@ -1,18 +1,72 @@
-"""The initialisations compared: recurrent kernels and biases that keep, of each cell."""
+"""The settings, and the initialisations compared: recurrent kernels and biases that keep, of each cell."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from experiments import lab
 from experiments.models import IRNN
 from recurrax import Cell, GRUCell, LSTMCell, RNNCell
 from recurrax.initializers import Chrono, glorot_uniform, identity, normal, orthogonal
+
+Name = Literal["RNN", "IRNN", "GRU", "LSTM"]
+CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNNCell, "IRNN": IRNN, "GRU": GRUCell, "LSTM": LSTMCell}
+KEEP: dict[str, tuple[str, int]] = {"LSTM": ("forget_bias", 0), "GRU": ("update_bias", 1)}  # and which row of the bias
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(lab.Settings):
+    """Every initialisation of every cell; the defaults take three to four minutes on two CPU cores."""
+
+    seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
+    """Training seeds, which chose no setting; each of them is reported."""
+    cells: tuple[Name, ...] = get_args(Name)
+    """Cells to start and to train."""
+    hidden: int = 32
+    """Units of every cell (H)."""
+    length: int = 50
+    """Sequence length T of the adding problem, and the t_max of chrono."""
+    steps: int = 300
+    """Updates at most, the same for every cell and initialisation."""
+    learning_rate: tuple[float, ...] = (5e-3, 2e-2)
+    """Adam's learning rates, the same grid for every cell and initialisation; the better one counts."""
+    batch_size: int = 32
+    """Fresh examples of an update."""
+    chunk: int = 25
+    """Updates between evaluations; steps to criterion are known to this precision."""
+    lag: int = 30
+    """Steps of the Jacobian in (a)."""
+    init_length: int = 200
+    """Sequence length T of the slopes in (b)."""
+    init_seeds: int = 32
+    """Random initialisations in (a) and (b), each with an input sequence of its own."""
+
+    def __post_init__(self) -> None:
+        """Refuses also what is too small to be measured."""
+        super().__post_init__()
+        for name, least in (("hidden", 2), ("length", 3), ("init_length", 20)):
+            if getattr(self, name) < least:
+                self.refuse(name, f"an int >= {least}")
+
+
+PRESETS = {
+    "default": Config(),
+    "smoke": Config(
+        seeds=(10, 11), cells=("GRU",), hidden=5, length=6, steps=4, learning_rate=(1e-2,), batch_size=4, chunk=2,
+        lag=4, init_length=20, init_seeds=2,
+    ),
+    "accelerator": Config(
+        seeds=tuple(range(10, 20)), hidden=128, length=400, steps=5000, learning_rate=(1e-3, 3e-3, 1e-2),
+        batch_size=128, chunk=100,
+    ),
+}  # fmt: skip
 
 
 class Start(NamedTuple):
@@ -25,10 +79,6 @@ class Start(NamedTuple):
 
     options: dict[str, Any]
     fused: bool = False
-
-
-CELLS: dict[str, Callable[..., Cell]] = {"RNN": RNNCell, "IRNN": IRNN, "GRU": GRUCell, "LSTM": LSTMCell}
-KEEP: dict[str, tuple[str, int]] = {"LSTM": ("forget_bias", 0), "GRU": ("update_bias", 1)}  # and which row of the bias
 
 
 def starts(cell: str, hidden: int, t_max: float) -> dict[str, Start]:

@@ -14,3 +14,9 @@ Expected: without noise nearly every cell learns it. Under noise cells with a wr
 to the ceiling; those without one (RNN, IRNN, LSTM without input gate) mostly do at the short delay, and not at the long
 one.
 """
+
+from experiments.noise.measurements import PRESETS as PRESETS
+from experiments.noise.measurements import Config as Config
+from experiments.noise.measurements import parts as parts
+from experiments.noise.page import draw as draw
+from experiments.noise.page import page as page

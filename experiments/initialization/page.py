@@ -1,4 +1,4 @@
-"""The tables and the findings in words: functions of the record and nothing else."""
+"""Findings, tables and the figure: functions of the record and nothing else."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from experiments.compare import RULE, best_runs, marked, updates
-from recurrax.report import censored, footer, markdown_table, solved
+from experiments import plots
+from experiments.compare import LEVEL, RULE, best_runs, marked, updates
+from experiments.lab import Record
+from recurrax.palette import look
+from recurrax.report import censored, markdown_table, solved
 
-Record = dict[str, Any]
 SAME = 0.02  # largest distance of a singular value from 1 that counts as orthogonal
 PAIRS = (  # one initialiser, on each gate and on the fused kernel
     ("flax.linen.LSTMCell", "flax.nnx.OptimizedLSTMCell"),
@@ -20,13 +24,13 @@ PAIRS = (  # one initialiser, on each gate and on the fused kernel
 )
 
 
-def document(record: Record) -> str:
-    """All tables and findings in Markdown."""
+def page(record: Record) -> list[Any]:
+    """Title, findings and tables."""
     config = record["config"]
-    sections = [
-        '# How much of "vanishing gradients" is the initialisation?',
-        "\n".join(f"- {finding}" for finding in findings(record)),
-        f"![figure]({record['hash']}.png)",
+    criterion = record["results"][f"training {config['cells'][0]}"]["criterion"]
+    return [
+        'How much of "vanishing gradients" is the initialisation?',
+        findings(record),
         f"## (a) Recurrent kernels: H = {config['hidden']}, {config['init_seeds']} seeds",
         f"Singular values of each gate's H x H block over gates and seeds, with the cell's own initialiser; and the "
         f"largest singular value\nof the Jacobian of the whole carry over {config['lag']} steps with inputs N(0, 1), "
@@ -41,12 +45,10 @@ def document(record: Record) -> str:
         f"## (c) Learning: adding T = {config['length']}",
         f"Adam at learning rates {config['learning_rate']}, norm clipped at 1, at most {config['steps']} updates, "
         f"seeds {', '.join(map(str, config['seeds']))};\nthe better rate of each initialisation, and how many seeds "
-        "each rate solved.",
+        f"each rate solved. Solved: {criterion}.",
         training(record),
         RULE,
-        footer(record),
     ]
-    return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
 def kernels(record: Record) -> str:
@@ -127,40 +129,7 @@ def learned(record: Record) -> Iterator[tuple[str, str, Any]]:
 
 def findings(record: Record) -> list[str]:
     """What was found, in sentences made from the numbers."""
-    return [*orthogonality(record), *extremes(record), *correlation(record)]
-
-
-def orthogonality(record: Record) -> list[str]:
-    """Which cells are orthogonal gate by gate, and what it costs not to be."""
-    cells, version = record["results"]["kernels"]["cells"], record["results"]["kernels"]["flax"]
-    broken = [name for name, e in cells.items() if e["smallest"] < 1 - SAME or e["largest"] > 1 + SAME]
-    lines = [
-        f'Flax {version}: the "orthogonal" recurrent kernel is not orthogonal for each gate in '
-        + (", ".join(f"{n} ({cells[n]['smallest']:.3f} to {cells[n]['largest']:.3f})" for n in broken) or "no cell")
-        + f"; in the other {len(cells) - len(broken)} cells all singular values are 1 within {SAME:g}."
-    ]
-    for per_gate, fused in PAIRS:
-        ratio = np.median(_jacobian(cells[per_gate])) - np.median(_jacobian(cells[fused]))
-        lines.append(
-            f"Over {record['config']['lag']} steps the Jacobian of {per_gate} is {10**ratio:.3g} times that of {fused} "
-            "at its largest (medians)."
-        )
-    return lines
-
-
-def extremes(record: Record) -> list[str]:
-    """For each cell, the gradient and the updates of its initialisations."""
-    at = {(cell, name): updates(entry)[best_runs(entry)] for cell, name, entry in learned(record)}
-    lines = []
-    for cell in record["config"]["cells"]:
-        shown = [
-            f"{name} {math.exp(-math.inf if e['slope'] is None else e['slope']):.3f} and "
-            f"{censored(marked(at[cell, name]), record['config']['steps']).partition(' (')[0]}"
-            for which, name, e in initial(record)
-            if which == cell
-        ]
-        lines.append(f"{cell}, gradient per step of lag at first and median updates to solve: {'; '.join(shown)}.")
-    return lines
+    return [*correlation(record), *orthogonality(record), *extremes(record)]
 
 
 def correlation(record: Record) -> list[str]:
@@ -170,11 +139,52 @@ def correlation(record: Record) -> list[str]:
     falls, takes = (np.array(column) for column in zip(*points, strict=True))
     if len(points) < 4 or len(set(takes)) == 1:
         return []
-    rho, p = spearmanr(falls, takes)
+    rho, p = (float(value) for value in spearmanr(falls, takes))  # type: ignore[arg-type]
+    verdict = "tells" if p < LEVEL else "does not tell"
     return [
-        f"Rank correlation over {len(points)} initialisations of how fast the gradient falls at first and how many "
-        f"updates the task takes: {rho:.2f} (p = {p:.2g})."
+        f"How fast the gradient falls at initialisation {verdict} how many updates the task takes: over {len(points)} "
+        f"initialisations their rank correlation is {rho:.2f} (p = {p:.2g})."
     ]
+
+
+def orthogonality(record: Record) -> list[str]:
+    """Which cells are orthogonal gate by gate, and what it costs not to be."""
+    cells, version = record["results"]["kernels"]["cells"], record["results"]["kernels"]["flax"]
+    broken = [name for name, e in cells.items() if e["smallest"] < 1 - SAME or e["largest"] > 1 + SAME]
+    sizes = [
+        f"{name} (singular values {cells[name]['smallest']:.3f} to {cells[name]['largest']:.3f})" for name in broken
+    ]
+    lines = [
+        f'In Flax {version}, the "orthogonal" recurrent kernel is not orthogonal gate by gate in '
+        f"{' and '.join(sizes) or 'no cell'}; in the other {len(cells) - len(broken)} cells all singular values are "
+        f"within {SAME:g} of 1."
+    ]
+    for per_gate, fused in PAIRS:
+        ratio = np.median(_jacobian(cells[per_gate])) - np.median(_jacobian(cells[fused]))
+        lines.append(
+            f"Over {record['config']['lag']} steps, the largest singular value of the Jacobian of {per_gate} is "
+            f"{10**ratio:.3g} times that of {fused} (medians)."
+        )
+    return lines
+
+
+def extremes(record: Record) -> list[str]:
+    """For each cell, the gradient and the updates of its initialisations."""
+    at = {(cell, name): updates(entry)[best_runs(entry)] for cell, name, entry in learned(record)}
+    found: dict[str, list[str]] = {}
+    for cell, name, entry in initial(record):
+        takes = censored(marked(at[cell, name]), record["config"]["steps"]).partition(" (")[0]
+        found.setdefault(cell, []).append(f"{factor(entry['slope']):.3f} and {takes} ({name})")
+    return [
+        f"{cell}: the gradient's factor per step of lag at initialisation and the median updates to the criterion are "
+        f"{', '.join(shown)}."
+        for cell, shown in found.items()
+    ]
+
+
+def factor(slope: float | None) -> float:
+    """Of the gradient per step of lag; a gradient that is exactly zero has slope -inf, stored as null."""
+    return math.exp(-math.inf if slope is None else slope)
 
 
 def number(value: float | None) -> str:
@@ -184,3 +194,55 @@ def number(value: float | None) -> str:
 
 def _jacobian(entry: Any) -> np.ndarray:
     return np.asarray([-math.inf if v is None else v for v in entry["log_jacobian"]], float) / math.log(10)
+
+
+def draw(record: Record) -> Figure:
+    """Singular values of the gates, gradients at initialisation, and what they tell of learning."""
+    figure, axes = plots.panels(1, 3, 4, 4.2)
+    left, middle, right = axes[0]
+    singular_values(left, record["results"]["kernels"]["cells"])
+    gradients(middle, record)
+    learning(right, record)
+    for cell in record["config"]["cells"]:
+        right.plot([], [], **look(cell) | {"ls": ""}, label=cell)
+    plots.takeaway(figure, findings(record)[0])
+    plots.legend_below(figure, right)
+    return figure
+
+
+def singular_values(axes: Axes, cells: dict[str, Any]) -> None:
+    """Smallest, mean and largest of each cell's gates."""
+    for row, entry in enumerate(cells.values()):
+        axes.plot([entry["smallest"], entry["largest"]], [row, row], color="0.4", lw=1.5)
+        axes.plot(entry["mean"], row, "o", color="k", ms=4)
+    axes.axvline(1, color="0.5", lw=0.8, ls="--")
+    axes.set_yticks(range(len(cells)), list(cells), fontsize=6)
+    axes.invert_yaxis()
+    axes.set(title='a  "Orthogonal" kernels, gate by gate', xlabel="singular values: mean and range", xlim=(-0.03, 1.2))
+
+
+def gradients(axes: Axes, record: Record) -> None:
+    """Factor of the gradient per step of lag: median and range over seeds."""
+    labels = []
+    for row, (cell, name, entry) in enumerate(initial(record)):
+        values = np.array([factor(slope) for slope in entry["slopes"]])
+        axes.plot([values.min(), values.max()], [row, row], color=look(cell)["color"], lw=1.2)
+        axes.plot(np.median(values), row, **look(cell))
+        labels.append(f"{cell}, {name}")
+    axes.axvline(1, color="0.5", lw=0.8, ls="--")
+    axes.set_yticks(range(len(labels)), labels, fontsize=6)
+    axes.invert_yaxis()
+    axes.set(title="b  Gradient at initialisation", xlabel="factor per step of lag: median and range")
+
+
+def learning(axes: Axes, record: Record) -> None:
+    """Updates to the criterion of every seed against the factor per step at initialisation."""
+    budget = record["config"]["steps"]
+    slopes = {(cell, name): entry["slope"] for cell, name, entry in initial(record)}
+    for cell, name, entry in learned(record):
+        for at in updates(entry)[best_runs(entry)]:
+            face = None if math.isfinite(at) else "none"
+            axes.plot(factor(slopes[cell, name]), min(at, budget), **look(cell), mfc=face, alpha=0.7)
+    axes.axhline(budget, color="0.5", lw=0.8, ls="--", zorder=0)
+    axes.set(title=f"c  Adding T = {record['config']['length']}, every seed (open: not solved)", ylim=(0, budget * 1.1),
+             ylabel="updates to criterion", xlabel="gradient at initialisation, factor per step")  # fmt: skip
