@@ -1,4 +1,4 @@
-"""What the products of a step would cost without a trick of their inside, which no option switches off."""
+"""What a training step would cost without a trick inside the engines, which no option switches off."""
 
 from __future__ import annotations
 

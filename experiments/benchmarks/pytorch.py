@@ -6,9 +6,8 @@ from typing import Any
 
 import jax
 
-from experiments.speed.config import Shape
-from experiments.speed.peers import MISSING
-from experiments.speed.timing import Program, Refused
+from experiments.benchmarks.peers import MISSING
+from experiments.benchmarks.timing import Program, Refused, Shape
 
 
 def load() -> Any:

@@ -6,6 +6,7 @@ The lists make the dispatch of a call the same for all; what a module costs as a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -15,8 +16,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 import recurrax as rx
-from experiments.speed.config import Shape
-from experiments.speed.timing import Refused
+from experiments.benchmarks.timing import Refused, Shape
 from recurrax import cells
 
 MISSING = "not installed: pip install -e '.[bench]'"
@@ -55,6 +55,12 @@ def loss(run: Callable[..., jax.Array], parameters: Any, xs: jax.Array) -> jax.A
     """mean(y^2) in float32, of the modulus where outputs are complex."""
     ys = run(parameters, xs)
     return jnp.mean((ys * ys.conj()).real, dtype=jnp.float32)
+
+
+def step(layer: Layer, shape: Shape) -> tuple[Callable[..., Any], list[jax.Array], jax.Array]:
+    """The training step ``(parameters, xs) -> (loss, gradient)`` of a layer, and its two arguments."""
+    xs = jax.random.normal(jax.random.key(1), shape[:3])
+    return jax.value_and_grad(functools.partial(loss, layer.run)), layer.parameters, xs
 
 
 def engine(name: str, **options: Any) -> Any:

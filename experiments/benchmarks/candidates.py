@@ -1,4 +1,4 @@
-"""Which engine is the fastest for a shape on this device: all that run, timed in turn."""
+"""All engines of recurrax that run here, as they are and with one option changed, timed in turn for one shape."""
 
 from __future__ import annotations
 
@@ -11,16 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 import jax
-import numpy as np
 
 import recurrax as rx
-from experiments.parts import say
-from experiments.speed import peers, scaling, timing
-from experiments.speed.config import Tune
-from experiments.speed.evidence import digits, needed, size
+from experiments import lab
+from experiments.benchmarks import peers, timing
 from recurrax.cells import AffineCell
 from recurrax.engines import Engine
-from recurrax.report import markdown_table
 
 # Values to try of an engine's options, one at a time: those that change no result.
 TUNABLE: dict[str, tuple[Any, ...]] = {
@@ -35,29 +31,18 @@ SKIPPED = {"cpu": ("pallas", "newton"), "tpu": ("newton",), "gpu": ("newton",)} 
 AGREES = 1e-3  # of the loss, relative: beyond this an engine computes something else
 
 
-def main(config: Tune) -> dict[str, list[dict[str, str]]]:
-    """Prints a table for each cell, fastest first, and the line to write; gives the rows of the tables."""
-    timing.keep_memory()
-    found = {}
-    with timing.conditions("default"):
-        for cell in config.cells:
-            found[cell] = tuned(config, cell)
-    return found
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What is asked: the shape B T D H, the dtype of parameters, inputs and state, and how many samples are taken."""
 
-
-def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
-    """Times the training step of one cell under every candidate, and prints what is the fastest."""
-    table = listing(measured(config, cell))
-    device = jax.devices()[0].device_kind
-    print(f"{cell}, (B, T, D, H) = {config.tune}, {config.dtype}, training step on {device}:\n")
-    print(markdown_table(table))
-    best = next((row["engine"] for row in table if row["ms"] != "-"), None)
-    print(f"layer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
-    return table
+    shape: timing.Shape
+    dtype: str
+    rounds: int
+    seconds: float
 
 
 def measured(
-    config: Tune, cell: str, without: Mapping[str, contextlib.AbstractContextManager[None]] = MappingProxyType({})
+    config: Question, cell: str, without: Mapping[str, contextlib.AbstractContextManager[None]] = MappingProxyType({})
 ) -> dict[str, dict[str, Any]]:
     """Times, memory and loss of the training step of one cell under every candidate, or why it does not run.
 
@@ -65,12 +50,14 @@ def measured(
     """
     programs, losses = {}, {}
     unable = set()
-    for code, engine in candidates(jax.default_backend(), config.tune[1]):
+    for code, engine in candidates(jax.default_backend(), config.shape[1]):
         if type(engine) in unable or (_is_joint(engine) and not issubclass(peers.CELLS.get(cell, rx.Cell), AffineCell)):
             continue
         began = time.perf_counter()
         found = timing.attempt(functools.partial(build, cell, config, engine))
-        say(f"{cell} {code}: {found['refused'] if isinstance(found, dict) else f'{time.perf_counter() - began:.1f} s'}")
+        lab.say(
+            f"{cell} {code}: {found['refused'] if isinstance(found, dict) else f'{time.perf_counter() - began:.1f} s'}"
+        )
         programs[code], losses[code] = (found, None) if isinstance(found, dict) else found
         if isinstance(found, dict) and code.endswith("()"):
             unable.add(type(engine))  # nor will it run with other options
@@ -87,10 +74,10 @@ def _is_joint(engine: Any) -> bool:
     return getattr(engine, "projection", None) == "joint"
 
 
-def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
+def build(cell: str, config: Question, engine: Any) -> tuple[timing.Program, float]:
     """The compiled training step and the loss it gives."""
-    layer = peers.ours(cell, config.tune, config.dtype, engine)
-    run, parameters, xs = scaling.step(layer, config.tune)
+    layer = peers.ours(cell, config.shape, config.dtype, engine)
+    run, parameters, xs = peers.step(layer, config.shape)
     program = timing.compiled(run, parameters, xs.astype(config.dtype))
     return program, float(program.call()[0])
 
@@ -130,25 +117,3 @@ def wrong(rows: dict[str, dict[str, Any]]) -> list[str]:
     }
     expected = losses.get('"auto"', next(iter(losses.values()), nan))
     return [name for name, loss in losses.items() if not abs(loss - expected) <= AGREES * abs(expected)]
-
-
-def listing(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
-    """The table, fastest first; refused and deviating engines last."""
-    timed = {name: float(np.median(row["milliseconds"])) for name, row in rows.items() if row.get("milliseconds")}
-    deviating = wrong(rows)
-    best = min((value for name, value in timed.items() if name not in deviating), default=1.0)
-    lines = []
-    for name in sorted(rows, key=lambda name: (name not in timed, name in deviating, timed.get(name, 0.0))):
-        row, line = rows[name], dict.fromkeys(("engine", "ms", "ratio", "memory", "compile (s)", "note"), "-")
-        line |= {"engine": name, "note": row.get("refused", "").partition(";")[0][:80]}
-        if name in timed:
-            low, high = np.quantile(row["milliseconds"], [0.25, 0.75])
-            line |= {
-                "ms": f"{digits(timed[name])} [{digits(low)}, {digits(high)}]",
-                "ratio": f"{timed[name] / best:.2f}",
-                "memory": size(needed(row)),
-                "compile (s)": f"{row['compile_seconds']:.1f}",
-                "note": "another loss" if name in deviating else "",
-            }
-        lines.append(line)
-    return lines

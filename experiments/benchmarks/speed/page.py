@@ -1,4 +1,4 @@
-"""Tables: functions of the record and nothing else."""
+"""The page: functions of the record and nothing else."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from experiments.speed.evidence import (
+from experiments.benchmarks.cases import (
     SLOWER,
-    Evidence,
+    Record,
     digits,
-    fastest,
     geometric,
     interval,
     label,
     median,
     needed,
-    rounds,
     size,
     timed,
 )  # fmt: skip
-from experiments.speed.findings import findings, refused_rows
+from experiments.benchmarks.speed.findings import Evidence, fastest, findings, is_case
 from recurrax.report import footer, markdown_table
 
-Record = dict[str, Any]
 TITLES = {
     "training": "Training step: value and gradient of mean(y^2) of one layer",
     "forward": "Forward pass",
@@ -32,46 +29,49 @@ TITLES = {
 AXES = {"scaling T": "T", "scaling H": "H", "scaling B": "B", "scaling runs": "runs", "memory T": "T"}
 
 
-def document(record: Record) -> str:
-    """Everything in Markdown."""
+def page(record: Record) -> list[Any]:
+    """Title, findings and tables."""
     e = Evidence(record)
-    sections = ["# What does a layer cost?", bullets(e), f"![figure]({record['hash']}.png)", method(e)]
-    for measurement in e.config["measurements"]:
-        if e.cases(measurement):
-            sections += [f"## {TITLES[measurement]}", *comparison(e, measurement)]
-    sections += [section for name in AXES for section in curve(e, name)]
-    sections += memory(e) + associative(e) + newton(e) + start(e)
-    return "\n\n".join(section.strip() for section in [*sections, refusals(e), origin(e)] if section) + "\n"
+    sections = [section for name in AXES for section in curve(e, name)]
+    compared = [
+        section
+        for measurement in e.config["measurements"]
+        if e.cases(measurement)
+        for section in (f"## {TITLES[measurement]}", *comparison(e, measurement))
+    ]
+    sections = [method(e), *compared, *sections, *memory(e), *associative(e), *newton(e), *start(e), refusals(e)]
+    return ["What does a layer cost?", findings(e), *(section for section in sections if section), origin(e)]
 
 
 def summary(record: Record) -> str:
     """The findings and the ratios of the training step, for README."""
     e = Evidence(record)
-    sections = [bullets(e), ratios(e, "training") if e.cases("training") else "", origin(e)]
+    found = "\n".join(f"- {finding}" for finding in findings(e))
+    sections = [found, ratios(e, "training") if e.cases("training") else "", f"{origin(e)}\n{footer(record)}"]
     return "\n\n".join(section.strip() for section in sections if section)
-
-
-def bullets(e: Evidence) -> str:
-    """The findings as a list."""
-    return "\n".join(f"- {finding}" for finding in findings(e))
 
 
 def method(e: Evidence) -> str:
     """How it was measured."""
     config, made = e.config, e.results["origin"]
     tf32 = "TF32 allowed where the device has it" if config["precision"] == "default" else "no TF32"
-    rest = "" if e.accelerated() else "; after\nPyTorch's there is a rest of 0.25 s, in which its threads stop spinning"
+    rest = (
+        ""
+        if e.accelerated
+        else "\nPyTorch's samples are followed by a rest of 0.25 s, in which its threads stop spinning."
+    )
     least, most, seconds = min(3, config["rounds"]), config["rounds"], f"{config['seconds_per_case']:g}"
     return (
-        "All implementations of a case in one process, in rounds, each in a random order; every call is\n"
-        f"waited for. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps){rest}.\n"
-        f"Samples of each (n): as many as fit into {seconds} s, but at least {least} and at most {most}.\n"
-        "Medians [quartiles]. Compilation and memory stand apart. Parameters are handed over as a list of arrays,\n"
-        "so what a module costs as an argument of a call is in no number. Every library keeps its own initial weights\n"
-        "and biases. On Linux malloc was told to keep freed blocks of up to 32 MiB, for all alike. Haiku's RNN has a\n"
-        "ReLU in place of tanh: it is shown, and is no measure for ours. "
-        f"Matrix products: {config['precision']} precision, {tf32}.\nPyTorch runs eagerly, threads: "
-        f"{made['torch_threads']}; JAX has {made['cores']} CPU cores."
+        "All implementations of a case run in one process, in rounds, each round in a random order; we wait for\n"
+        "every call. A sample is the mean over calls in a row that take 20 ms (at least 50 streaming steps)."
+        f"{rest}\n"
+        f"There are as many samples of each (n) as fit into {seconds} s, but at least {least} and at most {most}.\n"
+        "The tables show medians [quartiles]; compilation and memory are reported apart. Parameters are handed over\n"
+        "as a list of arrays, so no number includes what a module costs as an argument of a call. Every library keeps\n"
+        "its own initial weights and biases. On Linux, malloc was told to keep freed blocks of up to 32 MiB, for all\n"
+        "alike. Haiku's RNN has a ReLU in place of tanh: we show it, but do not compare with it. Matrix products have\n"
+        f"{config['precision']} precision, {tf32}.\n"
+        f"PyTorch runs eagerly with {made['torch_threads']} threads; JAX has {made['cores']} CPU cores."
     )
 
 
@@ -93,13 +93,13 @@ def ratios(e: Evidence, measurement: str) -> str:
     rows = []
     for case in e.cases(measurement):
         best, row = fastest(case), head(case)
-        row["n"] = str(rounds(case))
+        row["n"] = str(max((len(found.get("milliseconds") or ()) for found in case["rows"].values()), default=0))
         row["fastest JAX peer"] = f"{best} {digits(median(case, best))} ms" if best else "none"
         for name in e.ours():
             row[name] = f"{median(case, name) / median(case, best):.2f}" if best and timed(case, name) else "-"
             between = interval(case, name, best) if name == e.main() and row[name] != "-" and best else None
             row[name] += f" [{between[0]:.2f}, {between[1]:.2f}]" if between else ""
-        for name in e.ours() if e.accelerated() else [e.main() or "recurrax"]:
+        for name in e.ours() if e.accelerated else [e.main() or "recurrax"]:
             both = timed(case, name) and timed(case, "torch")
             row[f"{name.removeprefix('recurrax ')} / PyTorch"] = (
                 f"{median(case, name) / median(case, 'torch'):.2f}" if both else "-"
@@ -170,7 +170,15 @@ def curve(e: Evidence, name: str) -> list[str]:
         fixed = f"B = {B}, T = {T}, D = {D}"
     title = "Memory of a training step against T" if weighed else f"Training step against {axis}"
     words = "Temporaries and outputs of the compiled step, which was not run" if weighed else "Milliseconds"
-    return [f"## {title}", f"{words}; {fixed}.", markdown_table(rows)]
+    return [f"## {title}", *picture(e, name), f"{words}; {fixed}.", markdown_table(rows)]
+
+
+def picture(e: Evidence, name: str) -> list[str]:
+    """The figure of the curves, or of memory, where a page begins with another one."""
+    first = next(curve for curve in AXES if curve in e.results)
+    if name not in (first, "memory T") or (name == first and not e.cases("training")):
+        return []
+    return [f"![figure]({e.record['hash']}-{'memory' if name == 'memory T' else 'scaling'}.png)"]
 
 
 def memory(e: Evidence) -> list[str]:
@@ -213,8 +221,6 @@ def newton(e: Evidence) -> list[str]:
     """Newton's method, by cell, T and gain."""
     if not (part := e.results.get("parallel newton")):
         return []
-    if "refused" in part:
-        return ["## Newton's method", f"{part['refused']}."]
     columns = ("converged", "iterations", "residual", "outputs from Scan's, at most", "Newton (ms)", "Scan (ms)")
     rows = []
     for row in part["rows"]:
@@ -260,31 +266,26 @@ def refusals(e: Evidence) -> str:
     """What has no number, and why, each reason once."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, part in e.results.items():
-        place = label(part) if isinstance(part, dict) and "measurement" in part else name
         for point in part if isinstance(part, list) else [part]:
             rows = point.get("rows")
-            for found in refused_rows(rows) if isinstance(rows, dict) else ():
-                groups.setdefault(found, []).append(place)
+            for who, row in rows.items() if isinstance(rows, dict) else ():
+                if "refused" in row:
+                    groups.setdefault((who, row["refused"]), []).append(label(part) if is_case(part) else name)
     lines = [f"- {who}: {why} (in {len(where)}, first {where[0]})" for (who, why), where in groups.items()]
     return "## Without a number\n\n" + "\n".join(lines) if lines else ""
 
 
 def origin(e: Evidence) -> str:
-    """Device, versions, what was not measured, and the command."""
+    """Versions and variables; the CPU, and of a GPU its driver and clocks, where the record has them."""
     made = e.results["origin"]
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    variables = "".join(f", {name}={value}" for name, value in made["variables"].items())
-    return f"{versions}{variables}.{machine(made, e)}\n{footer(e.record)}"
-
-
-def machine(made: dict[str, Any], e: Evidence) -> str:
-    """The CPU, and of a GPU its driver and clocks, where the record has them."""
-    said = [made["processor"]] if made.get("processor") else []
+    said = [", ".join(f"{name} {version}" for name, version in made["versions"].items())]
+    said[0] += "".join(f", {name}={value}" for name, value in made["variables"].items())
+    said += [made["processor"]] if made.get("processor") else []
     if gpu := made.get("gpu"):
-        every = [case["clocks"] for case in e.results.values() if isinstance(case, dict) and case.get("clocks")]
+        every = [part["clocks"] for part in e.results.values() if is_case(part) and part.get("clocks")]
         found = {key: "/".join(sorted({clocks[key] for clocks in every})) for key in (every[0] if every else ())}
         said.append(
             f"driver {gpu['driver_version']}, {gpu['power.limit']}, clocks as found after each case: SM "
             f"{found.get('clocks.sm', '?')} (highest {gpu['clocks.max.sm']}), memory {found.get('clocks.mem', '?')}"
         )
-    return f" {'; '.join(said)}." if said else ""
+    return f"{said[0]}. {'; '.join(said[1:])}." if said[1:] else f"{said[0]}."
