@@ -57,7 +57,7 @@ class Settings:
     """What the settings of every experiment share: where its record goes, and what is refused.
 
     Refused are an empty tuple, a value twice in a tuple, a value outside its ``Literal``, a number that is not finite,
-    and one below 1; a field whose default is below 1 takes every number above 0, and one whose default is 0 takes 0.
+    an int below 1 and a float that is not above 0. Seeds may be 0, and so may a field whose default is or holds 0.
     """
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
@@ -77,11 +77,12 @@ class Settings:
             self.refuse(field.name, "one or more, all different")
         if allowed and not set(values) <= set(allowed):
             self.refuse(field.name, f"{'one or more ' if isinstance(value, tuple) else 'one '}of {', '.join(allowed)}")
-        numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        least = field.default if field.default == 0 else 1 if isinstance(field.default, int) else 0
-        if any(not abs(v) < float("inf") or v < least or (v == 0 and field.default != 0) for v in numbers):
-            what = "an int" if isinstance(field.default, int) else "a finite number"
-            self.refuse(field.name, f"{what} {f'>= {least}' if least or field.default == 0 else '> 0'}")
+        usual = field.default if isinstance(field.default, tuple) else (field.default,)
+        zero = 0 in usual or field.name.endswith("seeds")
+        whole = all(isinstance(v, int) for v in usual)
+        for number in (v for v in values if isinstance(v, int | float) and not isinstance(v, bool)):
+            if not abs(number) < float("inf") or number < (1 if whole else 0) - zero or (number == 0 and not zero):
+                self.refuse(field.name, f"{'an int' if whole else 'a finite number'} {_least(whole, zero)}")
 
     def refuse(self, name: str, allowed: str) -> typing.NoReturn:
         """Raises ValueError: the setting, its value and what is allowed."""
@@ -233,6 +234,11 @@ def _say_where(out: Path, record: Record) -> None:
     say("")
     for path in sorted(out.resolve().glob(f"{record['hash']}*")):
         say(str(path))
+
+
+def _least(whole: bool, zero: bool) -> str:
+    """The smallest number that is allowed, in words."""
+    return ">= 0" if zero else ">= 1" if whole else "> 0"
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

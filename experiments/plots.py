@@ -1,4 +1,4 @@
-"""What figures share: their look, panels, levels, legends, learning curves, and runs that have not met the criterion."""
+"""What figures share: look, panels, levels, legends, learning curves, and runs that have not met the criterion."""
 
 from __future__ import annotations
 

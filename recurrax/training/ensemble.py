@@ -85,21 +85,22 @@ class Ensemble:
         return place(State(runs, best), over_runs(self.mesh))
 
     def judge(self, split: str) -> Any:
-        """``(state, examples) -> (metrics {name: [S]}, best)`` on a split; the examples of a `Stream` are None."""
+        """``(models, rates, best, examples) -> (metrics {name: [S]}, best)`` on a split; None as examples of a `Stream`.
+
+        The learning rates are passed on among the metrics. But for a `Stream` the program is the same for all splits.
+        """
         task = self.recipe.task
 
-        def one(state: State, examples: Example | None) -> tuple[Metrics, Best]:
-            model = with_parameters(state.run.model, averaged(parameters(state.run.model), state.run.optimizer))
+        def one(model: Model, rates: Metrics, best: Best, examples: Example | None) -> tuple[Metrics, Best]:
             metrics = self.evaluate(model, examples, split)
-            value = metrics[task.monitor].astype(state.best.value.dtype)
-            better = value < state.best.value if task.mode == "min" else value > state.best.value
+            value = metrics[task.monitor].astype(best.value.dtype)
+            better = value < best.value if task.mode == "min" else value > best.value
             better &= jnp.isfinite(value)
             found = Best(model, value)
-            best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
-            return metrics | learning_rates(state.run.optimizer), best
+            return metrics | rates, jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best)
 
         whole = everywhere(self.mesh)
-        ensemble = jax.vmap(one, in_axes=(0, None), spmd_axis_name="run")
+        ensemble = jax.vmap(one, in_axes=(0, 0, 0, None), spmd_axis_name="run")
         return jax.jit(ensemble, out_shardings=(whole, over_runs(self.mesh)))
 
     def evaluate(self, model: Model, examples: Example | None, split: str) -> Metrics:
@@ -130,8 +131,22 @@ class Ensemble:
         if isinstance(task, Stream):
             return None
         whole = isinstance(task, FiniteTask | HostTask)
-        drawn = task.examples(split) if whole else jax.jit(lambda key: batch(task, key, self.held_out))(key)
+        drawn = task.examples(split) if whole else self._draw(key)
         return place(jax.tree.map(jnp.asarray, drawn), everywhere(self.mesh))
+
+    @functools.cached_property
+    def _draw(self) -> Any:
+        return jax.jit(functools.partial(batch, self.recipe.task, size=self.held_out))
+
+
+@jax.vmap
+def evaluated(run: Run) -> tuple[Model, dict[str, jax.Array]]:
+    """Of every run the model to evaluate, which the optimiser may average, and the learning rates that it tells.
+
+    Most optimisers do neither, and nothing is computed.
+    """
+    model = with_parameters(run.model, averaged(parameters(run.model), run.optimizer))
+    return model, learning_rates(run.optimizer)
 
 
 def make_ensemble(recipe: Recipe, runs: int, devices: Sequence[Any] | None, held_out: int = 512) -> Ensemble:

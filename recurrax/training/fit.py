@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 
 from recurrax.tasks import Task
-from recurrax.training.ensemble import Ensemble, State, check_sweep, grid, make_ensemble
+from recurrax.training.ensemble import Ensemble, State, check_sweep, evaluated, grid, make_ensemble
 from recurrax.training.feeding import Feed
 from recurrax.training.history import History, begin
 from recurrax.training.parameters import Model
@@ -101,7 +101,8 @@ class Programs:
         self.feed = Feed(ensemble.recipe.task, plan.batch_size)
         self.feed.restore(history.feed)
         self.held_out = ensemble.examples("validation", jax.random.key(HELD_OUT_KEY))
-        self.judge = ensemble.judge("validation").lower(history.state, self.held_out).compile()
+        judged = (*evaluated(history.run), history.state.best, self.held_out)
+        self.judge = ensemble.judge("validation").lower(*judged).compile()
         self._train: dict[Any, Callable[..., Any]] = {}
 
     def size(self, done: int) -> int:
@@ -137,18 +138,22 @@ class Programs:
 
     def evaluate(self, history: History, task: Task, losses: np.ndarray, made: np.ndarray) -> None:
         """Adds the losses of a chunk, which the runs in ``made`` went through, and an evaluation to the history."""
-        metrics, best = self.judge(history.state, self.held_out)
+        metrics, best = self.judge(*evaluated(history.run), history.state.best, self.held_out)
         history.state = State(history.run, best)
         history.extend(task, losses, jax.device_get(metrics), made)
 
     def test(self, history: History) -> None:
         """Tests the best model of each run on examples that chose nothing."""
         examples = self.ensemble.examples("test", jax.random.key(TEST_KEY))
-        # The best models are judged as they are: what the optimiser averages now belongs to the last ones.
-        run = history.run._replace(model=history.best_model, optimizer=None)
-        judge = self.ensemble.judge("test")
-        metrics, _ = judge(State(run, history.state.best), examples)
-        history.test_metrics = jax.device_get(metrics)
+        shared = examples is not None and _shapes(examples) == _shapes(self.held_out)
+        judge = self.judge if shared else self.ensemble.judge("test")
+        _, rates = evaluated(history.run)
+        metrics, _ = judge(history.best_model, rates, history.state.best, examples)
+        history.test_metrics = jax.device_get({name: metrics[name] for name in metrics if name not in rates})
+
+
+def _shapes(examples: Any) -> Any:
+    return jax.tree.map(jax.typeof, examples)
 
 
 def _check_arguments(build: Any, task: Any, output: Any) -> None:

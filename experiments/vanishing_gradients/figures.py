@@ -1,0 +1,113 @@
+"""The hero figure of two panels, and one of four for the curious: functions of the record and of nothing else."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import plots
+from experiments.vanishing_gradients.page import fits, solved_at
+from recurrax.palette import look
+
+Record = dict[str, Any]
+
+
+def draw(record: Record) -> dict[str, Figure]:
+    """Both figures by name."""
+    return {"": hero(record), "details": details(record)}
+
+
+def hero(record: Record) -> Figure:
+    """The gradient against lag after training, and the share of seeds that solve copy against its delay."""
+    figure, axes = plots.panels(1, 2, 4.6, 3.5)
+    left, right = axes[0]
+    T = max(record["config"]["adding_lengths"])
+    for entry in (entry for entry in fits(record, "adding") if "after" in entry):
+        against_lag(left, entry["after"], look(entry["cell"]), entry["cell"])
+        against_lag(left, entry["before"], look(entry["cell"]) | {"ls": ":", "marker": "", "lw": 1}, None)
+    left.set(title=f"A  What reaches the past: trained on adding, {T} steps (dotted: before training)",
+             xlabel="steps back in time", ylabel="share of the gradient that is left, log10")  # fmt: skip
+    success(right, record, "copy")
+    right.set(title="B  What can be learnt: repeat five bits after a delay", xlabel="delay (steps)")
+    plots.legend_below(figure, right)
+    return figure
+
+
+def details(record: Record) -> Figure:
+    """Gradients at initialisation, updates and success at growing lengths, and gates around a marked step."""
+    figure, axes = plots.panels(2, 2, 4.4, 3.2)
+    for name, entry in record["results"].items():
+        start = name.partition(" ")[2]
+        if entry.get("closed_form", 0) is None:
+            against_lag(axes[0, 0], entry, look(start), start)
+    axes[0, 0].set(title="A  Before training, by initialisation", xlabel="steps back in time",
+                   ylabel="share of the gradient that is left, log10")  # fmt: skip
+    axes[0, 0].legend()
+    effort(axes[0, 1], record)
+    success(axes[1, 0], record, "adding")
+    axes[1, 0].set(title="C  Add two marked numbers of a sequence", xlabel="length (steps)")
+    axes[1, 0].legend()
+    gates(axes[1, 1], record)
+    return figure
+
+
+def against_lag(axes: Axes, entry: Any, style: dict[str, Any], label: str | None) -> None:
+    """Median and 10-90% band of the gradient against lag, in powers of ten."""
+    median, low, high = (np.asarray(entry["profile"][key], float) / math.log(10) for key in ("median", "low", "high"))
+    lags = np.arange(len(median))
+    axes.plot(lags, median, markevery=max(1, len(lags) // 8), label=label, **style)
+    if label:
+        axes.fill_between(lags, low, high, color=style["color"], alpha=0.15, lw=0)
+
+
+def success(axes: Axes, record: Record, task: str) -> None:
+    """Share of seeds that solve a task against its size; lines lie beside each other, not on top."""
+    cells = record["config"]["cells"]
+    for number, cell in enumerate(cells):
+        entries = sorted((e for e in fits(record, task) if e["cell"] == cell), key=lambda entry: entry["size"])
+        shares = [np.mean(solved_at(record, entry) >= 0) for entry in entries]
+        lift = 0.015 * (number - (len(cells) - 1) / 2)
+        axes.plot([entry["size"] for entry in entries], np.asarray(shares) + lift, label=cell, **look(cell))
+    _sizes(axes, record, task)
+    axes.set(ylabel="share of seeds that solve it", ylim=(-0.06, 1.06))
+
+
+def effort(axes: Axes, record: Record) -> None:
+    """Updates to the criterion of every seed against the delay of copy; open: not solved within the budget."""
+    cells = record["config"]["cells"]
+    for number, cell in enumerate(cells):
+        for entry in (entry for entry in fits(record, "copy") if entry["cell"] == cell):
+            at, style = solved_at(record, entry), look(cell)
+            x = entry["size"] * 1.12 ** (number - (len(cells) - 1) / 2) * np.ones(len(at))
+            met = at >= 0
+            axes.plot(x[met], at[met], style["marker"], color=style["color"], ms=4, alpha=0.7)
+            budget = np.full(int(np.sum(~met)), entry["budget"])
+            axes.plot(x[~met], budget, style["marker"], color=style["color"], ms=4, mfc="none")
+    _sizes(axes, record, "copy")
+    axes.set(title="B  Updates that each seed needs to repeat five bits (open: not solved)", xlabel="delay (steps)",
+             ylabel="updates")  # fmt: skip
+
+
+def gates(axes: Axes, record: Record) -> None:
+    """Mean keep and write gate of each run's slowest unit around a marked step."""
+    T = max(record["config"]["adding_lengths"])
+    for entry in (entry for entry in fits(record, "adding") if "gates" in entry):
+        found, style = entry["gates"], look(entry["cell"])
+        axes.plot(found["offsets"], found["keep"], label=f"{entry['cell']} keeps", **style)
+        axes.plot(found["offsets"], found["write"], label=f"{entry['cell']} writes", **(style | {"ls": ":"}))
+    axes.axvline(0, color="0.6", lw=0.8)
+    axes.set(title=f"D  The slowest unit around a marked number, T = {T}", xlabel="steps from a marked number",
+             ylabel="mean gate", ylim=(0, 1.03))  # fmt: skip
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center right")
+
+
+def _sizes(axes: Axes, record: Record, task: str) -> None:
+    sizes = sorted({entry["size"] for entry in fits(record, task)})
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.minorticks_off()

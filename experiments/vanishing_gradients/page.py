@@ -1,0 +1,228 @@
+"""What was found, in words and tables: functions of the record and of nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from recurrax.report import censored, markdown_table, solved
+
+Record = dict[str, Any]
+TASKS = {"copy": "delay", "adding": "length"}  # what grows
+
+
+def page(record: Record) -> list[Any]:
+    """Title, findings and sections in Markdown."""
+    config = record["config"]
+    seeds = ", ".join(map(str, config["seeds"]))
+    return [
+        "How long a delay does each cell bridge?",
+        list(findings(record)),
+        f"![More on gradients, learning and gates]({record['hash']}-details.png)",
+        "## Learning",
+        f"Adam, norm clipped at 1, {config['batch_size']} fresh examples an update, {config['hidden']} units, seeds "
+        f"{seeds}. {chosen_by(record)}\n\n"
+        "Solved: k/n seeds with the exact 95% interval. Updates to the criterion: median and range; a seed that did\n"
+        "not meet it counts as longer than the budget.",
+        markdown_table([row(entry, rate) for entry in fits(record) for rate in rates(entry)]),
+        *((f"## The choice of the learning rate\n\n{RULE}", choice_table(record)) if is_grid(record) else ()),
+        f"## The gradient at initialisation, {config['init_length']} steps",
+        "The slope of ln |dL/ds| against lag in nats per step, median and range over "
+        f"{config['init_seeds']} draws of weights and inputs;\nthe loss is a random projection of the last output. "
+        "Where the inputs are 0 the slope is known in closed form.",
+        start_table(record),
+        f"## The gradient before and after training on adding, T = {max(config['adding_lengths'])}",
+        "The slope of ln |dy_T/ds_t| against lag on held-out sequences, median and range over seeds and sequences.",
+        trained_table(record),
+    ]
+
+
+def findings(record: Record) -> Iterator[str]:
+    """At most five lines that anyone understands."""
+    for task, size in TASKS.items():
+        reach = {cell: reached(record, task, cell) for cell in record["config"]["cells"]}
+        tried = max(entry["size"] for entry in fits(record, task))
+        words = [f"the {cell} {_up_to(size, reach[cell], tried)}" for cell in reach]
+        name = {"copy": "Repeat five bits after a delay", "adding": "Add two marked numbers of a sequence"}[task]
+        yield f"{name}: {_list(words)}."
+    left = {entry["cell"]: remaining(entry) for entry in fits(record, "adding") if "after" in entry}
+    T = max(record["config"]["adding_lengths"])
+    if left:
+        parts = [f"{_share(value)} in the {cell}" for cell, value in left.items()]
+        yield f"Why: after training, what is left of the gradient {T} steps back is {_list(parts)}."
+    if faster := sooner(record):
+        yield faster
+    n = len(record["config"]["seeds"])
+    yield (
+        f"How sure: a cell counts as able when all of {n} seeds meet the task's own criterion; every cell has the same "
+        "budget, and its learning rate was chosen from the same grid on other seeds."
+    )
+
+
+def fits(record: Record, task: str | None = None) -> list[Any]:
+    """The entries of training runs, of one task or of all."""
+    every = [entry for entry in record["results"].values() if "solved_at" in entry]
+    return [entry for entry in every if task in (None, entry["task"])]
+
+
+def rates(entry: Any) -> list[float]:
+    """The learning rates of a fit in order."""
+    return sorted(set(entry["settings"]["learning_rate"]))
+
+
+def of_rate(entry: Any, rate: float) -> np.ndarray:
+    """Which runs have a learning rate: bool ``[S]``."""
+    return np.asarray(entry["settings"]["learning_rate"]) == rate
+
+
+def is_grid(record: Record) -> bool:
+    """Whether the record has several learning rates to choose from."""
+    return any(len(rates(entry)) > 1 for entry in fits(record))
+
+
+RULE = (
+    "Of each cell and task, the rate at which most runs of all lengths solve the task; among equals the one with the\n"
+    "fewest updates in all, an unsolved run counting as its budget."
+)
+
+
+def choice(record: Record, task: str, cell: str) -> float:
+    """The learning rate of a cell on a task, by `RULE`."""
+    entries = [entry for entry in fits(record, task) if entry["cell"] == cell]
+
+    def cost(rate: float) -> tuple[int, int]:
+        at = [
+            (step, entry["budget"])
+            for entry in entries
+            for step in np.asarray(entry["solved_at"])[of_rate(entry, rate)]
+        ]
+        return -sum(step >= 0 for step, _ in at), sum(step if step >= 0 else budget for step, budget in at)
+
+    return min(rates(entries[0]), key=cost)
+
+
+def chosen_runs(record: Record, entry: Any) -> np.ndarray:
+    """The runs of a fit at the learning rate that counts: bool ``[S]``."""
+    return of_rate(entry, choice(record, entry["task"], entry["cell"]))
+
+
+def solved_at(record: Record, entry: Any) -> np.ndarray:
+    """Updates to the criterion of these runs, -1 where it was not met."""
+    return np.asarray(entry["solved_at"])[chosen_runs(record, entry)]
+
+
+def reached(record: Record, task: str, cell: str) -> int:
+    """The longest size up to which all seeds of a cell solve the task at every size; 0: none."""
+    longest = 0
+    for entry in sorted((e for e in fits(record, task) if e["cell"] == cell), key=lambda entry: entry["size"]):
+        if (solved_at(record, entry) < 0).any():
+            break
+        longest = entry["size"]
+    return longest
+
+
+def remaining(entry: Any) -> float:
+    """log10 of the share of the gradient that is left at the largest lag, median over runs and sequences."""
+    return float(np.asarray(entry["after"]["profile"]["median"], float)[-1]) / math.log(10)
+
+
+def sooner(record: Record) -> str | None:
+    """A sentence where the cell that bridges least is the first at the shortest delay, else None."""
+    shortest = min(entry["size"] for entry in fits(record, "copy"))
+    at = {e["cell"]: solved_at(record, e) for e in fits(record, "copy") if e["size"] == shortest}
+    medians = {cell: float(np.median(steps)) for cell, steps in at.items() if (steps >= 0).all()}
+    reach = {cell: reached(record, "copy", cell) for cell in at}
+    least, first = (min(values, key=values.__getitem__) for values in (reach, medians or {"": 0.0}))
+    if least != first or len(medians) < 2:
+        return None
+    others = _list([f"{median:.0f} of the {cell}" for cell, median in medians.items() if cell != first])
+    return (
+        f"On short delays the {first} is the quickest: at delay {shortest} it needs {medians[first]:.0f} updates, "
+        f"against {others}."
+    )
+
+
+def chosen_by(record: Record) -> str:
+    """The learning rates in a sentence."""
+    if is_grid(record):
+        return "Every cell has all of the learning rates."
+    found = {(e["task"], e["cell"]): rates(e)[0] for e in fits(record)}
+    words = [f"{task} {cell} {rate:g}" for (task, cell), rate in found.items()]
+    return f"Learning rates, chosen by `--preset grid`: {', '.join(words)}."
+
+
+def choice_table(record: Record) -> str:
+    """The rate of each cell and task."""
+    return markdown_table([
+        {"task": task, "cell": cell, "learning rate": f"{choice(record, task, cell):g}"}
+        for task in TASKS
+        for cell in record["config"]["cells"]
+    ])  # fmt: skip
+
+
+def row(entry: Any, rate: float) -> dict[str, str]:
+    """The seeds of a cell on a task at a learning rate."""
+    runs = of_rate(entry, rate)
+    at = np.asarray(entry["solved_at"])[runs]
+    return {
+        "task": f"{entry['task']}, {TASKS[entry['task']]} {entry['size']}",
+        "cell": entry["cell"],
+        "learning rate": f"{rate:g}",
+        "solved": solved(at),
+        "updates": censored(at, entry["budget"]),
+        "test loss": f"{np.nanmedian(np.asarray(entry['test_loss'], float)[runs]):.4f}",
+        "chance": f"{entry['chance_level']:.4f}",
+    }
+
+
+def start_table(record: Record) -> str:
+    """Slopes at initialisation beside closed forms."""
+    rows = []
+    for name, entry in record["results"].items():
+        if "closed_form" in entry:
+            slopes, known = np.asarray(entry["slopes"], float), entry["closed_form"]
+            rows.append(
+                {
+                    "start": name.partition(" ")[2],
+                    **_slope(slopes),
+                    "closed form": "" if known is None else f"{known:.4f}",
+                    "largest deviation": "" if known is None else f"{np.abs(slopes - known).max():.1e}",
+                }
+            )
+    return markdown_table(rows)
+
+
+def trained_table(record: Record) -> str:
+    """Slopes before and after training."""
+    rows = [
+        {"cell": entry["cell"], "when": when, **_slope(np.asarray(entry[when]["slopes"], float))}
+        for entry in fits(record, "adding")
+        if "after" in entry
+        for when in ("before", "after")
+    ]
+    return markdown_table(rows)
+
+
+def _slope(slopes: np.ndarray) -> dict[str, str]:
+    return {
+        "slope": f"{np.median(slopes):.4f}",
+        "range": f"{slopes.min():.4f} to {slopes.max():.4f}",
+        "factor per step": f"{math.exp(np.median(slopes)):.3f}",
+    }
+
+
+def _up_to(size: str, reach: int, tried: int) -> str:
+    if not reach:
+        return f"solves no {size} that was tried"
+    return f"solves every {size} up to {reach}" + (", the longest that was tried" if reach == tried else "")
+
+
+def _share(log10: float) -> str:
+    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"a 10^{-log10:.0f}th part"
+
+
+def _list(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
