@@ -17,11 +17,9 @@ from flax import nnx
 import recurrax as rx
 from experiments import lab
 from experiments.models import CELLS, builder, clipped_adam
-from experiments.vanishing_gradients import initial
-from experiments.vanishing_gradients.initial import FEATURES, Subject
-from recurrax import Cell
-from recurrax.cells import LSTMCell, NoForgetGateCell, TruncatedGradient
-from recurrax.initializers import zeros
+from recurrax import Cell, GRUCell, LSTMCell, RNNCell, gradflow
+from recurrax.cells import NoForgetGateCell, TruncatedGradient
+from recurrax.initializers import Chrono, zeros
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Adding
 from recurrax.training import History, Plan
@@ -88,7 +86,7 @@ SIZE = 128  # D = H of the counts; the ratios depend on it through the biases al
 CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are no gates: what may be written
 COMPARED = ("RNN", "GRU", "LSTM")
 TRAINED = ("RNN", "identity RNN", "GRU", "LSTM")
-SHUT, OPEN = -20.0, 20.0  # biases at which a sigmoid is 2e-9 and 1 - 2e-9
+FEATURES = 2  # inputs of a step at initialisation, as in adding
 UNCLIPPED = 1e30  # a norm that no gradient reaches
 STABILITY_LENGTH = 30
 SETTLED = 50  # updates after which a loss above twice the chance level counts as a spike
@@ -160,33 +158,49 @@ def _loss(layer: rx.RNN, xs: jax.Array) -> jax.Array:
     return jnp.mean(layer(xs) ** 2)
 
 
-def flow(config: Config) -> dict[str, dict[str, Any]]:
-    """Slopes of every subject, in nats per step of lag, over independent draws of weights and inputs."""
-    results = {}
-    for name, subject in {**initial.subjects(config), **paths(config)}.items():  # type: ignore[arg-type]
-        entry = initial.measure(subject, config)  # type: ignore[arg-type]
-        results[name] = {key: entry[key] for key in ("slope", "slopes", "jacobian_slope")}
-    return results
+def flow(config: Config) -> dict[str, dict[str, np.ndarray]]:
+    """Slopes of ln |dL/ds| in nats per step of lag, of every start of `starts`: ``{name: {"slopes": [S]}}``.
+
+    Weights and inputs are drawn independently; the loss is a random projection of the last output.
+    """
+    keys = jax.random.split(jax.random.key(0), (3, config.init_seeds))
+    xs = jax.vmap(lambda key: jax.random.normal(key, (config.init_length, FEATURES)))(keys[1])
+    weights = jax.vmap(lambda key: jax.random.normal(key, (config.hidden,)))(keys[2])
+    cells = {name: jax.vmap(build)(keys[0]) for name, build in starts(config).items()}
+    return {name: {"slopes": np.asarray(slopes(cell, xs, weights))} for name, cell in cells.items()}
 
 
-def paths(config: Config) -> dict[str, Subject]:
-    """The LSTM with its forget gate shut and open, with and without recurrent weights; the cell of 1997."""
-    D, H = FEATURES, config.hidden
+def starts(config: Config) -> dict[str, Callable[[jax.Array], Cell]]:
+    """The cells as they start; the LSTM's forget gate held shut and open, and the cell of 1997, which has none."""
 
-    def lstm(bias: float, **options: Any) -> Callable[[jax.Array], Cell]:
-        return lambda key: LSTMCell(D, H, forget_bias=bias, rngs=nnx.Rngs(key), **options)
+    def start(make: Callable[..., Cell], **options: Any) -> Callable[[jax.Array], Cell]:
+        return lambda key: make(FEATURES, config.hidden, rngs=nnx.Rngs(key), **options)
 
-    def carousel(key: jax.Array) -> Cell:
-        return NoForgetGateCell(D, H, rngs=nnx.Rngs(key))
-
+    shut = functools.partial(LSTMCell, forget_bias=-20.0)  # a sigmoid of 2e-9
+    open_ = functools.partial(LSTMCell, forget_bias=20.0)  # and of 1 - 2e-9
+    carousel = start(NoForgetGateCell)
     return {
-        "forget gate 0, no recurrent weights": Subject(lstm(SHUT, recurrent_kernel_init=zeros)),
-        "forget gate 1, no recurrent weights": Subject(lstm(OPEN, recurrent_kernel_init=zeros)),
-        "forget gate 0": Subject(lstm(SHUT)),
-        "forget gate 1": Subject(lstm(OPEN)),
-        "no forget gate": Subject(carousel),
-        "no forget gate, truncated gradient": Subject(lambda key: TruncatedGradient(carousel(key))),  # type: ignore
+        "tanh RNN": start(RNNCell),
+        "IRNN": start(CELLS["IRNN"]),
+        "GRU": start(GRUCell),
+        "LSTM, forget bias 0": start(LSTMCell, forget_bias=0.0),
+        "LSTM, forget bias 1": start(LSTMCell, forget_bias=1.0),
+        "LSTM, chrono": start(LSTMCell, forget_bias=Chrono(config.init_length)),
+        "forget gate 0, no recurrent weights": start(shut, recurrent_kernel_init=zeros),
+        "forget gate 1, no recurrent weights": start(open_, recurrent_kernel_init=zeros),
+        "forget gate 0": start(shut),
+        "forget gate 1": start(open_),
+        "no forget gate": carousel,
+        "no forget gate, truncated gradient": lambda key: TruncatedGradient(carousel(key)),  # type: ignore[arg-type]
     }
+
+
+@jax.jit  # on its own, so that cells which differ in their parameters alone compile once
+@jax.vmap
+def slopes(cell: Cell, xs: jax.Array, weights: jax.Array) -> jax.Array:
+    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``."""
+    carry = cell.initialize_carry((FEATURES,))
+    return gradflow.slope(gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y))
 
 
 def learn(config: Config, task: Adding, plan: Plan, cell: str) -> dict[str, Any]:

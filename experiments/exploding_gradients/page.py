@@ -190,7 +190,7 @@ def slopes(axes: Axes, record: Record) -> None:
         axes.fill_between(radii, low, high, color=color, alpha=0.15, lw=0)
     axes.axhline(0, color="0.5", lw=0.8)
     at = crossing(radii, np.median(families(record)["tanh, Gaussian"]["slope"], axis=1))
-    title = f"a  In tanh networks it explodes {'nowhere' if at is None else f'from rho = {at:.2f} on'}"
+    title = f"a  In tanh networks the gradient grows {'nowhere' if at is None else f'from rho = {at:.2f} on'}"
     axes.set(title=title, xlabel=r"spectral radius $\rho$", ylabel="slope of the gradient, nats per step")
     below(axes, 2)
 
@@ -206,8 +206,8 @@ def transient(axes: Axes, record: Record) -> None:
     axes.axhline(0, color="0.5", lw=0.8)
     index = record["config"]["radii"].index(record["config"]["transient"])
     grown = math.exp(np.median(families(record)["linear, Gaussian"]["transient"][index]))
-    axes.set(title=rf"a  At $\rho$ = {record['config']['transient']:g} the linear product first grows {grown:.2f} times",
-             xlabel="lag (steps)", ylabel=r"$\ln\ \sigma_{\max}(J_{t:T})$", ylim=(-8, None))  # fmt: skip
+    title = rf"a  At $\rho$ = {record['config']['transient']:g} a linear product first grows {grown:.2f} times"
+    axes.set(title=title, xlabel="lag (steps)", ylabel=r"$\ln\ \sigma_{\max}(J_{t:T})$", ylim=(-8, None))
     below(axes, 2)
 
 
@@ -230,8 +230,8 @@ def surface(axes: Axes, record: Record) -> None:
             label = {"none": "descent, not clipped", "norm": f"clipped at {drawn[0]['clip_norm'] or 0:g}"}[clip]
             axes.plot(*path.T, dash, color=color, lw=0.9, label=None if number else label)
             axes.plot(*path[-1], marker, color=color, ms=4, mec="w", mew=0.5)
-    axes.set(title="b  One unit: descent is thrown off at a wall of the loss", xlabel="recurrent weight w", ylabel="bias b",
-             xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))  # fmt: skip
+    axes.set(title="b  One unit: descent is thrown off at a wall of the loss", xlabel="recurrent weight w",
+             ylabel="bias b", xlim=(w[0], w[-1]), ylim=(b[0], b[-1]))  # fmt: skip
     below(axes, 2)
 
 
@@ -269,8 +269,9 @@ def training(axes: Axes, record: Record, letter: str, network: str) -> None:
         axes.errorbar(place, part, error, color=color, ls=dash, marker=marker, ms=5, lw=1.2, capsize=2, elinewidth=0.8,
                       label=NAMES[way])  # fmt: skip
     free, clipped = (np.mean(runs(record, network, way).diverged) for way in ("none", "norm"))
-    axes.set(title=f"{letter}  {network}: {free:.0%} of the runs diverge, {clipped:.0%} with the norm clipped", xlabel=r"initial spectral radius $\rho$",
-             ylabel="share of runs that diverged", ylim=(-0.03, 1.03))  # fmt: skip
+    title = f"{letter}  {network}: {free:.0%} of the runs diverge, {clipped:.0%} with the norm clipped"
+    axes.set(title=title, xlabel=r"initial spectral radius $\rho$", ylabel="share of runs that diverged",
+             ylim=(-0.03, 1.03))  # fmt: skip
     axes.set_xticks(radii)
     below(axes, 2)
 
