@@ -1,7 +1,8 @@
 """Training as in 1997: one sequence, one update, plain gradient descent, until the paper's rule says stop.
 
-Trials are the runs of one `jax.vmap`; a trial that has met all rules makes no more updates. Rules on training sequences
-are looked at after every sequence, rules on a test set after every chunk.
+Sequences are drawn anew, or from the sets of strings of experiment 1. Trials are the runs of one `jax.vmap`; a trial
+that has met all rules makes no more updates. Rules on training sequences are looked at after every sequence, rules on
+a test set after every chunk.
 """
 
 from __future__ import annotations
@@ -15,41 +16,16 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.hochreiter1997 import stepwise
-from experiments.hochreiter1997.network import Net, Network
-from experiments.hochreiter1997.rules import WINDOW, Judge, Rule, objective, wanted
-from recurrax.tasks import MemoryTask
+from experiments.hochreiter1997.network import Network, learn_stepwise
+from experiments.hochreiter1997.rows import WINDOW, Setup, objective, wanted
+from recurrax.tasks import Example, MemoryTask
 from recurrax.training.progress import progress
+from recurrax.training.run import batch
 
 STALL = 0.1  # the error has stopped decreasing if it falls by less than this share from one chunk to the next
 NUMBERS = 10_000_000  # of inputs that a test holds at once
-
-
-@dataclasses.dataclass(frozen=True)
-class Setup:
-    """One row of the experiment: a task, a net and how it is trained and judged."""
-
-    task: MemoryTask
-    net: Net
-    rate: float
-    judge: Judge
-    rules: tuple[Rule, ...]
-    trials: int
-    cap: int
-    """Sequences after which a trial is given up."""
-    chunk: int = 1000
-    """Sequences between two looks."""
-    adam: bool = False
-    """Adam in place of plain gradient descent."""
-    stepwise: bool = False
-    """An update after every step, not after every sequence."""
-    grows: bool = False
-    """The hidden layer is added once the error has stopped decreasing."""
-
-    @property
-    def optimizer(self) -> optax.GradientTransformation:
-        """Batch 1, no momentum."""
-        return optax.adam(self.rate) if self.adam else optax.sgd(self.rate)
+STRINGS = 256
+SETS = 3  # of strings
 
 
 class Trial(NamedTuple):
@@ -115,7 +91,7 @@ def update(setup: Setup, trial: Trial, t: jax.Array) -> tuple[Trial, jax.Array, 
     example = trial.source.sample(setup.task, jax.random.fold_in(trial.key, t))
     on, optimizer = (trial.on >= 0).astype(jnp.float32), setup.optimizer
     if setup.stepwise:
-        network, state, outputs = stepwise.learn(
+        network, state, outputs = learn_stepwise(
             trial.network, wanted(setup.task, example), example, optimizer, trial.optimizer, on
         )
     else:
@@ -208,3 +184,62 @@ def train(setup: Setup, sources: Any, seed: int, title: str) -> tuple[Trial, dic
         "wrong": points[:, 0],
         "error": points[:, 1],
     }
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Fresh:
+    """Every sequence is drawn anew. ``number`` is that of the trial: an array, so that trials can be mapped over."""
+
+    number: jax.Array
+
+    def sample(self, task: MemoryTask, key: jax.Array) -> Example:
+        """A training sequence."""
+        return task.sample(key)
+
+    def batch(self, task: MemoryTask, key: jax.Array, size: int) -> Example:
+        """Sequences of a test."""
+        return jax.vmap(task.sample)(jax.random.split(key, size))
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Sets:
+    """256 strings to train on, and as many others; both together are the test."""
+
+    strings: Example  # [512, T, ...], those to train on first
+
+    def sample(self, task: MemoryTask, key: jax.Array) -> Example:
+        """One of the strings to train on."""
+        index = jax.random.randint(key, (), 0, STRINGS)
+        return jax.tree.map(lambda leaf: leaf[index], self.strings)
+
+    def batch(self, task: MemoryTask, key: jax.Array, size: int) -> Example:
+        """All strings, whatever the key; the size must be theirs."""
+        if size != 2 * STRINGS:
+            raise ValueError(f"a test of {size} strings; allowed: {2 * STRINGS}, all of them. Use Rule(test=512).")
+        return self.strings
+
+
+def fresh(trials: int) -> Fresh:
+    """Of each trial."""
+    return Fresh(jnp.arange(trials))
+
+
+def sets(task: MemoryTask, trials: int, seed: int) -> Sets:
+    """Of each trial; a third of the trials, at most one more, share a set of strings."""
+    drawn = [strings(task, jax.random.key(1000 * seed + number)) for number in range(SETS)]
+    stacked = jax.tree.map(lambda *leaves: np.stack([leaves[k * SETS // trials] for k in range(trials)]), *drawn)
+    return Sets(jax.tree.map(jnp.asarray, stacked))
+
+
+def strings(task: MemoryTask, key: jax.Array) -> Example:
+    """256 random strings, then 256 more, of those drawn, that are none of the first: ``[512, T, ...]``."""
+    drawn = jax.device_get(batch(task, key, 32 * STRINGS))
+    names = [row.tobytes() for row in drawn.inputs.argmax(-1) * drawn.weights]
+    first = set(names[:STRINGS])
+    others = [k for k, name in enumerate(names) if name not in first][:STRINGS]
+    if len(others) < STRINGS:
+        raise ValueError(f"only {len(others)} strings that are not trained on; allowed: {STRINGS}. Draw longer ones.")
+    chosen = np.r_[np.arange(STRINGS), others]
+    return jax.tree.map(lambda leaf: leaf[chosen], drawn)

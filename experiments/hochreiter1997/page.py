@@ -1,27 +1,29 @@
-"""Findings and tables: functions of the record and nothing else."""
+"""Findings, tables and figure: functions of the record and nothing else."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from experiments import baseline
-from experiments.hochreiter1997.config import PRESETS
-from experiments.hochreiter1997.published import GUESSING, PUBLISHED
-from recurrax.report import censored, footer, markdown_table, solved
+from experiments import baseline, plots
+from experiments.hochreiter1997.config import GUESSING, PRESETS, PUBLISHED
+from recurrax.palette import COLORS, DASHES, looks
+from recurrax.report import censored, markdown_table, solved
 
 Record = dict[str, Any]
 FACTOR = 2.0  # between our mean and the paper's that still counts as the same
 
 
-def document(record: Record) -> str:
-    """Everything in Markdown."""
+def page(record: Record) -> list[Any]:
+    """Title, findings and tables."""
     config, results = record["config"], record["results"]
-    sections = [
-        "# Long Short-Term Memory, 1997: do the paper's experiments come out again?",
-        "\n".join(f"- {finding}" for finding in findings(results)),
-        f"![figure]({record['hash']}.png)",
+    return [
+        "Long Short-Term Memory, 1997: do the paper's experiments come out again?",
+        findings(results),
         f"The cell, algorithm and stop rules of the paper, T = {config['length']}, seed {config['seed']}: trial k of "
         "each row draws from\nfold_in(key(seed), k). "
         "Published numbers were read in the paper, Hochreiter & Schmidhuber (1997).",
@@ -34,9 +36,7 @@ def document(record: Record) -> str:
         test_table(results, config["test"]),
         *guessing_section(results),
         *target_section(results),
-        footer(record),
     ]
-    return "\n\n".join(section.strip() for section in sections) + "\n"
 
 
 def training_table(results: Any) -> str:
@@ -132,8 +132,7 @@ def findings(results: Any) -> list[str]:
             text += f" ({same} a factor of {FACTOR:g})"
         lines.append(text + ".")
     if "4-logistic" in results:
-        shares = shares_by_target(results["4-logistic"])
-        ends, middle = (percent(np.mean(shares[tenths])) for tenths in ([0, 1, 8, 9], slice(2, 8)))
+        ends, middle = map(percent, tenths(results["4-logistic"]))
         lines.append(
             f"With the logistic output, adding: {ends} of answers below 0.2 or above 0.8 wrong (mean of tenths of "
             f"the range), {middle} of the others."
@@ -215,3 +214,84 @@ def spread(values: Any) -> str:
     """Median and range of counts."""
     values = np.asarray(values, float)
     return f"{np.median(values):.0f} ({values.min():.0f} to {values.max():.0f})"
+
+
+def draw(record: Record) -> Figure:
+    """Sequences to the stop of every trial beside the paper's mean; learning curves; wrong answers by target."""
+    results = record["results"]
+    adding = [row for row in ("4", "4-logistic") if row in results]
+    height = max(3.2, 1.2 + 0.2 * (len(rules(results)) + len(results)))
+    columns = 2 + bool(adding)
+    figure, axes = plots.panels(1, columns, 11 / columns, height)
+    stops(axes[0, 0], results)
+    curves(axes[0, 1], results)
+    if adding:
+        targets(axes[0, 2], results, adding)
+    return figure
+
+
+def stops(axes: Axes, results: Any) -> None:
+    """Every trial as a dot, censored ones as open triangles at the cap, the published mean as a bar."""
+    labels = []
+    for place, (row, rule, met, entry) in enumerate(lines_of(results)):
+        spread = place + 0.25 * np.linspace(-1, 1, len(met))
+        done = met >= 0
+        label = dict.fromkeys(("done", "open", "paper"), None)
+        if place == 0:
+            label = {"done": "a trial", "open": "not by the cap", "paper": "published mean"}
+        axes.plot(met[done], spread[done], "o", ms=3, color="#0072B2", alpha=0.6, mew=0, label=label["done"])
+        axes.plot(
+            np.full((~done).sum(), entry["cap"]), spread[~done], ">", ms=4, mfc="w", color="0.5", label=label["open"]
+        )
+        published = None if row in GUESSING else PUBLISHED[row].sequences[rule]
+        axes.plot([published or np.nan] * 2, [place - 0.4, place + 0.4], color="#D55E00", lw=2, label=label["paper"])
+        labels.append(row if rule == 0 else f"{row}, rule {rule + 1}")
+    axes.set(xscale="log", yticks=range(len(labels)), yticklabels=labels, xlabel="training sequences")
+    pairs = [(mean(met), PUBLISHED[row].sequences[rule]) for row, rule, met, _ in rules(results)]
+    printed = [(ours, theirs) for ours, theirs in pairs if theirs]
+    same = sum(bool(ours) and 1 / FACTOR <= ours / theirs <= FACTOR for ours, theirs in printed)
+    axes.set(title=f"a  {same} of {len(printed)} published means within a factor {FACTOR:g}", ylabel="row")
+    axes.invert_yaxis()
+    below(axes, ncols=3)
+
+
+def curves(axes: Axes, results: Any) -> None:
+    """Share of wrong answers while training, median over trials."""
+    trained = [row for row in results if row not in GUESSING]
+    for row, (dash, color) in zip(trained, itertools.product(DASHES, COLORS), strict=False):
+        curve = results[row]["curve"]
+        axes.plot(curve["sequences"], np.asarray(curve["wrong"], float), lw=1.2, label=row, color=color, ls=dash)
+    axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="training sequences", ylabel="share of wrong answers")
+    axes.set(title="b  How the median trial learns")
+    below(axes, ncols=4)
+
+
+def below(axes: Axes, ncols: int) -> None:
+    """The legend under the label of the axis, however high the figure is (inches)."""
+    height = axes.get_window_extent().height / axes.figure.dpi or 1
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.5 / height), ncols=ncols)
+
+
+def targets(axes: Axes, results: Any, rows: list[str]) -> None:
+    """Share of wrong answers in each tenth of the range of targets, every trial and the mean."""
+    middle = (np.arange(10) + 0.5) / 10
+    for row, style in looks(rows).items():
+        axes.plot(middle, np.asarray(results[row]["by_target"], float).T, color=style["color"], lw=0.5, alpha=0.35)
+        axes.plot(middle, shares_by_target(results[row]), **style, label=row)
+    title = "c  Adding, fresh sequences"
+    if "4-logistic" in rows:
+        title = f"c  Logistic output: {tenths(results['4-logistic'])[0]:.0%} wrong at the ends"
+    axes.set(xlabel="target 1/2 + (X1 + X2)/4", ylabel="share of wrong answers", title=title)
+    axes.legend()
+
+
+def tenths(entry: Any) -> tuple[float, float]:
+    """Mean share of wrong answers in the two outer tenths at each end of the targets' range, and in the six between."""
+    shares = shares_by_target(entry)
+    return float(np.mean(shares[[0, 1, 8, 9]])), float(np.mean(shares[2:8]))
+
+
+def lines_of(results: Any) -> list[tuple[str, int, np.ndarray, Any]]:
+    """Trained rows and, as one line each, guessed ones."""
+    guessed = [(row, 0, np.asarray(entry["met"][0]), entry) for row, entry in results.items() if row in GUESSING]
+    return [*rules(results), *guessed]
