@@ -58,7 +58,8 @@ class Settings:
     """What the settings of every experiment share: where its record goes, and what is refused.
 
     Refused are an empty tuple, a value twice in a tuple, a value outside its ``Literal``, a number that is not finite,
-    an int below 1 and a float that is not above 0. Seeds may be 0, and so may a field whose default is or holds 0.
+    an int below 1 and a float that is not above 0. Seeds may be 0, and so may a field whose default is or holds 0;
+    one whose default is or holds a number below 0 takes every finite number.
     """
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
@@ -79,11 +80,14 @@ class Settings:
         if allowed and not set(values) <= set(allowed):
             self.refuse(field.name, f"{'one or more ' if isinstance(value, tuple) else 'one '}of {', '.join(allowed)}")
         usual = field.default if isinstance(field.default, tuple) else (field.default,)
-        zero = 0 in usual or field.name.endswith("seeds")
+        signed = any(isinstance(v, int | float) and v < 0 for v in usual)
+        zero = signed or 0 in usual or field.name.endswith("seeds")
         whole = all(isinstance(v, int) for v in usual)
+        least = float("-inf") if signed else 1 if whole and not zero else 0
         for number in (v for v in values if isinstance(v, int | float) and not isinstance(v, bool)):
-            if not abs(number) < float("inf") or number < (1 if whole else 0) - zero or (number == 0 and not zero):
-                self.refuse(field.name, f"{'an int' if whole else 'a finite number'} {_least(whole, zero)}")
+            if not abs(number) < float("inf") or number < least or (number == 0 and not zero):
+                bound = "" if signed else " >= 0" if zero else " >= 1" if whole else " > 0"
+                self.refuse(field.name, f"{'an int' if whole else 'a finite number'}{bound}")
 
     def refuse(self, name: str, allowed: str) -> typing.NoReturn:
         """Raises ValueError: the setting, its value and what is allowed."""
@@ -247,11 +251,6 @@ def _say_where(out: Path, record: Record) -> None:
     say("")
     for path in sorted(out.resolve().glob(f"{record['hash']}*")):
         say(str(path))
-
-
-def _least(whole: bool, zero: bool) -> str:
-    """The smallest number that is allowed, in words."""
-    return ">= 0" if zero else ">= 1" if whole else "> 0"
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

@@ -4,29 +4,26 @@ import copy
 import dataclasses
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from experiments.claims import experiment, tables
-from experiments.claims.config import SMOKE, Config
+from experiments import claims, lab
+from experiments.claims.page import judge
 from experiments.claims.verdicts import FAILS, HOLDS, UNDECIDED
 from experiments.compare import best_runs, larger, more_often
 from recurrax.report import config_hash
 
-RESULTS = Path(__file__).parents[1] / "experiments" / "results" / "claims"
-
 
 @pytest.fixture
 def record() -> dict:
-    return json.loads((RESULTS / f"{config_hash(Config())}.json").read_text())
+    return json.loads((lab.RESULTS / "claims" / f"{config_hash(claims.Config())}.json").read_text())
 
 
 def verdicts(record: dict) -> dict[str, str]:
-    return {row.claim: row.verdict for row in tables.judge(record)}
+    return {row.claim: row.verdict for row in judge(record)}
 
 
 def exchanged(record: dict, one: str, other: str) -> dict:
@@ -79,21 +76,16 @@ def test_no_difference_is_undecided(record):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
-def test_a_small_run_writes_what_it_prints(record, tmp_path, monkeypatch, capsys):
+def test_a_small_run(record, tmp_path):
     """Everything is measured of the LSTM alone; the other cells and the flow are those of the committed record."""
-    config = dataclasses.replace(SMOKE, out=tmp_path, lengths=(10,), cost_hidden=(32,))
-    prepared, measured = experiment.prepare(config), experiment.plan(config)
-    kept = {
-        name: (lambda name=name: record["results"][name]) for name in measured if not name.endswith((" LSTM", "ure"))
-    }
-    monkeypatch.setattr(experiment, "plan", lambda _: measured | kept)
-    experiment.main(config, prepared)
-    (path,) = tmp_path.glob("*.json")
-    written = json.loads(path.read_text())
-    assert written["complete"] and set(written["results"]) == set(measured)
-    text = tables.document(written)
-    assert capsys.readouterr().out.strip() == text.strip() == path.with_suffix(".md").read_text().strip()
-    assert path.with_suffix(".png").stat().st_size > 20_000
+    config = dataclasses.replace(claims.PRESETS["smoke"], out=tmp_path, lengths=(10,), cost_hidden=(32,))
+    parts = claims.parts(config)
+    kept = {name: (lambda name=name: record["results"][name]) for name in parts if not name.endswith((" LSTM", "ure"))}
+    written = lab.measure("claims", config, parts | kept)
+    assert written["complete"] and set(written["results"]) == set(parts)
+    text = lab.publish(claims, written, tmp_path)
+    assert re.match(r"# What .*\n\n- \w+ of the 16 claims holds? ?.*\.\n", text)
+    assert next(tmp_path.glob("*.png")).stat().st_size > 20_000
     assert written["results"]["structure"] == record["results"]["structure"]
     assert len(written["results"]["adding T=10 LSTM"]["signal_to_noise"]) == len(config.seeds)
     assert len(written["results"]["stability LSTM"]["spikes"]) == 2 * len(config.seeds)

@@ -10,8 +10,7 @@ from reference import jit
 from scipy.special import expit
 from tolerances import TOLERANCE, close
 
-from experiments.exploding_gradients import evidence, matrices, surface, training
-from experiments.exploding_gradients.config import Config
+from experiments.exploding_gradients import Config, findings, matrices, networks, surface
 
 H, RADIUS, STEPS = 5, 1.3, 30
 WIDE = Config(box_w=(4.5, 7.0), box_b=(-4.5, -1.5))
@@ -94,7 +93,7 @@ def test_clipping_bounds_an_update_and_keeps_the_path_in_reach():
 
 def test_sgd_clips_by_the_swept_number_and_remembers_the_norms():
     gradient = jnp.array([3.0, -4.0])
-    make = training.sgd(Config(clip_norm=1.0, clip_value=0.1))
+    make = networks.sgd(Config(clip_norm=1.0, clip_value=0.1))
     expected = {0: [-3.0, 4.0], 1: [-0.6, 0.8], 2: [-0.1, 0.1]}
 
     @jit
@@ -114,24 +113,34 @@ def test_sgd_clips_by_the_swept_number_and_remembers_the_norms():
 
 def test_diverged_and_spike_count_what_is_not_finite():
     last, at = np.array([1.0, 10.5, np.nan, 0.1]), np.array([-1, -1, -1, 7])
-    assert training.diverged(last, at, chance_level=1.0).tolist() == [False, True, True, True]
+    assert networks.diverged(last, at, chance_level=1.0).tolist() == [False, True, True, True]
     losses = np.array([[1.0, 3.0, 2.0], [1.0, np.inf, 1.0], [1.0, np.nan, 1.0]])
-    assert training.spike(losses).tolist() == [3.0, np.inf, np.inf]
+    assert networks.spike(losses).tolist() == [3.0, np.inf, np.inf]
 
 
 def test_crossing_interpolates():
     radii = np.array([0.8, 1.0, 1.2])
-    assert evidence.crossing(radii, np.array([-0.3, -0.1, 0.1])) == pytest.approx(1.1)
-    assert evidence.crossing(radii, np.array([0.1, -0.1, 0.1])) == pytest.approx(1.1)  # it stays above from there on
-    assert evidence.crossing(radii, np.array([-0.3, 0.1, 0.0])) is None
-    assert evidence.crossing(radii, np.array([0.3, 0.4, 0.5])) == 0.8
+    assert findings.crossing(radii, np.array([-0.3, -0.1, 0.1])) == pytest.approx(1.1)
+    assert findings.crossing(radii, np.array([0.1, -0.1, 0.1])) == pytest.approx(1.1)  # it stays above from there on
+    assert findings.crossing(radii, np.array([-0.3, 0.1, 0.0])) is None
+    assert findings.crossing(radii, np.array([0.3, 0.4, 0.5])) == 0.8
 
 
 @pytest.mark.parametrize(
-    "change", [{"radii": (1.2, 0.9)}, {"transient": 0.95}, {"networks": ("LSTM",)}, {"box_w": (5.0, 4.0)}, {"cells": 2}]
+    "change",
+    [
+        {"radii": (1.2, 0.9)},
+        {"transient": 0.95},
+        {"networks": ("LSTM",)},
+        {"box_w": (5.0, 4.0)},
+        {"cells": 2},
+        {"box_b": (-2.0, -4.0)},
+        {"radii": (-0.1, 0.9)},
+        {"start_seed": -1},
+    ],
 )
 def test_settings_that_cannot_be_run_are_refused_in_one_line(change):
-    with pytest.raises(ValueError, match=r"allowed: .* Try "):
+    with pytest.raises(ValueError, match=r"allowed: .*\. Change --"):
         Config(**change)
 
 
@@ -142,7 +151,7 @@ def test_runs_are_those_of_one_way_of_clipping():
         "clipped": [0.0, 0.5, 0.0], "first_gradient": [1, 2, 3], "largest_gradient": [1, 2, None],
         "spike": [1, 1, None],
     }  # fmt: skip
-    found = evidence.runs({"results": {"training tanh": entry}}, "tanh", "none")
+    found = findings.runs({"results": {"training tanh": entry}}, "tanh", "none")
     assert found.last_loss.tolist() == [2, np.inf]
     assert found.where(radius=1.2).diverged.tolist() == [True]
     assert found.where(radius=0.8, rate=0.1).largest_gradient.tolist() == [1]

@@ -1,7 +1,6 @@
 """Hochreiter & Schmidhuber's experiments: nets, sequences, stop rules, and the command."""
 
 import dataclasses
-import json
 from typing import Any
 
 import jax
@@ -14,17 +13,14 @@ from samples import KEYS, drawn, z_scores
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from test_experiments import run
-
-from experiments import baseline
-from experiments.hochreiter1997 import online, rows, sources, tables
-from experiments.hochreiter1997.config import Config
+from experiments import baseline, hochreiter1997, lab
+from experiments.hochreiter1997 import training
+from experiments.hochreiter1997.config import PUBLISHED
 from experiments.hochreiter1997.network import Net, Network, weights
-from experiments.hochreiter1997.published import PUBLISHED
-from experiments.hochreiter1997.rules import WINDOW, Judge, Rule
+from experiments.hochreiter1997.rows import WINDOW, Judge, Rule, setups
 from recurrax.tasks import EmbeddedReber, Example, TemporalOrder, TimeLag, TwoSequence, make_task
 
-SETUPS = rows.setups()
+SETUPS = setups()
 WEIGHTS = {  # the paper's
     "1-264": 264, "1-276": 276, "2a": 10_504, "2b": 10_504, "2c-50": 364, "2c-100": 664, "2c-200": 1264,
     "2c-1000-1000": 6064, "2c-1000-50": 364, "3a-3": 102, "3b-1": 102, "3c-3": 102, "4": 93, "5": 93, "6a": 156,
@@ -66,7 +62,7 @@ def legal(string: str) -> bool:
 
 def test_strings_are_legal_branch_evenly_and_the_two_sets_share_none():
     task, symbols = EmbeddedReber(50), np.array(list("BTPSXVE"))
-    drawn_sets = sources.strings(task, jax.random.key(3))
+    drawn_sets = training.strings(task, jax.random.key(3))
     strings = []
     for inputs, targets, w in zip(*drawn_sets[:3], strict=True):
         steps = w > 0
@@ -160,14 +156,14 @@ def test_rules_on_the_last_sequences_are_those_of_plain_python(monkeypatch):
     ]  # fmt: skip
     assert WINDOW < expected[0] < expected[1] < 6000
     seen = jnp.stack([jnp.asarray(wrong), jnp.asarray(error)], axis=1)
-    monkeypatch.setattr(online, "update", lambda setup, trial, t: (trial, seen[t], jnp.float32(0)))
+    monkeypatch.setattr(training, "update", lambda setup, trial, t: (trial, seen[t], jnp.float32(0)))
     setup: Any = Stream((loose, tight))
     nothing = jnp.zeros(1)
-    trial = online.Trial(
+    trial = training.Trial(
         nothing, (), None, jax.random.key(0), jnp.int32(0), jnp.ones((2, WINDOW)), jnp.float32(jnp.inf),
         jnp.full(2, -1, jnp.int32), jnp.zeros((2, 1)),
     )  # fmt: skip
-    advance = jax.jit(lambda trial, begin: online.chunk(setup, trial, begin))
+    advance = jax.jit(lambda trial, begin: training.chunk(setup, trial, begin))
     for begin in range(0, 6000, setup.chunk):
         trial, _ = advance(trial, begin)
     np.testing.assert_allclose(trial.met, expected, atol=1)  # the running sum of errors rounds
@@ -178,8 +174,8 @@ def test_a_trial_that_stopped_makes_no_more_updates():
     easy = dataclasses.replace(
         SETUPS["6a"], task=TemporalOrder(20, "hochreiter1997"), rules=(Rule(wrong=WINDOW + 1),), chunk=3, trials=1
     )
-    trial = online.start(easy, sources.Fresh(jnp.int32(0)), jax.random.key(0))
-    advance = jax.jit(lambda trial, begin: online.chunk(easy, trial, begin)[0])
+    trial = training.start(easy, training.Fresh(jnp.int32(0)), jax.random.key(0))
+    advance = jax.jit(lambda trial, begin: training.chunk(easy, trial, begin)[0])
     first = advance(trial, 0)
     assert first.met[0] == 1  # whatever comes is below the limit
     later = advance(first, 3)
@@ -197,6 +193,7 @@ def test_a_judge_takes_each_output_and_the_end_alone_where_it_says_so():
     assert wrong == 1 and error == pytest.approx(0.3 / 12)
     wrong, error = Judge(0.25, at="end")(task, outputs, example)
     assert wrong == 0 and error == 0
+    assert Judge(0.25)(task, jnp.full_like(outputs, jnp.nan), example)[0] == 1  # a net that diverged is wrong
 
 
 @pytest.mark.slow
@@ -215,23 +212,16 @@ def test_the_gradient_of_the_papers_net_is_cut_and_that_of_the_exact_one_is_not(
     assert any(np.abs(x - y).max() > 1e-7 for x, y in zip(a, b, strict=True))
 
 
-@pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hochreiter1997")
-    flags = ("--preset", "smoke", "--rows", "4-logistic", "3a-1-guess", "--out", str(folder))
-    done = run("hochreiter1997", *flags)
-    assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("*.json")
-    assert path.with_suffix(".md").read_text().strip() == done.stdout.strip()
-    assert path.with_suffix(".png").stat().st_size > 20_000
-    return json.loads(path.read_text())
-
-
 @pytest.mark.slow
-def test_a_small_run_counts_unsolved_trials_and_joins_the_baseline_table(record):
-    text = tables.document(record)
+@pytest.mark.usefixtures("quick")
+def test_a_small_run_counts_unsolved_trials_and_joins_the_baseline_table(tmp_path):
+    smoke = hochreiter1997.PRESETS["smoke"]
+    config = dataclasses.replace(smoke, rows=("4-logistic", "3a-1-guess"), out=tmp_path)
+    record = lab.measure("hochreiter1997", config, hochreiter1997.parts(config))
+    text = lab.publish(hochreiter1997, record, tmp_path)
+    assert record["complete"] and next(tmp_path.glob("*.png")).stat().st_size > 20_000
     assert "0/2" in text and "not reproduced" in text and "74,000" in text
-    (row,) = tables.baseline_rows(record)
+    (row,) = hochreiter1997.baseline_rows(record)
     assert row.solved_at == [-1, -1] and row.unit == "sequences" and row.parameters == 93
     assert "--rows 4-logistic" in row.command and "> 20" in baseline.table([row])
 
@@ -240,11 +230,11 @@ def test_a_small_run_counts_unsolved_trials_and_joins_the_baseline_table(record)
     ("options", "words"),
     [
         ({"rows": ("7",)}, "allowed: one or more, all different, of 1-264"),
-        ({"rows": ()}, "Try --rows 6a"),
-        ({"trials": 0}, "trials=0; allowed: an int >= 1"),
+        ({"rows": ()}, "allowed: one or more, all different. Change --rows"),
+        ({"trials": 0}, "trials=0; allowed: "),
         ({"length": 5}, "length=5; allowed: an int >= 20"),
     ],
 )
 def test_bad_settings_are_refused(options, words):
     with pytest.raises(ValueError, match=words):
-        Config(**options)
+        hochreiter1997.Config(**options)

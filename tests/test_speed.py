@@ -1,7 +1,6 @@
-"""The experiment `speed`: every peer's layer is what it says, cases run and refuse, engines are tuned, runs go on."""
+"""The speed benchmark: every peer's layer is what it says, cases run and refuse, engines are tuned, runs go on."""
 
 import dataclasses
-import importlib
 import sys
 from pathlib import Path
 
@@ -15,11 +14,13 @@ pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
 import recurrax as rx
-from experiments.speed import experiment, parallel, peers, pytorch, scaling, start, timing, tune
-from experiments.speed.config import CELLS, SMOKE, Tune
+from experiments import lab
+from experiments.benchmarks import candidates, peers, pytorch, speed, timing
+from experiments.benchmarks.speed import curves, measurements
+from experiments.benchmarks.speed.config import CELLS
 from recurrax import cells, report
 
-ROOT = Path(__file__).parents[1]
+SMOKE = speed.PRESETS["smoke"]
 B, T, D, H = SHAPE = (3, 5, 2, 4)
 NAMES = ("recurrax scan", *peers.PEERS)
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning")
@@ -143,12 +144,12 @@ def test_what_is_missing_or_refuses_is_a_row_that_says_why(monkeypatch):
     config = dataclasses.replace(
         SMOKE, implementations=("recurrax", *names), engines=("associative", "faster"), rounds=1
     )
-    rows = experiment.case(config, "streaming", "LSTM", SHAPE, "float32")["rows"]
+    rows = measurements.case(config, "streaming", "LSTM", SHAPE, "float32")["rows"]
     assert {rows[name]["refused"] for name in names} == {"not installed: pip install -e '.[bench]'"}
     assert "no engine 'faster'" in rows["recurrax faster"]["refused"]
     assert (
         "Associative got LSTMCell"
-        in experiment.case(config, "forward", "LSTM", SHAPE, "float32")["rows"]["recurrax associative"]["refused"]
+        in measurements.case(config, "forward", "LSTM", SHAPE, "float32")["rows"]["recurrax associative"]["refused"]
     )
     with pytest.raises(timing.Refused, match="no cell Fancy"):
         peers.ours("Fancy", SHAPE)
@@ -201,7 +202,7 @@ def test_programs_are_weighed_and_streams_go_on():
 @pytest.mark.slow
 def test_an_ensemble_is_its_layer_many_times():
     it = peers.ours("GRU", SHAPE, backend="scan")
-    many = scaling.ensemble(it, 3)
+    many = curves.ensemble(it, 3)
     ys = many.run(many.parameters, inputs())
     assert ys.shape == (3, B, T, H)
     np.testing.assert_allclose(ys, np.stack([it.run(it.parameters, inputs())] * 3), atol=1e-6)
@@ -209,7 +210,7 @@ def test_an_ensemble_is_its_layer_many_times():
 
 def test_gains_scale_the_recurrent_weights_alone():
     cell = cells.LSTMCell(D, H, rngs=nnx.Rngs(0))
-    twice = parallel.scaled(cell, 2.0)
+    twice = curves.scaled(cell, 2.0)
     np.testing.assert_array_equal(twice.recurrent_kernel[...], 2 * cell.recurrent_kernel[...])
     np.testing.assert_array_equal(twice.kernel[...], cell.kernel[...])
 
@@ -225,19 +226,19 @@ def test_an_interrupted_run_goes_on_only_with_the_same_code(tmp_path, monkeypatc
             raise KeyboardInterrupt
         return {"measurement": measurement, "cell": "LSTM", "shape": SHAPE, "dtype": "float32", "rows": {}}
 
-    monkeypatch.setattr(experiment, "case", case)
+    monkeypatch.setattr(measurements, "case", case)
     with pytest.raises(KeyboardInterrupt):
-        experiment.main(config)
-    record = experiment.main(config)
+        lab.measure("speed", config, measurements.parts(config))
+    record = lab.measure("speed", config, measurements.parts(config))
     assert ran == ["forward", "streaming", "streaming"] and record["complete"]
     assert set(record["results"]) == {"origin", "forward LSTM 2,5,2,4 float32", "streaming LSTM 2,5,2,4 float32"}
     half = record | {"complete": False}
     report.save(tmp_path, half)
-    monkeypatch.setattr(experiment, "code", lambda: "other")
+    monkeypatch.setattr(measurements, "code", lambda: "other")
     ran.clear()
     ran.append("before")
     with pytest.raises(KeyboardInterrupt):
-        experiment.main(config)
+        lab.measure("speed", config, measurements.parts(config))
     assert ran == ["before", "forward"]
 
 
@@ -249,44 +250,37 @@ def test_the_cache_on_disk_is_not_used():
 
 
 @pytest.mark.slow
-def test_tune_prints_engines_by_time_and_the_line_to_write(capsys):
-    rows = tune.main(Tune((2, 5, 2, 4), cells=("GRU",), rounds=2, seconds=0.2))["GRU"]
-    said = capsys.readouterr().out
-    names = [row["engine"] for row in rows]
-    assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Scan(unroll=4)", "rx.Adjoint(unroll=16)"} <= set(names)
-    assert not any("Pallas" in name or "truncate" in name or "clip" in name for name in names)
-    assert f"layer = rx.RNN(cell, backend={names[0]})" in said
-    ratios = [float(row["ratio"]) for row in rows if row["ratio"] != "-"]
-    assert ratios[0] == 1 and ratios == sorted(ratios)
-    assert [row["note"] for row in rows if "Associative" in row["engine"]] == [
-        "Associative got GRUCell of Structure.DENSE"
-    ]
+def test_every_engine_and_option_is_tried_or_says_why_not():
+    rows = candidates.measured(candidates.Question((2, 5, 2, 4), "float32", 2, 0.2), "GRU")
+    assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Scan(unroll=4)", "rx.Adjoint(unroll=16)"} <= set(rows)
+    assert not any("Pallas" in name or "truncate" in name or "clip" in name for name in rows)
+    refused = {row["refused"] for name, row in rows.items() if "Associative" in name}
+    assert all(why.startswith("Associative got GRUCell of Structure.DENSE") for why in refused)
+    assert all(len(row["milliseconds"]) == 2 for name, row in rows.items() if "Associative" not in name)
 
 
-def test_an_engine_that_computes_something_else_comes_last():
+def test_an_engine_that_computes_something_else_is_named():
     row = {"compile_seconds": 1.0, "memory": None}
     rows = {
         '"auto"': row | {"milliseconds": [2.0], "loss": 0.5},
         "other": row | {"milliseconds": [1.0], "loss": 0.6},
         "diverged": row | {"milliseconds": [1.5], "loss": None},
     }
-    assert tune.wrong(rows) == ["other", "diverged"]
-    first, *rest = tune.listing(rows)
-    assert first["engine"] == '"auto"' and {line["note"] for line in rest} == {"another loss"}
+    assert candidates.wrong(rows) == ["other", "diverged"]
 
 
 @pytest.mark.slow
 def test_imports_and_first_calls_are_timed():
-    rows = start.imports(1)
+    rows = curves.imports(1)
     assert list(rows)[:3] == ["base", "recurrax", "flax.nnx"]
     assert [len(values) for values in rows.values()] == [len(rows) - 1] + [1] * (len(rows) - 1)
     assert all(min(values) > 0 for values in rows.values())
-    rows = start.first_call((2, 3, 1, 2), 1)["rows"]
+    rows = curves.first_call((2, 3, 1, 2), 1)["rows"]
     assert rows["recurrax auto"]["compile"][0] > 0 and len(rows["flax.nnx"]["trace"]) == 1
 
 
 def test_there_is_a_reading_file_for_every_name():
     """The digest of the code leaves out files that exist, and changes with those that measure."""
-    folder = Path(importlib.import_module("experiments.speed").__file__).parent
-    assert all((folder / name).exists() for name in experiment.READING)
-    assert experiment.code() == experiment.code() and len(experiment.code()) == 12
+    folder = Path(speed.__file__).parent
+    assert all((folder / name).exists() for name in measurements.READING)
+    assert measurements.code() == measurements.code() and len(measurements.code()) == 12

@@ -13,3 +13,9 @@ closed forms, learning of the adding problem at several lengths on a grid that i
 over learning rates with and without clipping. The verdict follows from rules stated in the code before the numbers:
 holds, holds only if, does not hold, or undecided.
 """
+
+from experiments.claims.measurements import PRESETS as PRESETS
+from experiments.claims.measurements import Config as Config
+from experiments.claims.measurements import parts as parts
+from experiments.claims.page import draw as draw
+from experiments.claims.page import page as page

@@ -14,3 +14,9 @@ Diverged is a loss that is not finite or a last held-out loss above 10 times cha
 is ln rho; saturation keeps a driven tanh network below 0 far beyond rho = 1; ReLU networks diverge from a large radius
 unless the norm is clipped; no network solves the task.
 """
+
+from experiments.exploding_gradients.config import PRESETS as PRESETS
+from experiments.exploding_gradients.config import Config as Config
+from experiments.exploding_gradients.networks import parts as parts
+from experiments.exploding_gradients.page import draw as draw
+from experiments.exploding_gradients.page import page as page

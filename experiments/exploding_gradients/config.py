@@ -1,17 +1,18 @@
-"""The settings, free of jax so that ``--help`` is fast."""
+"""The settings of the experiment on exploding gradients."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import Literal, get_args
 
-RESULTS = Path(__file__).parents[1] / "results" / "exploding_gradients"
-NETWORKS = ("tanh", "ReLU")
+from experiments import lab
+
+Network = Literal["tanh", "ReLU"]
 Box = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(lab.Settings):
     """Gradient, loss surface and training; the defaults take three to four minutes on two CPU cores."""
 
     hidden: int = 32
@@ -44,8 +45,8 @@ class Config:
     """Its largest norms of the gradient; no clipping is always among the rows."""
     drawn: int = 5
     """Paths that are drawn."""
-    networks: tuple[str, ...] = NETWORKS
-    """Networks trained in (c), of tanh and ReLU."""
+    networks: tuple[Network, ...] = get_args(Network)
+    """Networks trained in (c)."""
     length: int = 30
     """Sequence length T of the adding problem in (c)."""
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
@@ -66,31 +67,18 @@ class Config:
     """Fresh examples of an update."""
     chunk: int = 100
     """Updates between evaluations."""
-    out: Path = RESULTS
-    """Folder of the record, the table and the figure."""
 
     def __post_init__(self) -> None:
         """Refuses what cannot be run, before anything is compiled."""
-        least = {"hidden": 2, "init_length": 8, "init_seeds": 1, "cells": 3, "surface_steps": 1, "starts": 1,
-                 "descent_steps": 1, "drawn": 1, "length": 2, "steps": 2}  # fmt: skip
-        for name, number in least.items():
-            value, flag = getattr(self, name), name.replace("_", "-")
-            if value < number:
-                raise ValueError(f"{name}={value}; allowed: an int >= {number}. Try --{flag} {max(number, 32)}.")
-        for name in ("radii", "training_radii", "step_sizes", "surface_clips", "learning_rate"):
-            values, flag = getattr(self, name), name.replace("_", "-")
-            if not values or list(values) != sorted(set(values)) or values[0] <= 0:
-                raise ValueError(f"{name}={values}; allowed: one or more numbers > 0, rising. Try --{flag} 0.8 1.2.")
-        for name in ("box_w", "box_b"):
-            low, high = getattr(self, name)
-            if not low < high:
-                raise ValueError(
-                    f"{name}={(low, high)}; allowed: the lower end first. Try --{name.replace('_', '-')} {high} {low}."
-                )
-        if not self.networks or len(set(self.networks)) < len(self.networks) or not set(self.networks) <= set(NETWORKS):
-            raise ValueError(f"networks={self.networks}; allowed: tanh, ReLU, or both. Try --networks ReLU.")
+        super().__post_init__()
+        for name, least in {"hidden": 2, "init_length": 8, "cells": 3, "length": 2, "steps": 2}.items():
+            if getattr(self, name) < least:
+                self.refuse(name, f"an int >= {least}")
+        for name in ("radii", "training_radii", "step_sizes", "surface_clips", "learning_rate", "box_w", "box_b"):
+            if list(getattr(self, name)) != sorted(getattr(self, name)):
+                self.refuse(name, "rising numbers")
         if self.transient not in self.radii:
-            raise ValueError(f"transient={self.transient}; allowed: one of radii={self.radii}. Try {self.radii[0]}.")
+            self.refuse("transient", f"one of radii={self.radii}")
 
 
 SMOKE = Config(

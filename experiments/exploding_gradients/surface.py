@@ -110,6 +110,7 @@ def lines(w: np.ndarray) -> dict[str, np.ndarray]:
     return {"wall": wall(w), "upper fold": upper, "lower fold": lower}
 
 
+@np.errstate(over="ignore")  # of the gradient on the wall
 def descend(config: Config) -> list[dict[str, Any]]:
     """Gradient descent from the same random starts, with every step size, without clipping and at every norm."""
     rng = np.random.default_rng(config.start_seed)

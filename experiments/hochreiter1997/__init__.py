@@ -12,3 +12,10 @@ trials and stop rules, then a test on 2,560 fresh sequences. A trial that is not
 Expected: experiments 4 (with a linear output), 6a and 3 stop where the paper's did. Experiment 4 with the logistic
 output that the text asks for does not: targets near 0 and 1 stay out of reach.
 """
+
+from experiments.hochreiter1997.config import PRESETS as PRESETS
+from experiments.hochreiter1997.config import Config as Config
+from experiments.hochreiter1997.measurements import parts as parts
+from experiments.hochreiter1997.page import baseline_rows as baseline_rows
+from experiments.hochreiter1997.page import draw as draw
+from experiments.hochreiter1997.page import page as page

@@ -1,0 +1,64 @@
+"""One case of a benchmark, ``{"cell", "shape", "dtype", "rows": {name: times and memory}}``, in numbers and words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Record = dict[str, Any]
+Case = dict[str, Any]
+SLOWER = 1.05  # the ratio of times above which a program counts as slower
+
+
+def timed(case: Case, name: str) -> bool:
+    """Whether a case has times of this implementation."""
+    return bool(case["rows"].get(name, {}).get("milliseconds"))
+
+
+def median(case: Case, name: str) -> float:
+    """Milliseconds."""
+    return float(np.median(case["rows"][name]["milliseconds"]))
+
+
+def interval(case: Case, name: str, base: str, resamples: int = 2000) -> tuple[float, float] | None:
+    """95% bootstrap interval of the ratio of medians, rounds resampled in pairs; None below five rounds."""
+    times = [np.asarray(case["rows"][who]["milliseconds"]) for who in (name, base)]
+    n = len(times[0])
+    if n < 5 or len(times[1]) != n:
+        return None
+    picks = np.random.default_rng(0).integers(0, n, (resamples, n))
+    ratios = np.median(times[0][picks], axis=1) / np.median(times[1][picks], axis=1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def needed(row: dict[str, Any]) -> int | None:
+    """Bytes of a program's temporaries and outputs, None where they are not known."""
+    memory = row.get("memory")
+    return memory["temporary"] + memory["output"] if memory else None
+
+
+def label(case: Case) -> str:
+    """Cell and shape, and the dtype where it is not float32."""
+    text = f"{case['cell']} {','.join(map(str, case['shape']))}"
+    return text if case["dtype"] == "float32" else f"{text} {case['dtype']}"
+
+
+def geometric(values: Any) -> float:
+    """Geometric mean."""
+    return float(np.exp(np.mean(np.log(list(values)))))
+
+
+def digits(value: float) -> str:
+    """Three significant digits, no exponent."""
+    places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
+    return f"{value:.{places}f}"
+
+
+def size(bytes_: float | None) -> str:
+    """Bytes in MiB or GiB."""
+    if bytes_ is None:
+        return "not measured"
+    mib = bytes_ / 2**20
+    return f"{digits(mib / 1024)} GiB" if mib >= 1024 else f"{digits(mib)} MiB" if mib >= 0.1 else f"{bytes_} B"
