@@ -81,7 +81,7 @@ class Settings:
             self.refuse(field.name, f"{'one or more ' if isinstance(value, tuple) else 'one '}of {', '.join(allowed)}")
         usual = field.default if isinstance(field.default, tuple) else (field.default,)
         signed = any(isinstance(v, int | float) and v < 0 for v in usual)
-        zero = signed or 0 in usual or field.name.endswith("seeds")
+        zero = signed or 0 in usual or (isinstance(value, tuple) and field.name.endswith("seeds"))
         whole = all(isinstance(v, int) for v in usual)
         least = float("-inf") if signed else 1 if whole and not zero else 0
         for number in (v for v in values if isinstance(v, int | float) and not isinstance(v, bool)):
