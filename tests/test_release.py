@@ -36,11 +36,11 @@ def test_the_wheel_holds_the_package_and_the_source_all_that_tests_need(built):
         "CITATION.cff",
         "docs/conf.py",
         "tests/conftest.py",
-        "experiments/train/config.py",
+        "experiments/lab.py",
         "LICENSE",
     }
     assert modules | wanted <= inside
-    assert not [name for name in inside if name.startswith(("experiments/results/train/runs", "docs/_build"))]
+    assert not [name for name in inside if name.startswith(("runs/", "experiments/results/launch/runs", "docs/_build"))]
 
 
 @pytest.mark.slow
