@@ -14,13 +14,16 @@ import tempfile
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 
 try:
-    import fcntl
+    import fcntl as _fcntl
 except ImportError:  # Windows: nothing is kept there
-    fcntl = None
+    _fcntl = None
+
+fcntl: Any = _fcntl
 
 LIMIT = 2**30  # bytes of the folder, beyond which the oldest entries go
 ENTRIES, LOCKS = "*-cache", "*.lock"
@@ -43,10 +46,11 @@ def keep(wanted: bool = True) -> Path | None:
     Returns:
         The folder, or None where nothing is kept.
     """
-    if not wanted or fcntl is None or not jax.config.jax_enable_compilation_cache:
+    config: Any = jax.config
+    if not wanted or fcntl is None or not config.jax_enable_compilation_cache:
         return None
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if config.jax_compilation_cache_dir:
+        return Path(config.jax_compilation_cache_dir)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "recurrax" / "programs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,9 +59,9 @@ def keep(wanted: bool = True) -> Path | None:
     except OSError:  # a home folder that cannot be written to: everything works, and is compiled each time
         return None
     warnings.filterwarnings("ignore", TOLERATED)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    config.update("jax_compilation_cache_dir", str(folder))
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
 
 

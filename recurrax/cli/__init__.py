@@ -59,7 +59,9 @@ def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"    {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
     examples = (__doc__ or "").split("\n\n")[1]
-    return "\n".join([USAGE, "", *lines, "", "recurrax COMMAND --help says what its flags are. Examples:", "", examples])
+    return "\n".join(
+        [USAGE, "", *lines, "", "recurrax COMMAND --help says what its flags are. Examples:", "", examples]
+    )
 
 
 def _end(text: str) -> None:

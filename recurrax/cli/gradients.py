@@ -182,7 +182,13 @@ def document(record: dict[str, Any]) -> str:
         "The slope is fitted over the middle half of\nthe lags: median over seeds, with its range. The two columns on "
         "the right extrapolate it."
     )
-    parts = [f"# {title(record)}", finding(record), f"![figure]({record['hash']}.png)", text, report.markdown_table(rows(record))]
+    parts = [
+        f"# {title(record)}",
+        finding(record),
+        f"![figure]({record['hash']}.png)",
+        text,
+        report.markdown_table(rows(record)),
+    ]
     return "\n\n".join(part.strip() for part in [*parts, report.footer(record)]) + "\n"
 
 
@@ -195,4 +201,3 @@ def draw(record: dict[str, Any]) -> Figure:
     figure = gradflow.plot_gradients(curves)
     figure.axes[0].set_title(f"{title(record)}.\n{finding(record)}", loc="left", fontsize=8)
     return figure
-

@@ -1,7 +1,7 @@
 """Lists the tasks with their variants and criteria, the cells with their structure and source, and the engines.
 
-    recurrax list
-    recurrax list tasks | cells | engines
+recurrax list
+recurrax list tasks | cells | engines
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def engines() -> None:
         }
         for name, engine in ENGINES.items()
     ]
-    auto = f"Chooses for the device, the cell's structure ({', '.join(kind.value for kind in Structure)}) and the shape."
+    auto = (
+        f"Chooses for the device, the cell's structure ({', '.join(kind.value for kind in Structure)}) and the shape."
+    )
     show([{"engine": "auto", "what it does": auto, "options": ""}, *rows], "Engines: recurrax train --backend NAME")
 
 

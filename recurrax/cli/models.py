@@ -17,7 +17,7 @@ from recurrax import ENGINES, Cell, cells
 from recurrax.layers import RNN, SequenceModel
 from recurrax.tasks import TASKS, Example, MemoryTask
 
-CELLS: dict[str, type[Cell]] = {cell.short: cell for cell in cells.ALL}
+CELLS: dict[str, Any] = {cell.short: cell for cell in cells.ALL}
 BACKENDS = ("auto", *ENGINES)
 
 

@@ -98,8 +98,8 @@ def take(arguments: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
 
 def _one_line(box: str, program: str) -> str:
     """What tyro says in a box of several lines."""
-    lines = [line.strip("│╭╰╮╯ ") for line in box.splitlines()[1:]]
-    rules = [index for index, line in enumerate(lines) if line.startswith("──")]
+    lines = [line.strip("│╭╰╮╯|+ ") for line in box.splitlines()[1:]]
+    rules = [index for index, line in enumerate(lines) if line[:2] in ("──", "--") and not line.strip("─-")]
     text = " ".join(lines[: rules[0] if rules else len(lines)]).strip()
     hint = next((lines[i + 1].split()[0] for i, line in enumerate(lines) if line.startswith("Perhaps you meant")), None)
     text = text if text.endswith(".") else f"{text}."
