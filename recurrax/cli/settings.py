@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import io
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -97,12 +98,17 @@ def take(arguments: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
 
 
 def _one_line(box: str, program: str) -> str:
-    """What tyro says in a box of several lines."""
-    lines = [line.strip("│╭╰╮╯|+ ") for line in box.splitlines()[1:]]
-    rules = [index for index, line in enumerate(lines) if line[:2] in ("──", "--") and not line.strip("─-")]
-    text = " ".join(lines[: rules[0] if rules else len(lines)]).strip()
+    """What tyro says in a box of several lines: the text between its title and the next rule, and its suggestion."""
+    lines = [line.strip("│╭╰╮╯ ") for line in box.splitlines() if not line.startswith("╭")]
+    if not lines[1].strip("-"):  # the box of a terminal without Unicode: its title stands on a line of its own
+        lines = lines[2:]
+    end = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
+    text = " ".join(lines[:end]).strip()
+    text = re.sub(r"^Error parsing \w+: ", "", text)
     hint = next((lines[i + 1].split()[0] for i, line in enumerate(lines) if line.startswith("Perhaps you meant")), None)
     text = text if text.endswith(".") else f"{text}."
+    if "allowed: " in text:  # it is said already what to do
+        return text
     return f"{text} {f'Did you mean {hint}? ' if hint else ''}See {program} --help."
 
 
