@@ -220,7 +220,7 @@ def test_gradients_vanish_faster_where_the_forget_bias_is_lower(tmp_path, capsys
     record, said = only(tmp_path), capsys.readouterr().out
     low, high = (np.median(entry["slopes"]) for entry in record["results"].values())
     assert low < high < 0 and list(record["results"]) == ["LSTM forget bias 0", "LSTM forget bias 3"]
-    assert "for the LSTM forget bias 3 and" in said and max(map(len, said.splitlines()[:9])) <= 100
+    assert "in LSTM forget bias 3 and by" in said and max(map(len, said.splitlines()[:9])) <= 100
     assert (tmp_path / f"{record['hash']}.md").exists() and str(tmp_path / f"{record['hash']}.png") in said
 
 

@@ -150,7 +150,7 @@ def test_two_processes_stop_together_and_go_on_to_the_numbers_of_one(tmp_path):
     both = processes(free_port(), steps, tmp_path / "two")
     told = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
-    assert "Not solved by GRU." in told[0][0] and not told[1][0]  # one of them prints and writes
+    assert "Not solved by" in told[0][0] and "Not solved by" not in told[1][0]  # one of them prints and writes
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "two").glob("*.json"))
     assert record["provenance"]["device"]["count"] == 4
     run = record["results"]["runs"]["GRU H=4"]

@@ -170,17 +170,19 @@ def finding(record: dict[str, Any]) -> str:
     """Which cell keeps most of the gradient, and which least."""
     rates = {name: median(entry) for name, entry in record["results"].items()}
     most, least = max(rates, key=lambda name: rates[name]), min(rates, key=lambda name: rates[name])
-    told = f"The factor over {record['config']['length']} steps is {left(record, rates[most])} for the {most}"
-    return told + (f" and {left(record, rates[least])} for the {least}." if most != least else ".")
+    told = (
+        f"Over {record['config']['length']} steps the gradient is multiplied by {left(record, rates[most])} in {most}"
+    )
+    return told + (f" and by {left(record, rates[least])} in {least}." if most != least else ".")
 
 
 def document(record: dict[str, Any]) -> str:
     """Title, figure, table and origin in Markdown."""
     config = record["config"]
+    sizes = ", ".join(map(str, config["hidden"]))
     text = (
-        f"Inputs of {config['features']} features, independent and normal; H = {', '.join(map(str, config['hidden']))}. "
-        "The slope is fitted over the middle half of\nthe lags: median over seeds, with its range. The two columns on "
-        "the right extrapolate it."
+        f"Inputs of {config['features']} features, independent and normal; H = {sizes}. The slope is fitted over the "
+        "middle half of\nthe lags: median over seeds, with its range. The two columns on the right extrapolate it."
     )
     parts = [
         f"# {title(record)}",
