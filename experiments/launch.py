@@ -4,10 +4,11 @@
     python -m experiments.launch JOBS --cluster slurm --slurm-partition gpu --gpus-per-node 1 --timeout-min 240
     python -m experiments.launch --help
 
-Each line of JOBS is what follows `python -m`; blank lines and lines that start with # are skipped:
+Each line of JOBS is a command `recurrax`, or what follows `python -m`; blank lines and lines that start with # are
+skipped:
 
-    experiments.train --cells LSTM --hidden 128 --out results/lstm
-    experiments.train --cells GRU --hidden 128 --out results/gru
+    recurrax train --cells LSTM --hidden 128 --out results/lstm
+    experiments.gates --hidden 128 --out results/gates
 
 A job that is preempted or runs out of time is asked to save (SIGTERM) and queued again; the same command goes on
 from what it saved.
@@ -16,19 +17,19 @@ from what it saved.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import math
-import pkgutil
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-import experiments
+from experiments import BENCHMARKS, EXPERIMENTS
 from experiments.preemptible import Preemptible
+from recurrax.cli import COMMANDS
 
 if TYPE_CHECKING:
     import submitit
@@ -45,7 +46,7 @@ class Config:
     """The settings of a launch; those that are not given are left to submitit and to the cluster."""
 
     jobs: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="JOBS")]
-    """File of command lines, one a line, each what follows `python -m`."""
+    """File of command lines, one a line, each `recurrax ...` or what follows `python -m`."""
     cluster: str = "local"
     """Where: slurm, local (this machine, all lines at once) or debug (this process, one line after the other)."""
     folder: Path = FOLDER
@@ -114,7 +115,7 @@ def read(path: Path) -> list[list[str]]:
         path: the file, one command line a line.
 
     Raises:
-        ValueError: there is no such file, it has no command line, or a line does not start with an experiment.
+        ValueError: there is no such file, it has no command line, or a line starts with no command.
     """
     if not path.is_file():
         raise ValueError(f"no file {str(path)!r}; allowed: a text file with one command line a line. Check the path.")
@@ -126,20 +127,23 @@ def read(path: Path) -> list[list[str]]:
             command = shlex.split(line)
         except ValueError as error:
             raise ValueError(f"line {number} of {path}: {error} in {line!r}. Close the quotation.") from error
-        if not _is_experiment(command[0]):
-            names = [module.name for module in pkgutil.iter_modules(experiments.__path__) if module.ispkg]
-            allowed = ", ".join(f"experiments.{name}" for name in names)
-            raise ValueError(f"line {number} of {path} starts with {command[0]!r}; allowed: a module of experiments, "
-                             f"such as {allowed}. Write what follows `python -m`.")  # fmt: skip
+        command = command[1:] if command[0] == "-m" else command
+        if not _is_command(command):
+            allowed = ", ".join(f"experiments.{name}" for name in (*EXPERIMENTS, *BENCHMARKS))
+            raise ValueError(f"line {number} of {path} starts with {' '.join(command[:2])!r}; allowed: recurrax train, "
+                             f"another command of recurrax, or a module of experiments, such as {allowed}. "
+                             "Write what follows `python -m`.")  # fmt: skip
         commands.append(command)
     if not commands:
         raise ValueError(f"{str(path)!r} has no command line; allowed: one or more. Write what follows `python -m`.")
     return commands
 
 
-def _is_experiment(module: str) -> bool:
+def _is_command(words: Sequence[str]) -> bool:
+    if words[:1] == ["recurrax"]:
+        return words[1:2] != [] and words[1] in COMMANDS
     try:
-        return module.startswith("experiments.") and importlib.util.find_spec(module) is not None
+        return words[:1] != [] and words[0].startswith("experiments.") and find_spec(words[0]) is not None
     except ModuleNotFoundError:
         return False
 

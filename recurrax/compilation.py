@@ -14,18 +14,21 @@ import tempfile
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import jax
 
 try:
-    import fcntl
+    import fcntl as _fcntl
 except ImportError:  # Windows: nothing is kept there
-    fcntl = None
+    _fcntl = None
+
+fcntl: Any = _fcntl
 
 LIMIT = 2**30  # bytes of the folder, beyond which the oldest entries go
 ENTRIES, LOCKS = "*-cache", "*.lock"
 ZSTANDARD = b"\x28\xb5\x2f\xfd"  # how its data begin
-UNREADABLE = "Error reading persistent compilation cache entry"  # of an entry that another process is writing
+TOLERATED = "Error (reading|writing) persistent compilation cache entry"  # one being written; a disk that is full
 
 _held: list[int] = []  # file descriptors of this process's locks: the lock lives as long as they do
 
@@ -43,10 +46,11 @@ def keep(wanted: bool = True) -> Path | None:
     Returns:
         The folder, or None where nothing is kept.
     """
-    if not wanted or fcntl is None or not jax.config.jax_enable_compilation_cache:
+    config: Any = jax.config
+    if not wanted or fcntl is None or not config.jax_enable_compilation_cache:
         return None
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    if config.jax_compilation_cache_dir:
+        return Path(config.jax_compilation_cache_dir)
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "recurrax" / "programs"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,10 +58,10 @@ def keep(wanted: bool = True) -> Path | None:
         _hold(folder)
     except OSError:  # a home folder that cannot be written to: everything works, and is compiled each time
         return None
-    warnings.filterwarnings("ignore", UNREADABLE)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    warnings.filterwarnings("ignore", TOLERATED)
+    config.update("jax_compilation_cache_dir", str(folder))
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     return folder
 
 
@@ -79,13 +83,19 @@ def is_whole(entry: Path) -> bool:
     """Whether an entry can be read to its end: JAX compresses with Zstandard where that is installed, else zlib."""
     try:
         data = entry.read_bytes()
-        if data[:4] != ZSTANDARD:
-            return bool(zlib.decompress(data))
-        import zstandard
-
-        return bool(zstandard.ZstdDecompressor().decompress(data))
+        return bool(_zstandard(data) if data[:4] == ZSTANDARD else zlib.decompress(data))
     except Exception:  # whatever it is: an entry that cannot be read is of no use
         return False
+
+
+def _zstandard(data: bytes) -> bytes:
+    try:
+        from compression import zstd  # type: ignore[import-not-found]  # Python 3.14
+    except ImportError:
+        import zstandard  # type: ignore[import-not-found]
+
+        return zstandard.ZstdDecompressor().decompress(data)
+    return zstd.decompress(data)
 
 
 def _stats(folder: Path, pattern: str) -> dict[Path, os.stat_result]:
@@ -99,8 +109,12 @@ def _stats(folder: Path, pattern: str) -> dict[Path, os.stat_result]:
 
 def _hold(folder: Path) -> None:
     """Makes a lock that goes with this process, and is left without one where the process is killed."""
-    descriptor, name = tempfile.mkstemp(".lock", dir=folder)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    while True:
+        descriptor, name = tempfile.mkstemp(".lock", dir=folder)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            break
+        os.close(descriptor)  # before it was held another process took it for one without an owner, and deleted it
     _held.append(descriptor)
     atexit.register(Path(name).unlink, missing_ok=True)
 

@@ -105,7 +105,7 @@ def provenance() -> dict[str, Any]:
         "float": str(jnp.result_type(float)),
         "matmul_precision": str(getattr(jax.config, "jax_default_matmul_precision", None)),
         "commit": _commit(),
-        "command": shlex.join(["python", *_module(), *_flags(sys.argv[1:])]),
+        "command": shlex.join([*_program(), *_flags(sys.argv[1:])]),
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
@@ -223,6 +223,11 @@ def _flags(words: Sequence[str]) -> list[str]:
     return [word for before, word in pairs if "--out" not in (before, word) and not word.startswith("--out=")]
 
 
-def _module() -> list[str]:
+def _program() -> list[str]:
+    """How this program is called: a module, a script, or a command that an installation made."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return ["-m", spec.name.removesuffix(".__main__")] if spec else [Path(sys.argv[0]).name]
+    if spec is not None:
+        name = spec.name.removesuffix(".__main__")
+        return ["recurrax"] if name == "recurrax" else ["python", "-m", name]
+    name = Path(sys.argv[0]).name
+    return [name] if name == "recurrax" else ["python", name]

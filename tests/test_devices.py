@@ -100,7 +100,7 @@ def test_a_run_goes_on_with_another_number_of_devices(tmp_path, alone, before, a
         np.testing.assert_allclose(value, alone[name], rtol=0, atol=TOLERANCE, err_msg=name)
 
 
-FLAGS = "--preset smoke --chunk 5 --sweep.learning-rate 1e-4 2e-4".split()  # so low that nothing is solved
+FLAGS = "--preset smoke --chunk 5 --learning-rate 1e-4 2e-4".split()  # so low that nothing is solved
 
 
 def processes(port, steps, out):
@@ -109,7 +109,7 @@ def processes(port, steps, out):
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "2", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     return [
         subprocess.Popen(
-            [sys.executable, "-m", "experiments.train", *flags, "--hosts", f"localhost:{port},2,{process}"],
+            [sys.executable, "-m", "recurrax", "train", *flags, "--hosts", f"localhost:{port},2,{process}"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -129,12 +129,12 @@ def free_port():
 @pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_to_the_numbers_of_one(tmp_path):
     """SIGTERM to one of them; both save the same step and end; the next two go on and write everything once."""
-    pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
-    from experiments.train import experiment
-    from experiments.train.config import SMOKE
+    pytest.importorskip("tyro", reason="the command needs recurrax[cli]")
+    from recurrax.cli.train import training
+    from recurrax.cli.train.config import SMOKE
 
     both = processes(free_port(), 5000, tmp_path / "two")
-    metrics = tmp_path / "two" / "runs"
+    metrics = tmp_path / "two"
     end = time.monotonic() + 120
     while not any(path.read_text().count("\n") > 8 for path in metrics.glob("*/metrics.jsonl")):
         assert time.monotonic() < end and all(process.poll() is None for process in both), both[0].communicate()
@@ -143,22 +143,23 @@ def test_two_processes_stop_together_and_go_on_to_the_numbers_of_one(tmp_path):
     told = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [143, 143], told
     assert all("stopped by SIGTERM at update" in text and "The same command goes on" in text for text in told)
-    (folder,) = metrics.iterdir()
+    (folder,) = (path for path in metrics.iterdir() if path.is_dir())
     stopped = max(int(path.name) for path in (folder / "checkpoints").iterdir())
 
     steps = stopped + 10
     both = processes(free_port(), steps, tmp_path / "two")
     told = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
-    assert "| GRU H=4" in told[0][0] and "| GRU H=4" not in told[1][0]  # one of them prints and writes
+    assert "Not solved by" in told[0][0] and "Not solved by" not in told[1][0]  # one of them prints and writes
     (record,) = (json.loads(path.read_text()) for path in (tmp_path / "two").glob("*.json"))
     assert record["provenance"]["device"]["count"] == 4
     run = record["results"]["runs"]["GRU H=4"]
     assert run["resumed_at"] == stopped
 
-    sweep = dataclasses.replace(SMOKE.sweep, learning_rate=(1e-4, 2e-4))
-    config = dataclasses.replace(SMOKE, chunk=5, steps=steps, sweep=sweep, devices=1, out=tmp_path / "one")
-    alone = experiment.train(config, experiment.prepare(config), "GRU", 4)
+    rates, out = (1e-4, 2e-4), tmp_path / "one"
+    config = dataclasses.replace(SMOKE, chunk=5, steps=steps, learning_rate=rates, devices=1, out=out)
+    task, (job,) = training.prepare(config)
+    alone = training.train(config, job, task)
     for name in ("loss", "accuracy", "test_loss"):
         np.testing.assert_allclose(run[name], getattr(alone, name), rtol=0, atol=TOLERANCE, err_msg=name)
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]

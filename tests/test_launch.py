@@ -19,8 +19,8 @@ from experiments import launch
 from experiments.preemptible import Preemptible
 
 ROOT = Path(__file__).parents[1]
-GOOD = "experiments.speed --help"
-BAD = "experiments.speed --rouds 3"
+GOOD = "recurrax tune --help"
+BAD = "recurrax tune --rouds 3"
 
 
 @pytest.fixture
@@ -78,10 +78,12 @@ def test_debug_runs_the_lines_in_this_process(jobs, tmp_path, line, status, last
         ([GOOD], ["--folder", "/proc/nowhere"], "cannot write to the folder '/proc/nowhere'; allowed:"),
         ([GOOD], ["--nodes", "2"], "LocalExecutor can use only one node."),
         (["# nothing", ""], [], "has no command line; allowed: one or more."),
-        ([GOOD, "python -m " + GOOD], [], "starts with 'python'; allowed: a module of experiments, such as"),
-        ([GOOD, "experiments.sped"], [], "starts with 'experiments.sped'; allowed: a module of experiments"),
-        ([GOOD, "experiments.no.where"], [], "starts with 'experiments.no.where'; allowed: a module of experiments"),
-        ([GOOD, "recurrax.cells"], [], "line 2 of "),
+        ([GOOD, "python -m " + GOOD], [], "starts with 'python -m'; allowed: recurrax train, another command of"),
+        ([GOOD, "experiments.sped"], [], "starts with 'experiments.sped'; allowed: recurrax train"),
+        ([GOOD, "experiments.no.where -x"], [], "starts with 'experiments.no.where -x'; allowed: recurrax train"),
+        ([GOOD, "recurrax tarin"], [], "starts with 'recurrax tarin'; allowed: recurrax train"),
+        ([GOOD, "-m"], [], "starts with ''; allowed: recurrax train"),
+        ([GOOD, "recurrax"], [], "line 2 of "),
         ([GOOD + " --out 'a"], [], "No closing quotation"),
     ],
 )
@@ -92,6 +94,13 @@ def test_bad_input_ends_in_one_line_before_anything_is_submitted(jobs, tmp_path,
     assert printed.out == ""
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1 and words in printed.err
     assert not folder.exists() or not list(folder.iterdir())
+
+
+def test_lines_are_commands_of_recurrax_or_experiments(jobs):
+    lines = jobs("recurrax train --cells LSTM", "-m recurrax train", "experiments.gates --hidden 8")
+    assert launch.read(Path(lines)) == [
+        ["recurrax", "train", "--cells", "LSTM"], ["recurrax", "train"], ["experiments.gates", "--hidden", "8"],
+    ]  # fmt: skip
 
 
 def test_a_missing_file_is_named(tmp_path, capsys):

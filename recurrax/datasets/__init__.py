@@ -12,7 +12,7 @@ Data sets by name, whose arrays are uint8:
     digits = datasets.load("digits")                 # scikit-learn's bundled ones, offline
     mnist = datasets.load("mnist", "data")           # what `get` prepared there, or a folder of the IDX files
 
-    python -m recurrax.datasets get mnist --data-dir data       # the only command that uses the network
+    recurrax datasets get mnist --data-dir data       # the only command that uses the network
 
     name          arrays                      train / validation / test  origin
     digits        images 8 x 8, 17 levels     1,197 / 300 / 300          bundled with scikit-learn (Alpaydin, 1998)

@@ -1,18 +1,25 @@
-"""The command that gets a data set: `python -m recurrax.datasets get mnist --data-dir data`."""
+"""Gets a data set: `recurrax datasets get mnist --data-dir data`, or `python -m recurrax.datasets get mnist ...`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from recurrax.datasets.get import get
 from recurrax.datasets.load import DATASETS, default_folder
 
 
-def main(arguments: list[str] | None = None) -> int:
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with one line and status 2."""
+        self.exit(2, f"error: {message}. See {self.prog} --help.\n")
+
+
+def main(arguments: list[str] | None = None, program: str = "python -m recurrax.datasets") -> int:
     """Gets a data set and says what it is; gives the exit status, 1 with one line on stderr where that failed."""
-    parser = argparse.ArgumentParser(prog="python -m recurrax.datasets", description=__doc__)
+    parser = _Parser(prog=program, description=__doc__)
     command = parser.add_subparsers(dest="command", required=True).add_parser("get", help="download, verify and store")
     command.add_argument("name", choices=[name for name in DATASETS if name != "digits"])
     command.add_argument("--data-dir", type=Path, default=default_folder(), help="where to keep it (%(default)s)")

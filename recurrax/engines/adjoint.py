@@ -37,7 +37,7 @@ class Adjoint(Engine):
     """A forward loop with the generic backward pass above; a cell of structure GENERAL is run by `Scan`.
 
     What the options do changes time and memory alone. "auto" takes what was fastest for the device and the shape in
-    the committed measurements, see `recurrax.engines.tuning`; ``python -m experiments.speed --tune`` measures here.
+    the committed measurements, see `recurrax.engines.tuning`; ``recurrax tune`` measures here.
 
     Args:
         keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or

@@ -1,7 +1,7 @@
 """What "auto" means for the options of `Adjoint`: rules from measurements.
 
 ``python -m experiments.engine_options`` shows what each option costs beside every other,
-``python -m experiments.speed --tune`` does so for one shape.
+``recurrax tune`` does so for one shape.
 
 On a CPU time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not
 fit into 32 MiB gets all of them fresh from the operating system at every call, which costs as much as a product.

@@ -32,7 +32,7 @@ def choose(backend: str | Engine) -> Engine:
     "auto" is `Adjoint` on every device, with its options chosen for the device and the shape by measurements on a CPU
     and on an NVIDIA GPU (experiments/results/speed and engine_options); a TPU is not measured. It runs every cell that
     `Scan` runs, in forward mode and to second order too, which `Pallas`, faster on a GPU where it fits, does not.
-    ``python -m experiments.speed --tune`` measures all engines for a shape.
+    ``recurrax tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.

@@ -1,0 +1,6 @@
+"""``python -m recurrax`` is the command `recurrax`."""
+
+from recurrax.cli import main
+
+if __name__ == "__main__":
+    main()

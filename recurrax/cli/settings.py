@@ -1,0 +1,124 @@
+"""Settings of a command: a frozen dataclass whose fields are its flags, how flags are read, and what is refused."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import math
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FREE = {"setting": False}  # of a field that changes no number of the result, and so not the hash of its record
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """A base of settings that refuses what no command can use.
+
+    Refused are an empty tuple (unless the default is one), a value twice in a tuple, a value outside its ``Literal``,
+    a number that is not finite, and one that is too small: ints start at 1 and floats above 0, where the default is 0
+    at 0. The metadata ``{"least": number}`` of a field sets another least value, ``{"least": None}`` none at all.
+    """
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a setting cannot be used."""
+        hints = typing.get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            self._check(field, _kinds(hints[field.name]))
+
+    def _check(self, field: dataclasses.Field[Any], kinds: set[Any]) -> None:
+        value = getattr(self, field.name)
+        values = value if isinstance(value, tuple) else (value,)
+        many = Ellipsis in kinds
+        if many and ((not values and field.default != ()) or len(set(values)) < len(values)):
+            self.refuse(field.name, "one or more, all different" if field.default != () else "all different")
+        allowed = [kind for kind in kinds if isinstance(kind, str)]
+        if allowed and not set(values) <= {*allowed, None}:
+            self.refuse(field.name, f"{'one or more ' if many else 'one '}of {', '.join(sorted(allowed))}")
+        numbers = [number for number in values if isinstance(number, int | float) and not isinstance(number, bool)]
+        whole = float not in kinds
+        lowest = field.metadata.get("least", 0 if field.default == 0 or field.name == "seeds" else 1 if whole else None)
+        positive = lowest is None and "least" not in field.metadata
+        for number in numbers:
+            low = (positive and number <= 0) or (lowest is not None and number < lowest)
+            if not math.isfinite(number) or low:
+                bound = " > 0" if positive else "" if lowest is None else f" >= {lowest}"
+                self.refuse(field.name, f"{'an int' if whole else 'a finite number'}{bound}")
+
+    def refuse(self, name: str, allowed: str) -> typing.NoReturn:
+        """Raises ValueError: the setting, its value and what is allowed."""
+        raise ValueError(f"{name}={getattr(self, name)!r}; allowed: {allowed}. Change --{name.replace('_', '-')}.")
+
+
+def read(program: str, presets: Mapping[str, Any], arguments: Sequence[str], description: str) -> Any:
+    """The settings that the words of a command line describe; with ``--help`` it prints them and ends.
+
+    Args:
+        program: the name of the command.
+        presets: named settings, instances of one dataclass, the default first.
+        arguments: the words.
+        description: stands above the flags.
+
+    Raises:
+        ValueError: a word cannot be understood; or the settings refuse a value.
+    """
+    import tyro
+
+    chosen, words = take(arguments, "--preset") if len(presets) > 1 else (None, list(arguments))
+    if chosen not in (None, *presets):
+        raise ValueError(f"--preset {chosen}; allowed: {', '.join(presets)}.")
+    default = presets[chosen or next(iter(presets))]
+    if len(presets) > 1:
+        description += f"\nPresets, which the flags below override: --preset {' | '.join(presets)}."
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                type(default), prog=program, default=default, args=words, description=description,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )  # fmt: skip
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    raise ValueError(_one_line(said.getvalue(), program)) from None
+
+
+def take(arguments: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
+    """The value of a flag that no settings have, and the other words."""
+    for index, argument in enumerate(arguments):
+        if argument == flag or argument.startswith(f"{flag}="):
+            inline = argument.partition("=")[2]
+            value = inline or (arguments[index + 1] if index + 1 < len(arguments) else "")
+            return value, [*arguments[:index], *arguments[index + (1 if inline else 2) :]]
+    return None, list(arguments)
+
+
+def _one_line(box: str, program: str) -> str:
+    """What tyro says in a box of several lines: the text between its title and the next rule, and its suggestion."""
+    lines = [line.strip("│╭╰╮╯ ") for line in box.splitlines() if not line.startswith("╭")]
+    if not lines[1].strip("-"):  # the box of a terminal without Unicode: its title stands on a line of its own
+        lines = lines[2:]
+    end = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
+    text = " ".join(lines[:end]).strip()
+    text = re.sub(r"^Error parsing \w+: ", "", text)
+    hint = next((lines[i + 1].split()[0] for i, line in enumerate(lines) if line.startswith("Perhaps you meant")), None)
+    text = text if text.endswith(".") else f"{text}."
+    if "allowed: " in text:  # it is said already what to do
+        return text
+    return f"{text} {f'Did you mean {hint}? ' if hint else ''}See {program} --help."
+
+
+def _kinds(hint: Any) -> set[Any]:
+    """The types in a hint, the words of its ``Literal``, and an ellipsis for a tuple of any length."""
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
+        return set(typing.get_args(hint))
+    if origin is typing.Annotated:
+        return _kinds(typing.get_args(hint)[0])
+    if origin in (tuple, typing.Union, types.UnionType):
+        return set().union(*(_kinds(inner) for inner in typing.get_args(hint)))
+    return {hint}

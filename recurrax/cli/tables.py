@@ -1,0 +1,37 @@
+"""Tables in a terminal, at most 100 columns wide; in a file or a pipe they are plain text."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recurrax.palette import LOOKS
+
+WIDTH = 100
+
+
+def show(rows: Sequence[Mapping[str, str]], title: str = "", right: Sequence[str] = ()) -> None:
+    """Prints rows of equal keys; cells of recurrax have the colour that they have in figures.
+
+    Args:
+        rows: the same keys in each; long texts are wrapped.
+        title: stands above.
+        right: keys whose column is aligned to the right.
+    """
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for key in rows[0]:
+        table.add_column(key, justify="right" if key in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(key, text) for key, text in row.items()))
+    console = Console(width=min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns), highlight=False)
+    console.print(table)
+
+
+def _text(key: str, text: str) -> Text:
+    look = LOOKS.get(text.split()[0]) if key == "cell" and text else None
+    return Text(text, style=look[0] if look else "")

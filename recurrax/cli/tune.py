@@ -1,0 +1,212 @@
+"""Finds the fastest engine for a shape on this machine, and prints the line to write.
+
+    recurrax tune                                                    # an LSTM, batch 32, 100 steps: two minutes
+    recurrax tune --shape 64 784 1 128 --cells GRU MinGRU --dtype bfloat16
+
+It times the training step of one layer, forward and backward, under every engine and with one option of each changed;
+all take turns. An engine whose loss differs from that of "auto" comes last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+import recurrax as rx
+from recurrax import timing
+from recurrax.cells import AffineCell
+from recurrax.cli import command
+from recurrax.cli.command import say
+from recurrax.cli.models import CELLS
+from recurrax.cli.settings import Settings
+from recurrax.cli.tables import show
+from recurrax.engines import Engine
+
+KEEP_PROGRAMS = False  # it says how long compiling takes
+Shape = tuple[int, int, int, int]
+
+# Values to try of an engine's options, one at a time: those that change no result.
+TUNABLE: dict[str, tuple[Any, ...]] = {
+    "unroll": (4, 16),
+    "checkpoint_every": ("sqrt",),
+    "keep": ("states", "preactivations"),
+    "projection": ("hoisted", "joint"),
+    "chunk": (None, 16, 64, 256),
+    "block": (8, 32, 64),
+}
+SKIPPED = {"cpu": ("pallas", "newton"), "tpu": ("newton",), "gpu": ("newton",)}  # slow, or cannot run
+AGREES = 1e-3  # of the loss, relative: beyond this an engine computes something else
+
+
+@dataclasses.dataclass(frozen=True)
+class Tune(Settings):
+    """A shape, the cells to run there, and how long to measure."""
+
+    shape: Shape = (32, 100, 2, 128)
+    """B T D H: batch, steps, inputs, units."""
+    cells: tuple[Literal[*CELLS], ...] = ("LSTM",)  # type: ignore[valid-type]
+    """Cells to tune for, one after another."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of parameters, inputs and state."""
+    rounds: int = 15
+    """Most samples of an engine."""
+    seconds: float = 15.0
+    """Samples are taken until this is spent, but at least three; compiling comes on top."""
+
+
+PRESETS = {"default": Tune()}
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Runs the command line."""
+    command.run(sys.modules[__name__], "recurrax tune", arguments)
+
+
+def prepare(config: Tune) -> None:
+    """There is nothing to refuse but what the settings refuse themselves."""
+    del config
+
+
+def main(config: Tune, prepared: None = None) -> dict[str, list[dict[str, str]]]:
+    """Prints a table for each cell, the fastest engine first, and the line to write; gives the rows of the tables."""
+    del prepared
+    timing.keep_memory()
+    with timing.conditions("default"):
+        return {cell: tuned(config, cell) for cell in config.cells}
+
+
+def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
+    """Times the training step of one cell under every candidate, and prints which is the fastest."""
+    table = listing(measured(config, cell))
+    device = jax.devices()[0].device_kind
+    show(table, f"{cell}, (B, T, D, H) = {config.shape}, {config.dtype}, training step on {device}",
+         right=("ms", "ratio", "memory", "compile (s)"))  # fmt: skip
+    best = next((row["engine"] for row in table if row["ms"] != "-"), None)
+    print(f"layer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
+    return table
+
+
+def measured(
+    config: Tune, cell: str, without: Mapping[str, contextlib.AbstractContextManager[None]] = MappingProxyType({})
+) -> dict[str, dict[str, Any]]:
+    """Times, memory and loss of the training step of one cell under every candidate, or why it does not run.
+
+    Args:
+        config: shape, dtype, and how long to sample.
+        cell: a name in `CELLS`.
+        without: contexts by name; in each of them "auto" is traced once more.
+
+    Returns:
+        For each candidate ``milliseconds`` (one for each sample), ``compile_seconds``, ``memory`` in bytes and
+        ``loss``; or ``refused``, the reason.
+    """
+    programs, losses, unable = {}, {}, set()
+    found = list(candidates(jax.default_backend(), config.shape[1]))
+    for number, (code, engine) in enumerate(found, start=1):
+        if type(engine) in unable or (_is_joint(engine) and not issubclass(CELLS[cell], AffineCell)):
+            continue
+        began = time.perf_counter()
+        program = timing.attempt(functools.partial(build, cell, config, engine))
+        refused = program["refused"] if isinstance(program, dict) else None
+        say(f"[{number}/{len(found)}] {cell} {code}: {refused or f'compiled in {time.perf_counter() - began:.1f} s'}")
+        programs[code], losses[code] = (program, None) if isinstance(program, dict) else program
+        if refused and code.endswith("()"):
+            unable.add(type(engine))  # nor will it run with other options
+    for name, context in without.items():
+        with context:
+            program = timing.attempt(functools.partial(build, cell, config, "auto"))
+        programs[name], losses[name] = (program, None) if isinstance(program, dict) else program
+    say(f"timing {len(programs)} programs")
+    rows = timing.sample(programs, config.rounds, config.seconds)
+    return {name: row | {"loss": losses[name]} for name, row in rows.items()}
+
+
+def _is_joint(engine: Any) -> bool:
+    """Whether an engine multiplies inputs and state in one product, which it does for an `AffineCell` alone."""
+    return getattr(engine, "projection", None) == "joint"
+
+
+def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
+    """The compiled training step and the loss it gives: mean(y^2) in float32, of the modulus of complex outputs."""
+    B, T, D, H = config.shape
+    options = {} if config.dtype == "float32" else {"dtype": config.dtype, "param_dtype": jnp.dtype(config.dtype)}
+    layer = rx.RNN(CELLS[cell](D, H, rngs=nnx.Rngs(0), **options), backend=engine)
+    leaves, tree = jax.tree.flatten(layer)  # lists make the dispatch of a call cheap
+    xs = jax.random.normal(jax.random.key(1), (B, T, D)).astype(config.dtype)
+
+    def loss(parameters: list[jax.Array], xs: jax.Array) -> jax.Array:
+        ys = jax.tree.unflatten(tree, parameters)(xs)
+        return jnp.mean((ys * ys.conj()).real, dtype=jnp.float32)
+
+    program = timing.compiled(jax.value_and_grad(loss), leaves, xs)
+    return program, float(program.call()[0])
+
+
+def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
+    """The choice "auto", every engine as it is and with one option changed, each with the code that makes it."""
+    yield '"auto"', "auto"
+    for name, engine in rx.ENGINES.items():
+        if name in SKIPPED.get(platform, ()):
+            continue
+        yield code(engine), engine()
+        for field in dataclasses.fields(engine):  # type: ignore[arg-type]
+            for value in values(field):
+                # A chunk of all steps is no chunk, and chunks are for the memory of a CPU.
+                if not (field.name == "chunk" and isinstance(value, int) and (value >= T or platform != "cpu")):
+                    yield code(engine, **{field.name: value}), engine(**{field.name: value})
+
+
+def values(field: dataclasses.Field[Any]) -> tuple[Any, ...]:
+    """What to try of an option: what `TUNABLE` says, the opposite of a switch, else nothing."""
+    if isinstance(field.default, bool):
+        return (not field.default,)
+    return tuple(value for value in TUNABLE.get(field.name, ()) if value != field.default)
+
+
+def code(engine: type[Engine], **options: Any) -> str:
+    """The expression that makes an engine, with ``import recurrax as rx``."""
+    place = "rx" if getattr(rx, engine.__name__, None) is engine else "rx.engines"
+    return f"{place}.{engine.__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
+
+
+def wrong(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Which of the timed programs compute another loss than "auto", or than the first that was timed."""
+    nan = float("nan")  # which a record keeps as None
+    losses = {
+        name: nan if row["loss"] is None else row["loss"] for name, row in rows.items() if row.get("milliseconds")
+    }
+    expected = losses.get('"auto"', next(iter(losses.values()), nan))
+    return [name for name, loss in losses.items() if not abs(loss - expected) <= AGREES * abs(expected)]
+
+
+def listing(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
+    """The table, fastest first; refused and deviating engines last."""
+    timed = {name: float(np.median(row["milliseconds"])) for name, row in rows.items() if row.get("milliseconds")}
+    deviating = wrong(rows)
+    best = min((value for name, value in timed.items() if name not in deviating), default=1.0)
+    lines = []
+    for name in sorted(rows, key=lambda name: (name not in timed, name in deviating, timed.get(name, 0.0))):
+        row, line = rows[name], dict.fromkeys(("engine", "ms", "ratio", "memory", "compile (s)", "note"), "-")
+        line |= {"engine": name, "note": row.get("refused", "").partition(";")[0][:80]}
+        if name in timed:
+            low, high = np.quantile(row["milliseconds"], [0.25, 0.75])
+            line |= {
+                "ms": f"{timing.digits(timed[name])} [{timing.digits(low)}, {timing.digits(high)}]",
+                "ratio": f"{timed[name] / best:.2f}",
+                "memory": timing.size(timing.needed(row)),
+                "compile (s)": f"{row['compile_seconds']:.1f}",
+                "note": "another loss" if name in deviating else "",
+            }
+        lines.append(line)
+    return lines
