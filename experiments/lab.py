@@ -57,7 +57,7 @@ class Settings:
     """What the settings of every experiment share: where its record goes, and what is refused.
 
     Refused are an empty tuple, a value twice in a tuple, a value outside its ``Literal``, a number that is not finite,
-    and one below 1; a field whose default is below 1 takes every number above 0, and one whose default is 0 takes 0.
+    an int below 1 and any other number that is not above 0; seeds, and fields with 0 among their defaults, take 0.
     """
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
@@ -77,11 +77,13 @@ class Settings:
             self.refuse(field.name, "one or more, all different")
         if allowed and not set(values) <= set(allowed):
             self.refuse(field.name, f"{'one or more ' if isinstance(value, tuple) else 'one '}of {', '.join(allowed)}")
+        defaults = field.default if isinstance(field.default, tuple) else (field.default,)
+        whole, zero = isinstance(defaults[0], int), 0 in defaults or field.name.endswith("seeds")
+        least = int(whole and not zero)
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
-        least = field.default if field.default == 0 else 1 if isinstance(field.default, int) else 0
-        if any(not abs(v) < float("inf") or v < least or (v == 0 and field.default != 0) for v in numbers):
-            what = "an int" if isinstance(field.default, int) else "a finite number"
-            self.refuse(field.name, f"{what} {f'>= {least}' if least or field.default == 0 else '> 0'}")
+        if any(not abs(v) < float("inf") or v < least or (v == 0 and not zero) for v in numbers):
+            what = "an int" if whole else "a finite number"
+            self.refuse(field.name, f"{what} {f'>= {least}' if least or zero else '> 0'}")
 
     def refuse(self, name: str, allowed: str) -> typing.NoReturn:
         """Raises ValueError: the setting, its value and what is allowed."""
