@@ -34,14 +34,15 @@ CHECKED = {
     "recalled": "from memory, not verified",
 }
 RULE = """\
-Each row is one cell with one initialisation on one task. The column "tuned" says which learning rates were tried; within
-a task every cell had the same grid and the same budget, and the seeds that chose the rate are not among those reported.
-"Solved" always means that a run met the criterion of the task, which stands above the table; it is given as k/n of the
-reported runs with the 95% interval of Clopper & Pearson. The updates to the criterion are the median of Kaplan & Meier,
-with its 95% interval in brackets (Brookmeyer & Crowley, log-log): a run that did not meet the criterion, even one that
-diverged, is censored at the budget and never dropped. Where five runs all met it, the interval is their range, whose
-exact level is 94%. All other numbers are medians, with ranges over all reported runs. The published numbers were
-obtained with other sizes, optimisers and budgets unless the row says so; in brackets stands how we checked them: """
+Each row is one cell with one initialisation on one task. The column "tuned" says which learning rates were tried;
+within a task every cell had the same grid and the same budget, and the seeds that chose the rate are not among those
+reported. "Solved" means that a run met the criterion of the task, which stands above the table; where a task has none,
+the column says what was reached instead. It is given as k/n of the reported runs with the 95% interval of Clopper &
+Pearson. The updates to the criterion are the median of Kaplan & Meier, with its 95% interval in brackets (Brookmeyer &
+Crowley, log-log): a run that did not meet the criterion, even one that diverged, is censored at the budget and never
+dropped. Where five runs all met it, the interval is their range, whose exact level is 94%. All other numbers are
+medians, with ranges over all reported runs. The published numbers were obtained with other sizes, optimisers and
+budgets unless the row says so; how each was checked stands in brackets: """
 RULE += "; ".join(f"*{name}*, {meaning}" for name, meaning in CHECKED.items())
 
 
@@ -78,6 +79,7 @@ class Row:
         unit: of ``solved_at`` and ``budget``.
         remark: what the numbers do not say.
         published: beside it, if anything is.
+        reached: what a run has done that met the criterion; "solved" only where the criterion is that of the task.
     """
 
     task: str
@@ -96,6 +98,7 @@ class Row:
     unit: str = "updates"
     remark: str = ""
     published: Published | None = None
+    reached: str = "solved"
 
     @property
     def table(self) -> tuple[Any, ...]:
@@ -215,7 +218,7 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
 def heading(row: Row) -> str:
     """What all rows of a table share."""
     chance = "" if row.chance is None else f" The best guess without memory has {row.chance:.4g}."
-    return f"Solved: {row.criterion}, within {row.budget} {row.unit}.{chance}"
+    return f"{row.reached.capitalize()}: {row.criterion}, within {row.budget} {row.unit}.{chance}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -226,7 +229,7 @@ def table(rows: Sequence[Row]) -> str:
             "initialisation": row.initialization,
             "parameters": str(row.parameters),
             "tuned": row.tuned,
-            "solved": report.solved(row.solved_at),
+            row.reached: report.solved(row.solved_at),
             f"{row.unit} to criterion": shown_time(row.solved_at, row.budget),
             row.measure: shown_values(row.values),
             "remark": row.remark,
@@ -242,13 +245,13 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def head(gathered: Sequence[tuple[Record, list[Row]]]) -> str:
-    """One line for each table: of every cell the seeds solved and the median time."""
+    """One line for each table: of every cell the runs that meet the criterion and their median time."""
     lines = [
         {
             "task": rows[0].task,
-            "solved at": rows[0].criterion,
+            "criterion": rows[0].criterion,
             "budget": f"{rows[0].budget} {rows[0].unit}",
-            "runs solved (median time)": ", ".join(map(brief, rows)),
+            "runs that meet it (median time)": ", ".join(map(brief, rows)),
         }
         for _, all_rows in gathered
         for rows in groups(all_rows)

@@ -6,9 +6,9 @@
     python -m experiments.copy_memory --help
 
 Two tasks, each at several delays: five-bit copy (martens2011), solved where more than 99% of whole sequences have no
-wrong step, and ten-symbol copy (arjovsky2016), solved where at least 99% of the recalled symbols are right. The learning
-rate is chosen for each cell from the same grid, with seeds that are not reported; then every cell has the same budget
-(see `experiments.tuning`). A run that does not solve its task counts as one that would need longer than the budget.
+wrong step, and ten-symbol copy (arjovsky2016), solved where at least 99% of the recalled symbols are right. The
+learning rate is chosen for each cell from the same grid, with seeds that are not reported; then every cell has the same
+budget (see `experiments.tuning`). A run that does not solve its task counts as one that would need longer.
 
 Presets and what they stand beside:
 
@@ -42,7 +42,7 @@ class Config(tuning.Protocol):
     """Cells and initialisations on the copy task; the defaults take about 25 minutes on two CPU cores."""
 
     tasks: tuple[str, ...] = ("martens2011:2", "martens2011:10", "martens2011:30", "arjovsky2016:2", "arjovsky2016:5")
-    """What to copy, VARIANT:DELAY: the published definition, and the blank steps between the symbols and their recall."""
+    """What to copy, VARIANT:DELAY: the published definition, and the blank steps between symbols and recall."""
     hidden: int = 64
     """Units of every cell (H)."""
     steps: int = 3000
@@ -221,15 +221,15 @@ def share(axes: Axes, cells: dict[str, list[Any]]) -> None:
 def updates(axes: Axes, cells: dict[str, list[Any]]) -> None:
     """Median number of updates to the criterion against the delay, hollow at the budget where it ends before; seeds."""
     for cell, entries in cells.items():
-        style = look(cell)
+        style: dict[str, Any] = look(cell)
+        hollow: dict[str, Any] = style | {"ls": "", "mfc": "none"}
         delays, middle = [e["delay"] for e in entries], np.asarray([median(e) for e in entries])
-        budget = entries[0]["budget"]
         axes.plot(delays, np.where(np.isfinite(middle), middle, np.nan), **style)
-        axes.plot(delays, np.where(np.isfinite(middle), np.nan, budget), **style | {"ls": "", "mfc": "none"})
+        axes.plot(delays, np.where(np.isfinite(middle), np.nan, entries[0]["budget"]), **hollow)
         for entry in entries:
-            at = np.asarray(entry["solved_at"])
-            axes.plot(np.full(np.sum(at >= 0), entry["delay"]), at[at >= 0], ".", color=style["color"], ms=3, alpha=0.5)
-    plots.level(axes, budget=budget)
+            at = [step for step in entry["solved_at"] if step >= 0]
+            axes.plot([entry["delay"]] * len(at), at, ".", color=style["color"], ms=3, alpha=0.5)
+    plots.level(axes, budget=next(iter(cells.values()))[0]["budget"])
     axes.set(xlabel="delay", ylabel="updates to the criterion", yscale="log")
 
 

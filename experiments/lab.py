@@ -57,7 +57,8 @@ class Settings:
     """What the settings of every experiment share: where its record goes, and what is refused.
 
     Refused are an empty tuple, a value twice in a tuple, a value outside its ``Literal``, a number that is not finite,
-    an int below 1 and any other number that is not above 0; seeds, and fields with 0 among their defaults, take 0.
+    and one below 1; a field whose default is not an int takes every number above 0, and one whose default is 0, or has
+    a 0 in it, takes 0. A seed may be 0.
     """
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
@@ -77,10 +78,11 @@ class Settings:
             self.refuse(field.name, "one or more, all different")
         if allowed and not set(values) <= set(allowed):
             self.refuse(field.name, f"{'one or more ' if isinstance(value, tuple) else 'one '}of {', '.join(allowed)}")
-        defaults = field.default if isinstance(field.default, tuple) else (field.default,)
-        whole, zero = isinstance(defaults[0], int), 0 in defaults or field.name.endswith("seeds")
-        least = int(whole and not zero)
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+        usual = field.default if isinstance(field.default, tuple) else (field.default,)
+        zero = 0 in usual or (isinstance(value, tuple) and field.name.endswith("seeds"))
+        whole = all(isinstance(v, int) for v in usual)
+        least = 1 if whole and not zero else 0
         if any(not abs(v) < float("inf") or v < least or (v == 0 and not zero) for v in numbers):
             what = "an int" if whole else "a finite number"
             self.refuse(field.name, f"{what} {f'>= {least}' if least or zero else '> 0'}")

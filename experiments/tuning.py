@@ -48,7 +48,7 @@ MOST_UNITS = 4096
 class Protocol(lab.Settings):
     """What every experiment that follows the protocol lets one choose."""
 
-    cells: tuple[Literal[*STARTS], ...] = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono")
+    cells: tuple[Literal[*STARTS], ...] = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono")  # type: ignore[valid-type]
     """Cells with their initialisation, one after another."""
     hidden: int = 32
     """Units of every cell (H)."""
