@@ -165,21 +165,15 @@ def findings(variant: str, cells: dict[str, list[Any]]) -> list[str]:
     """What was found on a variant, in sentences made from the numbers."""
     first = next(iter(cells.values()))
     budget, name = first[0]["budget"], f"{NAMES.get(variant, 'copy')} ({variant})".capitalize()
-    reach = {cell: longest(entries) for cell, entries in cells.items()}
-    none = [cell for cell in cells if not reach[cell]]
-    able = ", ".join(f"{cell} {reach[cell]}" for cell in cells if reach[cell])
-    lines = [
-        f"{name}: the longest delay that at least half of the seeds solve within {budget} updates is "
-        + (f"{able}" if able else "none for any cell")
-        + (f"; {', '.join(none)} solve{'s' * (len(none) == 1)} no delay that was tried." if able and none else ".")
-    ]
+    reach = ", ".join(f"{cell} {longest(entries) or 'none'}" for cell, entries in cells.items())
+    lines = [f"{name}, longest delay that at least half of the seeds solve within {budget} updates: {reach}."]
     delays = ", ".join(str(entry["delay"]) for entry in first)
     counts = "; ".join(f"{cell} {', '.join(map(counted, entries))}" for cell, entries in cells.items())
     lines.append(f"{name}, seeds that solve a delay of {delays}: {counts}.")
     times = "; ".join(
         f"{cell} {', '.join(shown(e) for e in entries)}" for cell, entries in cells.items() if any(map(solved, entries))
     )
-    return [*lines, f"{name}, median number of updates until then: {times}."] if times else lines
+    return [*lines, f"{name}, median number of updates to the criterion: {times}."] if times else lines
 
 
 def median(entry: Any) -> float:
@@ -205,7 +199,7 @@ def draw(record: Record) -> Figure:
         share(above, cells)
         above.set_title(f"{name}: {says}", wrap=True)
         updates(below, cells)
-        below.set_title(f"{name}: longer delays take more updates" if best else f"{name}: updates needed")
+        below.set_title(f"{name}: median and seeds, hollow where it is over the budget")
     plots.legend_below(figure, axes[0, 0])
     return figure
 

@@ -149,10 +149,10 @@ def test_the_findings_of_copy_say_who_solves_how_long_a_delay_and_after_how_many
         "GRU": [entry(5, [100, 100, 200]), entry(30, [400, 800, -1])],
     }
     assert copy.findings("martens2011", cells) == [
-        "Five-bit copy (martens2011): the longest delay that at least half of the seeds solve within 900 updates is "
-        "GRU 30; RNN solves no delay that was tried.",
+        "Five-bit copy (martens2011), longest delay that at least half of the seeds solve within 900 updates: RNN "
+        "none, GRU 30.",
         "Five-bit copy (martens2011), seeds that solve a delay of 5, 30: RNN 1/3, 0/3; GRU 3/3, 2/3.",
-        "Five-bit copy (martens2011), median number of updates until then: RNN > 900, > 900; GRU 100, 800.",
+        "Five-bit copy (martens2011), median number of updates to the criterion: RNN > 900, > 900; GRU 100, 800.",
     ]
 
 
