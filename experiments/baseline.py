@@ -1,11 +1,11 @@
 """The baseline table: every experiment's rows of one form, beside what is published.
 
-An experiment joins the table by a function in its ``tables`` module,
+An experiment joins the table by a function of its module,
 
     def baseline_rows(record: dict[str, Any]) -> list[Row]: ...
 
-which makes rows of a record and of nothing else. `tuned_row` makes one from what `experiments.tuning` left in a record;
-an experiment with a protocol of its own fills in `Row` itself. `gather` finds the records and asks for their rows.
+which makes rows of a record and of nothing else. `experiments.tuning.row` makes one from what the protocol left in a
+record; an experiment that trains otherwise fills in `Row` itself. `gather` finds the records and asks for their rows.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy.stats import CensoredData, ecdf
 
-from experiments.protocol import STARTS
+from experiments import EXPERIMENTS
 from recurrax import report
 
 Record = dict[str, Any]
@@ -34,15 +34,16 @@ CHECKED = {
     "recalled": "from memory, not verified",
 }
 RULE = """\
-Every row is one cell with one initialisation on one task. What a row was tuned by is in its column; within a task every
-cell had the same grid and the same budget, and the seeds that chose are not those that are reported. Solved: k/n of the
-reported runs with Clopper & Pearson's 95% interval. Updates to the criterion: the median by Kaplan & Meier, in brackets
-its 95% interval (Brookmeyer & Crowley, log-log); a run that did not meet the criterion, one that diverged included, is
-censored at the budget and never dropped. Five runs that all met it give the range, whose exact level is 94%. Other
-numbers: medians with ranges over all reported runs. Published numbers were obtained with other sizes, optimisers and
-budgets unless the row says so; in brackets how they were checked: """ + "; ".join(
-    f"*{name}*, {meaning}" for name, meaning in CHECKED.items()
-)
+Each row is one cell with one initialisation on one task. The column "tuned" says which learning rates were tried;
+within a task every cell had the same grid and the same budget, and the seeds that chose the rate are not among those
+reported. "Solved" means that a run met the criterion of the task, which stands above the table; where a task has none,
+the column says what was reached instead. It is given as k/n of the reported runs with the 95% interval of Clopper &
+Pearson. The updates to the criterion are the median of Kaplan & Meier, with its 95% interval in brackets (Brookmeyer &
+Crowley, log-log): a run that did not meet the criterion, even one that diverged, is censored at the budget and never
+dropped. Where five runs all met it, the interval is their range, whose exact level is 94%. All other numbers are
+medians, with ranges over all reported runs. The published numbers were obtained with other sizes, optimisers and
+budgets unless the row says so; how each was checked stands in brackets: """
+RULE += "; ".join(f"*{name}*, {meaning}" for name, meaning in CHECKED.items())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +79,7 @@ class Row:
         unit: of ``solved_at`` and ``budget``.
         remark: what the numbers do not say.
         published: beside it, if anything is.
+        reached: what a run has done that met the criterion; "solved" only where the criterion is that of the task.
     """
 
     task: str
@@ -96,6 +98,7 @@ class Row:
     unit: str = "updates"
     remark: str = ""
     published: Published | None = None
+    reached: str = "solved"
 
     @property
     def table(self) -> tuple[Any, ...]:
@@ -145,27 +148,6 @@ def shown_values(values: Sequence[float | None]) -> str:
     return f"{np.median(known):.4g} ({known.min():.4g} to {known.max():.4g}{missing})"
 
 
-def tuned_row(entry: Any, command: str, measure: str, published: Published | None = None, remark: str = "") -> Row:
-    """The row of what `experiments.tuning.tune_and_train` left in a record, with the test loss of every run."""
-    return Row(
-        task=entry["task"],
-        criterion=entry["criterion"],
-        chance=entry["chance_level"],
-        cell=entry["cell"],
-        initialization=STARTS[entry["cell"]],
-        parameters=entry["parameters"],
-        tuned=rate_of(entry["learning_rate"], entry["grid"]["settings"]["learning_rate"]),
-        measure=measure,
-        values=entry["test_loss"],
-        solved_at=entry["solved_at"],
-        budget=entry["budget"],
-        seconds=entry["seconds"] + entry["compile_seconds"] + entry["grid"]["seconds"],
-        command=command,
-        remark=remark,
-        published=published,
-    )
-
-
 def rate_of(chosen: float, tried: Iterable[float]) -> str:
     """The learning rate and those it was chosen from."""
     return f"learning rate {chosen:g} of {', '.join(f'{rate:g}' for rate in dict.fromkeys(tried))}"
@@ -194,25 +176,29 @@ def command(record: Record, presets: Mapping[str, Any], chosen: Mapping[str, Any
 
 
 def gather(results: Path) -> list[tuple[Record, list[Row]]]:
-    """Every complete record below a folder whose experiment has rows; the one of the default settings first."""
+    """Every complete record of every experiment that has rows; of each experiment the default settings first."""
     found = []
-    for folder in sorted(path for path in results.iterdir() if path.is_dir()):
-        module = f"experiments.{folder.name}"
-        found_module = importlib.util.find_spec(module)
-        # An experiment of one file (experiments.against) has no table of its own to look into.
-        if found_module is None or found_module.submodule_search_locations is None:
-            continue
-        if not importlib.util.find_spec(f"{module}.tables"):
-            continue
-        rows_of = getattr(importlib.import_module(f"{module}.tables"), "baseline_rows", None)
+    for name in EXPERIMENTS:
+        rows_of, config = _rows_and_config(name)
         if rows_of is None:
             continue
-        default = report.config_hash(importlib.import_module(f"{module}.config").Config())
-        records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        default = report.config_hash(config())
+        records = [json.loads(path.read_text()) for path in sorted((results / name).glob("*.json"))]
         for record in sorted(records, key=lambda record: record["hash"] != default):
             if record.get("complete", True):
                 found.append((record, rows_of(record)))
     return found
+
+
+def _rows_and_config(name: str) -> tuple[Any, Any]:
+    """The function that makes an experiment's rows, None where it has none, and its settings."""
+    module = importlib.import_module(f"experiments.{name}")
+    if hasattr(module, "Config"):
+        return getattr(module, "baseline_rows", None), module.Config
+    if not importlib.util.find_spec(f"experiments.{name}.tables"):
+        return None, None
+    tables, config = (importlib.import_module(f"experiments.{name}.{part}") for part in ("tables", "config"))
+    return getattr(tables, "baseline_rows", None), config.Config
 
 
 def document(gathered: Sequence[tuple[Record, list[Row]]]) -> str:
@@ -232,7 +218,7 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
 def heading(row: Row) -> str:
     """What all rows of a table share."""
     chance = "" if row.chance is None else f" The best guess without memory has {row.chance:.4g}."
-    return f"Solved: {row.criterion}, within {row.budget} {row.unit}.{chance}"
+    return f"{row.reached.capitalize()}: {row.criterion}, within {row.budget} {row.unit}.{chance}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -243,7 +229,7 @@ def table(rows: Sequence[Row]) -> str:
             "initialisation": row.initialization,
             "parameters": str(row.parameters),
             "tuned": row.tuned,
-            "solved": report.solved(row.solved_at),
+            row.reached: report.solved(row.solved_at),
             f"{row.unit} to criterion": shown_time(row.solved_at, row.budget),
             row.measure: shown_values(row.values),
             "remark": row.remark,
@@ -258,32 +244,14 @@ def table(rows: Sequence[Row]) -> str:
     return report.markdown_table(lines)
 
 
-def grid_lines(entry: Any) -> list[dict[str, str]]:
-    """A line for each learning rate of what `tuned_row` takes, with the seeds that chose among them."""
-    found, lines = entry["grid"], []
-    rates = np.asarray(found["settings"]["learning_rate"])
-    for rate in dict.fromkeys(rates.tolist()):
-        at, losses = (np.asarray(found[name], float)[rates == rate] for name in ("solved_at", "lowest_loss"))
-        lines.append(
-            {
-                "task": entry["task"],
-                "cell": entry["cell"],
-                "learning rate": f"{rate:g}" + (" (chosen)" if rate == entry["learning_rate"] else ""),
-                "solved": f"{np.sum(at >= 0)}/{len(at)}",
-                "lowest held-out loss": shown_values(losses.tolist()),
-            }
-        )
-    return lines
-
-
 def head(gathered: Sequence[tuple[Record, list[Row]]]) -> str:
-    """One line for each table: of every cell the seeds solved and the median time."""
+    """One line for each table: of every cell the runs that meet the criterion and their median time."""
     lines = [
         {
             "task": rows[0].task,
-            "solved at": rows[0].criterion,
+            "criterion": rows[0].criterion,
             "budget": f"{rows[0].budget} {rows[0].unit}",
-            "runs solved (median time)": ", ".join(map(brief, rows)),
+            "runs that meet it (median time)": ", ".join(map(brief, rows)),
         }
         for _, all_rows in gathered
         for rows in groups(all_rows)

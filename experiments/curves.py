@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.stats import CensoredData, ecdf
 
-from experiments.protocol import STARTS
+from experiments.tuning import STARTS
 
 # Okabe & Ito's colours; initialisations of one cell share a marker.
 COLORS = ("#000000", "#D55E00", "#009E73", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")

@@ -218,8 +218,8 @@ def _commit() -> str:
 
 
 def _flags(words: Sequence[str]) -> list[str]:
-    """All but ``--out``: where a record lies decides nothing, and is a folder of one machine."""
-    pairs = zip(["", *words], words, strict=False)
+    """All but ``--out`` and ``--record``: where a record lies decides nothing, and is a folder of one machine."""
+    pairs = [pair for pair in zip(["", *words], words, strict=False) if pair[1] != "--record"]
     return [word for before, word in pairs if "--out" not in (before, word) and not word.startswith("--out=")]
 
 

@@ -13,10 +13,10 @@ pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("sklearn", reason="the experiments need recurrax[experiments]")
 
-from experiments import command
-from experiments.sequential_digits import figure, tables
-from experiments.sequential_digits.config import PRESETS, SMOKE, Config
-from experiments.sequential_digits.linear import linear, majority
+from experiments import lab
+from experiments import sequential_digits as digits
+from experiments.sequential_digits import PRESETS, Config, pages
+from experiments.sequential_digits.training import classify, majority
 from recurrax import datasets
 from recurrax.datasets import Images
 from recurrax.report import load, settings
@@ -24,7 +24,7 @@ from recurrax.report import load, settings
 
 def here(monkeypatch, *flags: str) -> None:
     monkeypatch.setattr(sys, "argv", ["experiments.sequential_digits", *flags])
-    command.run("experiments.sequential_digits.experiment", PRESETS, "what it is")
+    lab.run("experiments.sequential_digits")
 
 
 @pytest.mark.slow
@@ -33,7 +33,7 @@ def test_small(tmp_path, monkeypatch, capsys):
     first = jax.devices()[:1]
     monkeypatch.setattr(jax, "devices", lambda: first)
     here(monkeypatch, "--preset", "smoke", "--out", str(tmp_path))
-    record = load(tmp_path, dataclasses.replace(SMOKE, out=tmp_path))
+    record = load(tmp_path, PRESETS["smoke"])
     assert record is not None and record["complete"]
     assert list(record["results"]) == ["data", "linear", "rows GRU"]
     data, entry = record["results"]["data"], record["results"]["rows GRU"]
@@ -41,21 +41,21 @@ def test_small(tmp_path, monkeypatch, capsys):
     assert entry["steps"] == [0, 2, 4] and entry["seeds"] == [20, 21] and len(entry["test_accuracy"]) == 2
     assert entry["length"] == 8 and entry["settings"]["learning_rate"] == [0.01, 0.01]
     written = next(tmp_path.glob("*.md")).read_text().strip()
-    assert capsys.readouterr().out.strip() == tables.document(record).strip() == written
+    assert capsys.readouterr().out.strip() == lab.document(digits, record).strip() == written
     assert next(tmp_path.glob("*.png")).stat().st_size > 10_000
     assert "data_dir" not in record["config"]  # a path decides nothing; the arrays' SHA-256 is there
 
 
 def test_the_linear_classifier_is_chosen_on_validation():
     data = datasets.load("digits")
-    entry = linear(data, (1000.0, 0.1))
+    entry = classify(data, (1000.0, 0.1))
     assert entry["chosen"] == 1 and entry["validation"][1] > 0.9 > entry["validation"][0]
     flipped = dataclasses.replace(data, test=data.train)
-    assert linear(flipped, (0.1,))["validation"] == entry["validation"][1:]
+    assert classify(flipped, (0.1,))["validation"] == entry["validation"][1:]
     labels = np.asarray(data.train.labels)
     assert majority(data) == np.mean(np.asarray(data.test.labels) == np.bincount(labels).argmax())
     shifted = Images(255 - np.asarray(data.test.images), data.test.labels)  # seen by the classifier as it is
-    assert linear(dataclasses.replace(data, test=shifted), (0.1,))["test"] < entry["test"][1:]
+    assert classify(dataclasses.replace(data, test=shifted), (0.1,))["test"] < entry["test"][1:]
 
 
 @pytest.fixture
@@ -93,15 +93,17 @@ def record() -> dict:
 
 
 def test_tables_and_findings(record):
-    text = tables.document(record)
-    first, permuted, rows, order = tables.findings(record)
+    text = lab.document(digits, record)
+    first, permuted, rows, order = pages.findings(record)
     assert first == (
-        "pixels, T = 64: GRU 82.0, RNN 36.7; the linear classifier of the same pixels has 75.0, and every seed of GRU "
-        "is above it."
+        "pixels, T = 64, mean test accuracy in percent: GRU 82.0, RNN 36.7; the linear classifier of the same pixels "
+        "has 75.0, and every seed of GRU is above it."
     )
     assert "GRU 50.0" in permuted and "and no cell is above it with every seed." in permuted
     assert "GRU 53.3" in rows  # both rates lost a seed, which counts as 0
-    assert order.startswith("In the random order") and order.endswith("GRU -32.0, no difference seen.")  # of 3 seeds
+    assert order.startswith("Reading the pixels in a random order") and order.endswith(
+        "GRU -32.0, no difference seen."
+    )  # of 3 seeds
     rows = {line.split("|")[2].strip(): line for line in text.splitlines() if line.startswith("| pixels, T = 64")}
     assert "80.0, 90.0, 76.0" in rows["GRU"] and "3/3 [0.29, 1.00]" in rows["GRU"] and "100 to 400" in rows["GRU"]
     assert "| 0.01 " in rows["GRU"] and "| 0.1 " in rows["RNN"]  # where the mean of the lowest losses is lowest
@@ -114,40 +116,40 @@ def test_tables_and_findings(record):
     assert "| pixels   | LSTM" in text and "87.2" in text and "85.7" in text  # published, for MNIST alone
     other = copy.deepcopy(record)
     other["results"]["data"]["name"] = "digits"
-    assert "87.2" not in tables.document(other)
-    drawn = figure.draw(record)
-    assert len(drawn.axes) == 6 and all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
+    assert "87.2" not in lab.document(digits, other)
+    drawn = lab.figures(digits, record)[""]
+    assert len(drawn.axes) == 3 and all(axes.get_xlabel() and axes.get_ylabel() for axes in drawn.axes)
 
 
 def test_rows_of_the_baseline_table_pass_the_linear_classifier_on_validation(record):
     record["results"]["linear"]["validation"][0] = 0.7
     record["results"]["pixels GRU"]["accuracy"][1] = [0.9] * 5
     record["results"]["pixels GRU"]["accuracy"][2] = [0.1, 0.2, 0.3, 0.4, 0.7]  # equal is not above
-    row, *_ = tables.baseline_rows(record)
+    row, *_ = pages.baseline_rows(record)
     assert (row.task, row.cell, row.chance, row.seconds) == ("mnist, pixels, 64 steps", "GRU", 10, 5)
     assert row.solved_at == [400, 0, -1] and row.values == pytest.approx([80, 90, 76])
     assert row.tuned == "learning rate 0.01 of 0.01, 0.1"
+    assert row.reached == "above linear"
     assert row.command == "python -m experiments.sequential_digits --orders pixels --cells GRU"
     assert row.published is not None and row.published.result == "96.2" and row.published.checked == "primary"
-    assert tables.reported("mnist", "pixels", "IRNN").checked == "secondary"
-    assert tables.reported("mnist", "pixels", "LSTM-fb1").result == "87.2"
-    assert tables.reported("digits", "pixels", "GRU") is tables.reported("mnist", "pixels", "LSTM-chrono") is None
+    assert pages.reported("mnist", "pixels", "IRNN").checked == "secondary"
+    assert pages.reported("mnist", "pixels", "LSTM-fb1").result == "87.2"
+    assert pages.reported("digits", "pixels", "GRU") is pages.reported("mnist", "pixels", "LSTM-chrono") is None
 
 
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ("--data minst", "data='minst'; allowed: digits, mnist, cifar10"),
-        ("--orders columns", "orders=('columns',); allowed: one or more of pixels, permuted, rows"),
-        ("--penalties 0", "penalties=(0.0,); allowed: one or more numbers > 0"),
-        ("--cells X", "cells=('X',); allowed: one or more of RNN"),
+        ("--data minst", "invalid choice 'minst'"),
+        ("--orders columns", "invalid choice 'columns'"),
+        ("--penalties 0", "penalties=(0.0,); allowed: a finite number > 0"),
+        ("--cells X", "invalid choice 'X'"),
         ("--batch-size 0", "batch_size=0; allowed: an int >= 1"),
         ("--data mnist --data-dir {}", "error: no data set 'mnist' in {}, {}/mnist; allowed"),
     ],
 )
 def test_bad_flags_end_in_one_message(tmp_path, monkeypatch, capsys, flags, words):
-    module = pytest.importorskip("experiments.sequential_digits.experiment")
-    monkeypatch.setattr(module, "main", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(lab, "measure", lambda *_: pytest.fail("it ran"))
     with pytest.raises(SystemExit) as stopped:
         here(monkeypatch, *flags.replace("{}", str(tmp_path)).split(), "--out", str(tmp_path / "out"))
     assert stopped.value.code == 2

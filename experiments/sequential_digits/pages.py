@@ -1,4 +1,4 @@
-"""The tables and the findings in words: functions of the record and nothing else."""
+"""The page, the figure and the rows of the baseline table: functions of the record and nothing else."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import textwrap
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from experiments import baseline
+from experiments import baseline, plots
 from experiments.compare import LEVEL, larger, rate
-from experiments.protocol import STARTS
-from experiments.sequential_digits.config import PRESETS
-from recurrax.report import footer, markdown_table
+from experiments.lab import Record
+from experiments.sequential_digits.training import PRESETS
+from experiments.tuning import STARTS
+from recurrax.palette import looks
+from recurrax.report import markdown_table
 
-Record = dict[str, Any]
 # Test accuracy in percent: cell of ours, number, source; read in the source itself unless it says otherwise.
 BAI = "Bai et al. (2018), Table 1, about 70,000 parameters, epoch chosen on the test split"
 LE = "Le et al. (2015), as quoted by Cooijmans et al. (2016), not verified"
@@ -24,23 +27,20 @@ PUBLISHED = {
 }
 
 
-def document(record: Record) -> str:
-    """All tables and findings in Markdown."""
-    config, data = record["config"], record["results"]["data"]
+def page(record: Record) -> list[Any]:
+    """Title, findings and tables."""
+    data = record["results"]["data"]
     train, validation, test = data["sizes"]
     sections = [
-        "# Can a recurrent net read a digit pixel by pixel, and is it worth it?",
-        "\n".join(f"- {finding}" for finding in findings(record)),
-        f"![figure]({record['hash']}.png)",
         f"## Test accuracy: {data['name']}, {train:,} / {validation:,} / {test:,} images",
-        setting(config, train, test),
+        setting(record["config"], train, test),
         accuracies(record),
         baselines(record),
         published(record),
         f"Data: {data['source']}.\nSHA-256 of the arrays {data['sha256']}.",
-        footer(record),
     ]
-    return "\n\n".join(section.strip() for section in sections if section) + "\n"
+    title = "Can a recurrent net read a digit pixel by pixel, and is it worth it?"
+    return [title, findings(record), *filter(None, sections)]
 
 
 def setting(config: Record, train: int, test: int) -> str:
@@ -118,6 +118,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
                     seconds=entry["seconds"] + entry["compile_seconds"],
                     command=baseline.command(record, PRESETS, {"orders": [order], "cells": [cell]}),
                     published=reported(data["name"], order, cell),
+                    reached="above linear",  # the task has no criterion, so no run solves it
                 )
             )
     return rows
@@ -185,7 +186,7 @@ def findings(record: Record) -> list[str]:
         ranked = sorted(means, key=lambda cell: -means[cell])
         above = [cell for cell in ranked if min(tested(cells[cell])) > bar]
         lines.append(
-            f"{order}, T = {cells[ranked[0]]['length']}: "
+            f"{order}, T = {cells[ranked[0]]['length']}, mean test accuracy in percent: "
             + ", ".join(f"{cell} {100 * means[cell]:.1f}" for cell in ranked)
             + f"; the linear classifier of the same pixels has {100 * bar:.1f}, "
             + (
@@ -206,9 +207,32 @@ def _permuting(pixels: dict[str, Any], permuted: dict[str, Any]) -> str:
         one, other = tested(pixels[cell]), tested(permuted[cell])
         seen = "" if larger(one, other) or larger(other, one) else ", no difference seen"
         words.append(f"{cell} {100 * (other.mean() - one.mean()):+.1f}{seen}")
-    return f"In the random order, in points of accuracy against pixels in order: {'; '.join(words)}."
+    return f"Reading the pixels in a random order changes the mean accuracy by so many points: {'; '.join(words)}."
 
 
 def _range(values: Any) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def draw(record: Record) -> Figure:
+    """For each order the test accuracy of every seed of every cell, beside the linear classifier and the majority."""
+    by_order = orders(record)
+    figure, axes = plots.panels(1, len(by_order), 4.2, 3.4)
+    for place, (order, cells) in zip(axes[0], by_order.items(), strict=True):
+        seeds(place, record, cells)
+        above = [cell for cell, entry in cells.items() if min(tested(entry)) > linear(record)]
+        said = f"{len(above)} of {len(cells)} cells pass the linear classifier"
+        place.set_title(f"{order}, T = {next(iter(cells.values()))['length']}: {said}")
+    return figure
+
+
+def seeds(axes: Axes, record: Record, cells: dict[str, Any]) -> None:
+    """A marker for each seed; a cell passes a line with all of them or not at all."""
+    for place, (style, entry) in enumerate(zip(looks(cells).values(), cells.values(), strict=True)):
+        accuracy = tested(entry)
+        hollow: dict[str, Any] = style | {"ls": "", "mfc": "none"}
+        axes.plot(place + np.linspace(-0.2, 0.2, len(accuracy)), accuracy, **hollow)
+    plots.level(axes, linear_classifier=linear(record), majority_class=record["results"]["data"]["majority"])
+    axes.set_xticks(range(len(cells)), list(cells), fontsize=6, rotation=20)
+    axes.set(xlabel="cell", ylabel="test accuracy of every seed", ylim=(0, 1.05))
