@@ -101,7 +101,9 @@ def run(name: str) -> None:
     used or written with status 1; SIGTERM with 143, after the state is saved; Ctrl-C with 130.
     """
     experiment = sys.modules["__main__"] if name == "__main__" else importlib.import_module(name)
-    name = name if name != "__main__" else experiment.__spec__.name
+    if name == "__main__":
+        assert experiment.__spec__ is not None  # a module is run by python -m
+        name = experiment.__spec__.name
     try:
         config = settings(experiment, name, sys.argv[1:])
         report.check_folder(folder(config))

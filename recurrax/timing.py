@@ -18,6 +18,7 @@ import jax
 BLOCK = 0.02  # seconds of a sample: short calls are repeated, so that what ran just before does not count
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 LEAST = 3  # samples, however long they take
+Shape = tuple[int, int, int, int]  # of a layer: B T D H
 
 FAILURES = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError)  # of a program
 

@@ -10,15 +10,15 @@ pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
 from experiments import lab
-from experiments.benchmarks import candidates
 from experiments.benchmarks import engine_options as experiment
+from recurrax.cli import tune
 from recurrax.report import load
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_small(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "TUNABLE", {"projection": ("joint",)})  # the fewer to compile
+    monkeypatch.setattr(tune, "TUNABLE", {"projection": ("joint",)})  # the fewer to compile
     config = dataclasses.replace(experiment.PRESETS["smoke"], out=tmp_path)
     written = lab.publish(experiment, lab.measure("engine_options", config, experiment.parts(config)), tmp_path)
     record = load(tmp_path, config)
@@ -27,7 +27,7 @@ def test_small(tmp_path, monkeypatch):
     assert case["auto"] == {"keep": "preactivations", "projection": "hoisted", "chunk": None, "unroll": 1}
     assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Adjoint(projection='joint')"} <= set(case["rows"])
     assert {"auto without kernels first", "auto without thin kernels"} <= set(case["rows"])
-    assert not candidates.wrong(case["rows"]) and len(case["rows"]["rx.Scan()"]["milliseconds"]) == 2
+    assert not tune.wrong(case["rows"]) and len(case["rows"]["rx.Scan()"]["milliseconds"]) == 2
     assert "refused" in case["rows"]["rx.Associative()"]
     assert next(tmp_path.glob("*.md")).read_text() == written == lab.document(experiment, record)
     assert next(tmp_path.glob("*.png")).stat().st_size > 10_000

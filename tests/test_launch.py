@@ -260,8 +260,8 @@ def test_checkpoint_waits_for_the_save_and_gives_the_same_command(stubborn, tmp_
 
 
 def test_checkpoint_before_the_start_gives_the_same_command():
-    again = Preemptible(["experiments.speed"], 1.0).checkpoint()
-    assert again.function.arguments == ("experiments.speed",) and again.function.patience_s == 1.0
+    again = Preemptible(["experiments.gates"], 1.0).checkpoint()
+    assert again.function.arguments == ("experiments.gates",) and again.function.patience_s == 1.0
 
 
 @pytest.mark.parametrize("executor, sleeps", [("slurm", [600.0]), ("local", [])])

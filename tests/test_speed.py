@@ -15,10 +15,11 @@ pytest.importorskip("matplotlib", reason="the experiments need recurrax[experime
 
 import recurrax as rx
 from experiments import lab
-from experiments.benchmarks import candidates, peers, pytorch, speed, timing
+from experiments.benchmarks import peers, pytorch, speed
 from experiments.benchmarks.speed import curves, measurements
 from experiments.benchmarks.speed.config import CELLS
-from recurrax import cells, report
+from recurrax import cells, report, timing
+from recurrax.cli import tune
 
 SMOKE = speed.PRESETS["smoke"]
 B, T, D, H = SHAPE = (3, 5, 2, 4)
@@ -251,7 +252,7 @@ def test_the_cache_on_disk_is_not_used():
 
 @pytest.mark.slow
 def test_every_engine_and_option_is_tried_or_says_why_not():
-    rows = candidates.measured(candidates.Question((2, 5, 2, 4), "float32", 2, 0.2), "GRU")
+    rows = tune.measured(tune.Tune((2, 5, 2, 4), rounds=2, seconds=0.2), "GRU")
     assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Scan(unroll=4)", "rx.Adjoint(unroll=16)"} <= set(rows)
     assert not any("Pallas" in name or "truncate" in name or "clip" in name for name in rows)
     refused = {row["refused"] for name, row in rows.items() if "Associative" in name}
@@ -266,7 +267,7 @@ def test_an_engine_that_computes_something_else_is_named():
         "other": row | {"milliseconds": [1.0], "loss": 0.6},
         "diverged": row | {"milliseconds": [1.5], "loss": None},
     }
-    assert candidates.wrong(rows) == ["other", "diverged"]
+    assert tune.wrong(rows) == ["other", "diverged"]
 
 
 @pytest.mark.slow

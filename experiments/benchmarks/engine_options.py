@@ -27,8 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import lab, plots
-from experiments.benchmarks import peers, timing
-from experiments.benchmarks.candidates import Question, measured, wrong
+from experiments.benchmarks import peers
 from experiments.benchmarks.cases import (
     SLOWER,
     Case,
@@ -45,6 +44,8 @@ from experiments.benchmarks.cases import (
 from experiments.benchmarks.speed import PRESETS as SPEED
 from experiments.benchmarks.speed.config import CELLS, DTYPES, DType, check_shapes
 from experiments.benchmarks.tricks import TRICKS, without
+from recurrax import timing
+from recurrax.cli.tune import Tune, measured, wrong
 from recurrax.engines import Adjoint, tuning
 from recurrax.report import markdown_table
 
@@ -98,7 +99,7 @@ def parts(config: Config) -> dict[str, Callable[[], Any]]:
 
 def case(config: Config, cell: str, shape: timing.Shape, dtype: str) -> dict[str, Any]:
     """Every engine and option at one shape, in turn, and what "auto" decides there."""
-    question = Question(shape, dtype, config.rounds, config.seconds_per_case)
+    question = Tune(shape, (cell,), dtype, config.rounds, config.seconds_per_case)  # type: ignore[arg-type]
     with timing.conditions("default"):
         rows = measured(question, cell, {f"{WITHOUT}{trick}": without(trick) for trick in TRICKS})
     return {"cell": cell, "shape": shape, "dtype": dtype, "auto": decided(cell, shape, dtype), "rows": rows}

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 import recurrax as rx
-from experiments.benchmarks.timing import Refused, Shape
 from recurrax import cells
+from recurrax.timing import Refused, Shape
 
 MISSING = "not installed: pip install -e '.[bench]'"
 CELLS: dict[str, Any] = {cell.short: cell for cell in cells.ALL}  # of recurrax, by the names of flags and records

@@ -7,7 +7,9 @@ from typing import Any
 import jax
 
 from experiments.benchmarks.peers import MISSING
-from experiments.benchmarks.timing import Program, Refused, Shape
+from recurrax.timing import Program, Refused, Shape
+
+REST = {"torch": 0.25}  # seconds after a sample on a CPU: its threads spin on, at the cost of who is next
 
 
 def load() -> Any:

@@ -46,7 +46,7 @@ def _program(kind: str, library: str, cell: str, B: int, T: int, D: int, H: int)
         parameters, run, carry, step = _ours(cell, B, D, H)
     else:
         from experiments.benchmarks import peers
-        from experiments.benchmarks.timing import Refused
+        from recurrax.timing import Refused
 
         try:
             layer = peers.layer(library, cell, (B, T, D, H))

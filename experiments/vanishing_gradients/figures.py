@@ -98,8 +98,9 @@ def gates(axes: Axes, record: Record) -> None:
     T = max(record["config"]["adding_lengths"])
     for entry in (entry for entry in fits(record, "adding") if "gates" in entry):
         found, style = entry["gates"], look(entry["cell"])
+        dotted: dict[str, Any] = style | {"ls": ":"}
         axes.plot(found["offsets"], found["keep"], label=f"{entry['cell']} keeps", **style)
-        axes.plot(found["offsets"], found["write"], label=f"{entry['cell']} writes", **(style | {"ls": ":"}))
+        axes.plot(found["offsets"], found["write"], label=f"{entry['cell']} writes", **dotted)
     axes.axvline(0, color="0.6", lw=0.8)
     axes.set(title=f"D  The slowest unit around a marked number, T = {T}", xlabel="steps from a marked number",
              ylabel="mean gate", ylim=(0, 1.03))  # fmt: skip

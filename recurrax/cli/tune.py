@@ -34,7 +34,6 @@ from recurrax.cli.tables import show
 from recurrax.engines import Engine
 
 KEEP_PROGRAMS = False  # it says how long compiling takes
-Shape = tuple[int, int, int, int]
 
 # Values to try of an engine's options, one at a time: those that change no result.
 TUNABLE: dict[str, tuple[Any, ...]] = {
@@ -53,7 +52,7 @@ AGREES = 1e-3  # of the loss, relative: beyond this an engine computes something
 class Tune(Settings):
     """A shape, the cells to run there, and how long to measure."""
 
-    shape: Shape = (32, 100, 2, 128)
+    shape: timing.Shape = (32, 100, 2, 128)
     """B T D H: batch, steps, inputs, units."""
     cells: tuple[Literal[*CELLS], ...] = ("LSTM",)  # type: ignore[valid-type]
     """Cells to tune for, one after another."""

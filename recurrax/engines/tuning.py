@@ -1,6 +1,6 @@
 """What "auto" means for the options of `Adjoint`: rules from measurements.
 
-``python -m experiments.engine_options`` shows what each option costs beside every other,
+``python -m experiments.benchmarks.engine_options`` shows what each option costs beside every other,
 ``recurrax tune`` does so for one shape.
 
 On a CPU time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not

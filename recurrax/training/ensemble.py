@@ -85,7 +85,7 @@ class Ensemble:
         return place(State(runs, best), over_runs(self.mesh))
 
     def judge(self, split: str) -> Any:
-        """``(models, rates, best, examples) -> (metrics {name: [S]}, best)`` on a split; None as examples of a `Stream`.
+        """``(models, rates, best, examples) -> (metrics {name: [S]}, best)`` on a split; a `Stream` has no examples.
 
         The learning rates are passed on among the metrics. But for a `Stream` the program is the same for all splits.
         """

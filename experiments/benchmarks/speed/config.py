@@ -6,7 +6,7 @@ import dataclasses
 from typing import Literal, get_args
 
 from experiments import lab
-from experiments.benchmarks.timing import Shape
+from recurrax.timing import Shape
 
 Name = Literal["RNN", "GRU", "LSTM"]
 Measurement = Literal["training", "forward", "streaming"]

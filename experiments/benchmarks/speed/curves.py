@@ -24,10 +24,11 @@ from flax import nnx
 
 import recurrax as rx
 from experiments import lab
-from experiments.benchmarks import peers, timing
+from experiments.benchmarks import peers
 from experiments.benchmarks.speed.config import WITH_IPYTHON, Config
-from experiments.benchmarks.timing import Shape
+from recurrax import timing
 from recurrax.engines.newton import newton
+from recurrax.timing import Shape
 
 DENSE = (("GRU", "scan"), ("GRU", "adjoint"), ("GRU", "flax.nnx"))
 LINEAR = (("MinGRU", "scan"), ("MinGRU", "adjoint"), ("MinGRU", "associative"))

@@ -19,11 +19,11 @@ import jax
 
 import recurrax
 from experiments import lab
-from experiments.benchmarks import peers, pytorch, timing
+from experiments.benchmarks import peers, pytorch
 from experiments.benchmarks.speed import curves
 from experiments.benchmarks.speed.config import Config
-from experiments.benchmarks.timing import Shape
-from recurrax import report
+from recurrax import report, timing
+from recurrax.timing import Shape
 
 READING = ("figure.py", "findings.py", "page.py")  # of this package: they measure nothing
 PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "equinox", "keras", "torch", "numpy")
@@ -81,7 +81,7 @@ def case(config: Config, measurement: str, cell: str, shape: Shape, dtype: str) 
     }
     lab.say(f"    {len(programs)} programs ready in {time.perf_counter() - began:.0f} s; timing")
     calls = STEPS if measurement == "streaming" else 1
-    rows = timing.sample(programs, config.rounds, config.seconds_per_case, calls)
+    rows = timing.sample(programs, config.rounds, config.seconds_per_case, calls, pytorch.REST)
     # JAX keeps this peak for the process as a whole, so it only ever grows; a CPU has none.
     peak = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     clocks = nvidia("clocks.sm", "clocks.mem")  # at this moment, as found: nothing here sets them
