@@ -140,7 +140,7 @@ def correlation(record: Record) -> list[str]:
     if len(points) < 4 or len(set(takes)) == 1:
         return []
     rho, p = (float(value) for value in spearmanr(falls, takes))  # type: ignore[arg-type]
-    verdict = "tells" if p < LEVEL else "does not tell"
+    verdict = "goes with" if p < LEVEL else "shows no relation to"
     return [
         f"How fast the gradient falls at initialisation {verdict} how many updates the task takes: over {len(points)} "
         f"initialisations their rank correlation is {rho:.2f} (p = {p:.2g})."
