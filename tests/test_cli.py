@@ -45,7 +45,8 @@ def only(folder):
 
 
 @pytest.mark.parametrize("words", [[], ["tasks"], ["cells"], ["engines"]])
-def test_list_names_everything_within_100_columns(words, capsys):
+def test_list_names_everything_within_100_columns(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "130")
     cli.main(["list", *words])
     said = capsys.readouterr().out
     for kind, names in {"tasks": TASKS, "cells": models.CELLS, "engines": rx.ENGINES}.items():

@@ -12,6 +12,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+ABOVE_0 = math.ulp(0.0)  # the least number above 0
 FREE = {"setting": False}  # of a field that changes no number of the result, and so not the hash of its record
 
 
@@ -20,8 +21,9 @@ class Settings:
     """A base of settings that refuses what no command can use.
 
     Refused are an empty tuple (unless the default is one), a value twice in a tuple, a value outside its ``Literal``,
-    a number that is not finite, and one that is too small: ints start at 1 and floats above 0, where the default is 0
-    at 0. The metadata ``{"least": number}`` of a field sets another least value, ``{"least": None}`` none at all.
+    a number that is not finite, and one that is too small: ints start at 1 and floats above 0; seeds, and where the
+    default is or holds 0, at 0. The metadata ``{"least": number}`` of a field sets another least value; with
+    ``{"least": None}``, or where the default holds a number below 0, there is none.
     """
 
     def __post_init__(self) -> None:
@@ -39,15 +41,12 @@ class Settings:
         allowed = [kind for kind in kinds if isinstance(kind, str)]
         if allowed and not set(values) <= {*allowed, None}:
             self.refuse(field.name, f"{'one or more ' if many else 'one '}of {', '.join(sorted(allowed))}")
-        numbers = [number for number in values if isinstance(number, int | float) and not isinstance(number, bool)]
         whole = float not in kinds
-        lowest = field.metadata.get("least", 0 if field.default == 0 or field.name == "seeds" else 1 if whole else None)
-        positive = lowest is None and "least" not in field.metadata
-        for number in numbers:
-            low = (positive and number <= 0) or (lowest is not None and number < lowest)
-            if not math.isfinite(number) or low:
-                bound = " > 0" if positive else "" if lowest is None else f" >= {lowest}"
-                self.refuse(field.name, f"{'an int' if whole else 'a finite number'}{bound}")
+        what, lowest = "an int" if whole else "a finite number", _least(field, whole)
+        bound = "" if lowest is None else f" >= {lowest}" if lowest != ABOVE_0 else " > 0"
+        for number in values:
+            if _is_number(number) and not (math.isfinite(number) and (lowest is None or number >= lowest)):
+                self.refuse(field.name, f"{what}{bound}")
 
     def refuse(self, name: str, allowed: str) -> typing.NoReturn:
         """Raises ValueError: the setting, its value and what is allowed."""
@@ -110,6 +109,21 @@ def _one_line(box: str, program: str) -> str:
     if "allowed: " in text:  # it is said already what to do
         return text
     return f"{text} {f'Did you mean {hint}? ' if hint else ''}See {program} --help."
+
+
+def _least(field: dataclasses.Field[Any], whole: bool) -> float | None:
+    """The least value that a field takes; None where there is none."""
+    usual: list[Any] = [
+        v for v in (field.default if isinstance(field.default, tuple) else (field.default,)) if _is_number(v)
+    ]
+    if any(number < 0 for number in usual):
+        return None
+    zero = 0 in usual or field.name.endswith("seeds")
+    return field.metadata.get("least", 0 if zero else 1 if whole else ABOVE_0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _kinds(hint: Any) -> set[Any]:

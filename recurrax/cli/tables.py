@@ -19,13 +19,13 @@ def show(rows: Sequence[Mapping[str, str]], title: str = "", right: Sequence[str
     """Prints rows of equal keys; cells of recurrax have the colour that they have in figures.
 
     Args:
-        rows: the same keys in each; long texts are wrapped.
+        rows: the same keys in each; long texts are wrapped, but for those of the first key.
         title: stands above.
         right: keys whose column is aligned to the right.
     """
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
-    for key in rows[0]:
-        table.add_column(key, justify="right" if key in right else "left", overflow="fold")
+    for place, key in enumerate(rows[0]):
+        table.add_column(key, justify="right" if key in right else "left", overflow="fold", no_wrap=not place)
     for row in rows:
         table.add_row(*(_text(key, text) for key, text in row.items()))
     console = Console(width=min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns), highlight=False)

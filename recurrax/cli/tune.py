@@ -45,6 +45,7 @@ TUNABLE: dict[str, tuple[Any, ...]] = {
     "block": (8, 32, 64),
 }
 SKIPPED = {"cpu": ("pallas", "newton"), "tpu": ("newton",), "gpu": ("newton",)}  # slow, or cannot run
+NUMBERS = ("ms", "quartiles", "ratio", "memory", "compile (s)")  # columns of the table
 AGREES = 1e-3  # of the loss, relative: beyond this an engine computes something else
 
 
@@ -88,11 +89,15 @@ def main(config: Tune, prepared: None = None) -> dict[str, list[dict[str, str]]]
 def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
     """Times the training step of one cell under every candidate, and prints which is the fastest."""
     table = listing(measured(config, cell))
-    device = jax.devices()[0].device_kind
-    show(table, f"{cell}, (B, T, D, H) = {config.shape}, {config.dtype}, training step on {device}",
-         right=("ms", "ratio", "memory", "compile (s)"))  # fmt: skip
+    title = f"{cell}, (B, T, D, H) = {config.shape}, {config.dtype}, training step on {jax.devices()[0].device_kind}"
+    shown = [{name: row[name] for name in ("engine", *NUMBERS)} for row in table if not row["note"]]
+    if shown:
+        show(shown, title, right=NUMBERS)
+    for row in table:
+        if row["note"]:
+            print(f"{row['engine']}: {row['note']}")
     best = next((row["engine"] for row in table if row["ms"] != "-"), None)
-    print(f"layer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
+    print(f"\nlayer = rx.RNN(cell, backend={best})\n" if best else "No engine runs this cell here.\n")
     return table
 
 
@@ -196,12 +201,13 @@ def listing(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     best = min((value for name, value in timed.items() if name not in deviating), default=1.0)
     lines = []
     for name in sorted(rows, key=lambda name: (name not in timed, name in deviating, timed.get(name, 0.0))):
-        row, line = rows[name], dict.fromkeys(("engine", "ms", "ratio", "memory", "compile (s)", "note"), "-")
+        row, line = rows[name], dict.fromkeys(("engine", *NUMBERS, "note"), "-")
         line |= {"engine": name, "note": row.get("refused", "").partition(";")[0][:80]}
         if name in timed:
             low, high = np.quantile(row["milliseconds"], [0.25, 0.75])
             line |= {
-                "ms": f"{timing.digits(timed[name])} [{timing.digits(low)}, {timing.digits(high)}]",
+                "ms": timing.digits(timed[name]),
+                "quartiles": f"{timing.digits(low)} to {timing.digits(high)}",
                 "ratio": f"{timed[name] / best:.2f}",
                 "memory": timing.size(timing.needed(row)),
                 "compile (s)": f"{row['compile_seconds']:.1f}",
