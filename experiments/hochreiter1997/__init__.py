@@ -1,4 +1,4 @@
-"""Long Short-Term Memory, 1997: the experiments of the paper with its own cell, algorithm and stop rules.
+"""Do the experiments of Long Short-Term Memory (1997) come out as the paper says, with its own cell and algorithm?
 
     python -m experiments.hochreiter1997                   # 2 CPU cores, some six minutes: 4, 6a, parts of 2
     python -m experiments.hochreiter1997 --preset long     # every row but the longest, some two hours
