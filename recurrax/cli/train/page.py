@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -49,24 +50,28 @@ def finding(record: Record) -> str:
         best = max((at[chosen] for fit, _, chosen in points(record) if fit == name), key=lambda at: np.sum(at >= 0))
         counts[label(record, name)] = (int(np.sum(best >= 0)), len(best))
     by = [f"{name} ({k} of {n} seeds)" for name, (k, n) in counts.items() if k]
+    if by and all(k in (0, n) for k, n in counts.values()):
+        by = [name for name, (k, _) in counts.items() if k]
+    every = "" if not by or "(" in by[0] else " with every seed"
     without = [name for name, (k, _) in counts.items() if not k]
     if not by:
         return f"Not solved by {_list(without, 'or')}."
-    return f"Solved by {_list(by, 'and')}" + (f", not by {_list(without, 'or')}." if without else ".")
+    return f"Solved by {_list(by, 'and')}{every}" + (f", not by {_list(without, 'or')}." if without else ".")
 
 
 def explanation(record: Record) -> str:
     """What the table means."""
     config, results = record["config"], record["results"]
     fixed = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in settings(record, fixed=True).items())
-    return (
+    text = (
         f"Adam{fixed and f' with {fixed}'}, at most {config['steps']} updates of batch size {config['batch_size']}, "
-        f"{config['precision']}, engine {config['backend']}.\nSolved means: {results['criterion']}. The table gives "
-        "k/n seeds with the exact 95% interval, and the median and\nrange of the updates to the criterion, where seeds "
-        "that did not meet it count as longer than the budget. The\ntest loss is that of each run's best model on new "
-        f"examples, median over seeds; chance is {results['chance_level']:.4f}.\n"
-        f"Seeds: {', '.join(map(str, config['seeds']))}."
+        f"{config['precision']}, engine {config['backend']}. Solved means: {results['criterion']}. The table gives k/n "
+        "seeds with the exact 95% interval, and the median and range of the updates to the criterion, where seeds that "
+        "did not meet it count as longer than the budget. The test loss is that of each run's best model on new "
+        f"examples, median over seeds; chance is {results['chance_level']:.4f}. Seeds: "
+        f"{', '.join(map(str, config['seeds']))}."
     )
+    return textwrap.fill(text, 110)
 
 
 def rows(record: Record) -> list[dict[str, str]]:
@@ -155,6 +160,10 @@ def along_grid(axes: Axes, record: Record, name: str, style: Any, place: float) 
     axes.set(xlabel=names[0].replace("_", " ") if names else "", ylabel="test loss")
     if positive:
         axes.set_xscale("log")
+    if names:
+        ticks = list(dict.fromkeys(entry["settings"][names[0]]))
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
     if not names:
         axes.set_xticks([])
 
