@@ -47,6 +47,7 @@ from recurrax.training import CheckpointError, History, Output, Plan, Preempted,
 Record = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"  # the committed records
 RUNS = Path("runs")  # of the working directory: where a run goes by default
+SHORT = 1500  # updates up to which a fit takes seconds, of which saving it would be a large part
 OUTCOME = (
     "seeds", "settings", "steps", "loss", "accuracy", "solved_at", "diverged_at", "clipped", "test_loss",
     "test_accuracy", "seconds", "compile_seconds",
@@ -217,8 +218,9 @@ def runs(config: Any) -> Path:
 
 
 def train(config: Any, title: str, build: Any, task: Task, optimizer: Any, plan: Plan, penalty: Any = None) -> History:
-    """`fit` under a title, which goes on where an interrupted one stopped."""
-    return fit(build, task, optimizer, plan, output(config, title, plan), penalty)
+    """`fit` under a title, which goes on where an interrupted one stopped; a short one is made again from the start."""
+    saved = output(config, title, plan) if plan.steps > SHORT else Output(title=title)
+    return fit(build, task, optimizer, plan, saved, penalty)
 
 
 def output(config: Any, title: str, plan: Plan) -> Output:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import plots
-from experiments.vanishing_gradients.page import fits, solved_at, takeaways
+from experiments.vanishing_gradients.page import chosen_runs, fits, solved_at, takeaways
 from recurrax.palette import look
 
 Record = dict[str, Any]
@@ -39,15 +39,9 @@ def hero(record: Record) -> Figure:
 
 
 def details(record: Record) -> Figure:
-    """Gradients at initialisation, updates and success at growing lengths, and gates around a marked step."""
+    """Learning, updates and success at growing delays and lengths, and gates around a marked step."""
     figure, axes = plots.panels(2, 2, 4.4, 3.2)
-    for name, entry in record["results"].items():
-        start = name.partition(" ")[2]
-        if entry.get("closed_form", 0) is None:
-            against_lag(axes[0, 0], entry, look(start), start)
-    axes[0, 0].set(title="A  Before training, by initialisation", xlabel="steps back in time",
-                   ylabel="share of the gradient that is left, log10")  # fmt: skip
-    axes[0, 0].legend()
+    learning(axes[0, 0], record)
     effort(axes[0, 1], record)
     success(axes[1, 0], record, "adding")
     axes[1, 0].set(title="C  Add two marked numbers of a sequence", xlabel="length (steps)")
@@ -75,6 +69,18 @@ def success(axes: Axes, record: Record, task: str) -> None:
         axes.plot([entry["size"] for entry in entries], np.asarray(shares) + lift, label=cell, **look(cell))
     _sizes(axes, record, task)
     axes.set(ylabel="share of seeds that solve it", ylim=(-0.06, 1.06))
+
+
+def learning(axes: Axes, record: Record) -> None:
+    """Held-out loss on the longest adding: every seed thin, their median thick."""
+    T = max(record["config"]["adding_lengths"])
+    for entry in (entry for entry in fits(record, "adding") if entry["size"] == T):
+        curves, style = np.asarray(entry["loss"], float)[chosen_runs(record, entry)], look(entry["cell"])
+        axes.plot(entry["steps"], curves.T, color=style["color"], lw=0.5, alpha=0.5)
+        axes.plot(entry["steps"], np.nanmedian(curves, axis=0), markevery=0.2, label=entry["cell"], **style)
+    plots.level(axes, guessing=entry["chance_level"], solved=0.01)
+    axes.set(title=f"A  Learning to add two numbers of {T}", xlabel="updates", ylabel="held-out MSE", yscale="log")
+    axes.legend()
 
 
 def effort(axes: Axes, record: Record) -> None:

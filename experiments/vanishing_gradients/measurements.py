@@ -1,44 +1,38 @@
-"""What is measured: gradients at initialisation, learning at growing delays, gradients and gates after it."""
+"""What is measured: learning at growing delays and lengths, and the gradient before and after it."""
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from experiments import lab
 from experiments.models import builder, cell_of, clipped_adam
 from experiments.vanishing_gradients.config import RATES, Config
-from recurrax import Cell, GRUCell, LSTMCell, RNNCell, gradflow
-from recurrax.initializers import Chrono, zeros
+from recurrax import gradflow
 from recurrax.layers import SequenceModel
 from recurrax.tasks import Adding, Copy, MemoryTask
 from recurrax.training import Plan
 from recurrax.training.run import batch
 
-FEATURES = 2  # inputs of a step at initialisation, as in adding
 KEEP = {"GRU": "z", "LSTM": "f"}  # the gate that keeps the state
 AROUND = 8  # steps shown before and after a marked one
 
 
 def parts(config: Config) -> dict[str, Callable[[], Any]]:
-    """The gradient at initialisation, and every cell at every delay and length."""
+    """Every cell at every delay and length."""
     copies = {f"copy {delay}": Copy(delay, "martens2011") for delay in config.copy_delays}
     addings = {f"adding {length}": Adding(length, "arjovsky2016") for length in config.adding_lengths}
     plans = {(task, cell): plan(config, task, cell) for task in ("copy", "adding") for cell in config.cells}
-    starts = {f"start {name}": functools.partial(gradient, config, start) for name, start in STARTS.items()}
-    fits = {
+    return {
         f"{name} {cell}": functools.partial(learn, config, name, task, plans[name.partition(" ")[0], cell], cell)
         for name, task in (copies | addings).items()
         for cell in config.cells
     }
-    return starts | fits
 
 
 def plan(config: Config, task: str, cell: str) -> Plan:
@@ -46,56 +40,6 @@ def plan(config: Config, task: str, cell: str) -> Plan:
     rates = config.learning_rate or (RATES[task][cell],)
     steps = config.copy_steps if task == "copy" else config.adding_steps
     return lab.plan(config, steps=steps, sweep={"learning_rate": rates})
-
-
-class Start(NamedTuple):
-    """A cell at initialisation, and its slope in nats per step where a closed form exists, for inputs that are 0."""
-
-    build: Callable[..., Cell]
-    closed_form: float | None = None
-
-
-def _rnn(key: jax.Array, config: Config) -> Cell:
-    return RNNCell(FEATURES, config.hidden, rngs=nnx.Rngs(key))
-
-
-def _gru(key: jax.Array, config: Config, **options: Any) -> Cell:
-    return GRUCell(FEATURES, config.hidden, rngs=nnx.Rngs(key), **options)
-
-
-def _lstm(key: jax.Array, config: Config, **options: Any) -> Cell:
-    return LSTMCell(FEATURES, config.hidden, rngs=nnx.Rngs(key), **options)
-
-
-# With U = 0 and no input the gates are constant, and only the path c to c (GRU: h to h) is left.
-STARTS = {
-    "RNN": Start(_rnn),
-    "GRU": Start(_gru),
-    "LSTM-fb0": Start(functools.partial(_lstm, forget_bias=0.0)),
-    "LSTM-fb1": Start(_lstm),
-    "LSTM-chrono": Start(lambda key, config: _lstm(key, config, forget_bias=Chrono(config.init_length))),
-    "RNN, orthogonal U, at rest": Start(_rnn, 0.0),
-    "GRU, U = 0": Start(functools.partial(_gru, recurrent_kernel_init=zeros), -math.log(2)),
-    "LSTM, U = 0, forget bias 1": Start(
-        functools.partial(_lstm, recurrent_kernel_init=zeros), -math.log1p(math.exp(-1))
-    ),
-}
-
-
-def gradient(config: Config, start: Start) -> dict[str, Any]:
-    """Gradient against lag over independent draws of weights and inputs; the loss is a random projection of y_T."""
-    keys = jax.random.split(jax.random.key(0), (3, config.init_seeds))
-    cells = jax.vmap(functools.partial(start.build, config=config))(keys[0])
-    xs = jax.vmap(lambda key: jax.random.normal(key, (config.init_length, FEATURES)))(keys[1])
-    weights = jax.vmap(lambda key: jax.random.normal(key, (config.hidden,)))(keys[2])
-    log_norms = _initial(cells, xs if start.closed_form is None else jnp.zeros_like(xs), weights)
-    return {**profile(log_norms), "closed_form": start.closed_form}
-
-
-@jax.jit  # on its own, so that starts which differ in their parameters alone compile once
-@jax.vmap
-def _initial(cell: Cell, xs: jax.Array, weights: jax.Array) -> jax.Array:
-    return gradflow.state_gradients(cell, cell.initialize_carry((FEATURES,)), xs, lambda carry, y: weights @ y)
 
 
 def profile(log_norms: jax.Array) -> dict[str, Any]:

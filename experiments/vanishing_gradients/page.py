@@ -30,11 +30,6 @@ def page(record: Record) -> list[Any]:
         "not meet it counts as longer than the budget.",
         markdown_table([row(entry, rate) for entry in fits(record) for rate in rates(entry)]),
         *((f"## The choice of the learning rate\n\n{RULE}", choice_table(record)) if is_grid(record) else ()),
-        f"## The gradient at initialisation, {config['init_length']} steps",
-        "The slope of ln |dL/ds| against lag in nats per step, median and range over "
-        f"{config['init_seeds']} draws of weights and inputs;\nthe loss is a random projection of the last output. "
-        "Where the inputs are 0 the slope is known in closed form.",
-        start_table(record),
         f"## The gradient before and after training on adding, T = {max(config['adding_lengths'])}",
         "The slope of ln |dy_T/ds_t| against lag on held-out sequences, median and range over seeds and sequences.",
         trained_table(record),
@@ -198,23 +193,6 @@ def row(entry: Any, rate: float) -> dict[str, str]:
     }
 
 
-def start_table(record: Record) -> str:
-    """Slopes at initialisation beside closed forms."""
-    rows = []
-    for name, entry in record["results"].items():
-        if "closed_form" in entry:
-            slopes, known = np.asarray(entry["slopes"], float), entry["closed_form"]
-            rows.append(
-                {
-                    "start": name.partition(" ")[2],
-                    **_slope(slopes),
-                    "closed form": "" if known is None else f"{known:.4f}",
-                    "largest deviation": "" if known is None else f"{np.abs(slopes - known).max():.1e}",
-                }
-            )
-    return markdown_table(rows)
-
-
 def trained_table(record: Record) -> str:
     """Slopes before and after training."""
     rows = [
@@ -242,7 +220,11 @@ def _up_to(size: str, reach: int, tried: int, several: bool) -> str:
 
 
 def _share(log10: float) -> str:
-    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"1e{log10:.0f} of it"
+    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"10^{log10:.0f} of it"
+
+
+def _verb(subjects: list[str], verb: str) -> str:
+    return verb if len(subjects) > 1 else f"{verb}s"
 
 
 def _list(words: list[str]) -> str:
@@ -255,6 +237,10 @@ def takeaways(record: Record) -> tuple[str, str]:
     gone, there = ([cell for cell in left if (left[cell] < GONE) == lost] for lost in (True, False))
     reach = {cell: reached(record, "copy", cell) for cell in record["config"]["cells"]}
     short = [cell for cell, far in reach.items() if far < max(reach.values())]
-    first = f"the {_list(gone)} loses the gradient, the {_list(there)} keeps it" if gone and there else "the gradient"
-    second = f"so the {_list(short)} bridges short delays only" if short else "delays that are bridged"
+    first = (
+        f"the {_list(gone)} {_verb(gone, 'lose')} the gradient, the {_list(there)} {_verb(there, 'keep')} it"
+        if gone and there
+        else "the gradient"
+    )
+    second = f"so the {_list(short)} {_verb(short, 'bridge')} short delays only" if short else "delays that are bridged"
     return f"A  {first[0].upper()}{first[1:]}", f"B  {second[0].upper()}{second[1:]}"
