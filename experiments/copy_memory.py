@@ -153,8 +153,8 @@ def page(record: Record) -> list[Any]:
     """Title, findings and tables."""
     rows = baseline_rows(record)
     text = (
-        "Guessing gets one symbol of eight right on ten-symbol copy, and one whole sequence of 32 on five-bit copy. In the "
-        "titles of the figure a cell solves a delay where at least half of its seeds do."
+        "Guessing gets one symbol of eight right on ten-symbol copy, and one whole sequence of 32 on five-bit copy. In "
+        "the titles of the figure a cell solves a delay where at least half of its seeds do."
     )
     return [
         "Which cells copy symbols after a delay, and how long a delay?",
