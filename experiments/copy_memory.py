@@ -1,6 +1,6 @@
 """Which cells copy symbols after a delay, how long a delay, and after how many updates?
 
-    python -m experiments.copy_memory                              # 2 CPU cores, about 25 minutes
+    python -m experiments.copy_memory                              # 2 idle CPU cores, about half an hour
     python -m experiments.copy_memory --cells LSTM-chrono --tasks martens2011:100
     python -m experiments.copy_memory --preset tallec2018          # a GPU; so is lezcano2019
     python -m experiments.copy_memory --help
@@ -39,7 +39,7 @@ NAMES = {"martens2011": "five-bit copy", "arjovsky2016": "ten-symbol copy"}  # o
 
 @dataclasses.dataclass(frozen=True)
 class Config(tuning.Protocol):
-    """Cells and initialisations on the copy task; the defaults take about 25 minutes on two CPU cores."""
+    """Cells and initialisations on the copy task; the defaults take about half an hour on two idle CPU cores."""
 
     tasks: tuple[str, ...] = ("martens2011:2", "martens2011:10", "martens2011:30", "arjovsky2016:2", "arjovsky2016:5")
     """What to copy, VARIANT:DELAY: the published definition, and the blank steps between symbols and recall."""
@@ -152,7 +152,10 @@ def longest(entries: list[Any]) -> int:
 def page(record: Record) -> list[Any]:
     """Title, findings and tables."""
     rows = baseline_rows(record)
-    text = "Guessing gets one symbol of eight right on ten-symbol copy, and one whole sequence of 32 on five-bit copy."
+    text = (
+        "Guessing gets one symbol of eight right on ten-symbol copy, and one whole sequence of 32 on five-bit copy. In "
+        "the titles of the figure a cell solves a delay where at least half of its seeds do."
+    )
     return [
         "Which cells copy symbols after a delay, and how long a delay?",
         [line for variant, cells in by_variant(record).items() for line in findings(variant, cells)],
@@ -189,14 +192,16 @@ def shown(entry: Any) -> str:
 def draw(record: Record) -> Figure:
     """For each variant, against the delay: above the share of seeds that solve it, below the updates they need."""
     variants = by_variant(record)
-    figure, axes = plots.panels(2, len(variants), 4.2, 2.7)
+    figure, axes = plots.panels(2, len(variants), 4.2, 2.7, sharey="row")
     for (above, below), (variant, cells) in zip(axes.T, variants.items(), strict=True):
-        name, furthest = NAMES.get(variant, variant), max(entry["delay"] for entry in next(iter(cells.values())))
-        able = sum(longest(entries) == furthest for entries in cells.values())
+        name, delays = NAMES.get(variant, variant), [entry["delay"] for entry in next(iter(cells.values()))]
+        able = sum(longest(entries) == delays[-1] for entries in cells.values())
         share(above, cells)
-        above.set_title(f"{name}: {able} of {len(cells)} cells solve delay {furthest}")
+        above.set_title(f"{name}: {able} of {len(cells)} cells solve delay {delays[-1]}")
         updates(below, cells)
-        below.set_title(f"{name}: median updates (hollow: over the budget)")
+        above.set_xticks(delays)
+        below.set_xticks(delays)
+        below.set_title(f"{name}: median updates (hollow: over budget)")
     plots.legend_below(figure, axes[0, 0])
     return figure
 
