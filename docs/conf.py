@@ -1,13 +1,11 @@
 """The site, from these pages, the docstrings and the notebooks: ``python -m sphinx -W docs docs/_build``."""
 
 import importlib.metadata
-import re
 import shutil
 from pathlib import Path
 
 project = "recurrax"
 author = "The recurrax authors"
-REPOSITORY = "https://github.com/recurrax/recurrax"
 release = importlib.metadata.version("recurrax")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
@@ -31,17 +29,10 @@ napoleon_custom_sections = [("Source", "notes_style"), ("Shapes", "notes_style")
 
 
 HERE = Path(__file__).parent
-RESULTS = ("Gradients vanish", "The textbook's claims", "The baseline table", "The gradient-flow laboratory", "Speed")
 
 
 def take_pages() -> None:
-    """What lies elsewhere in the repository becomes pages: README's sections of results, and the notebooks."""
-    first, *sections = (HERE.parent / "README.md").read_text().split("\n## ")
-    figure = first.partition("<!-- figure -->")[2].partition("<!-- end -->")[0]
-    text = figure + "\n".join(f"## {section}" for section in sections if section.startswith(RESULTS))
-    text = text.replace("![", "\n![").replace("](experiments/", "](../experiments/")
-    text = re.sub(r"(?<!\!)\[([^\[\]]*)\]\(\.\./(experiments/[^)]*)\)", rf"[\1]({REPOSITORY}/blob/main/\2)", text)
-    (HERE / "results.md").write_text(f"# Results\n\nRendered from the records; each names its command.\n\n{text}\n")
+    """What lies elsewhere in the repository becomes pages: the notebooks."""
     shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)
 
 

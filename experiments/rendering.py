@@ -43,8 +43,55 @@ def blocks() -> dict[str, str]:
         "figure": f"![The gradient that reaches the past, and the delays that are bridged]({_link(figure, ROOT)})\n\n"
         f"{found}",
         "results": vanishing.summary(main).strip(),
-        "speed": importlib.import_module("experiments.benchmarks.speed").summary_rows(ROOT).strip(),
+        "speed": speed(),
     }
+
+
+def speed() -> str:
+    """The times of the newest records on a CPU and on a GPU."""
+    from experiments.benchmarks.speed import PRESETS
+
+    cpu, *others = lab.records("benchmarks.speed")
+    name = "benchmarks.speed"
+    gpu = next(r for r in others if "--preset gpu" in r["provenance"]["command"] and len(r["config"]["shapes"]) > 2)
+    assert cpu["hash"] == report.config_hash(PRESETS["default"])
+    found = {"CPU": cpu, gpu["provenance"]["device"]["kind"].removeprefix("NVIDIA "): gpu}
+    links = ", ".join(
+        f"[{device}]({_link(lab.place(name) / record['hash'], ROOT)}.md)" for device, record in found.items()
+    )
+    return (
+        f"{headline(found)}\nBelow 1 recurrax is faster. Haiku's plain RNN computes another function and is left out; "
+        f"all cases: {links}."
+    )
+
+
+def headline(records: dict[str, Record]) -> str:
+    """Times over those of others in a small table; a record for each device, by its name."""
+    measured = {
+        "training step, over the fastest JAX peer": ("training", None),
+        "training step, over PyTorch": ("training", "torch"),
+        "one streaming step, over the fastest JAX peer": ("streaming", None),
+        "training step, over flax.nnx": ("training", "flax.nnx"),
+    }
+    from experiments.benchmarks.cases import SLOWER, geometric
+    from experiments.benchmarks.speed.findings import Evidence
+
+    lines = []
+    for device, record in records.items():
+        e = Evidence(record)
+        for name, (measurement, base) in measured.items():
+            # On the GPU flax.nnx is the only JAX peer that was timed; on the CPU it is among those of the first row.
+            if (base == "flax.nnx") == e.accelerated and (found := e.ratios(measurement, e.main(), base)):
+                slower = sum(ratio > SLOWER for ratio in found.values())
+                lines.append(
+                    {
+                        "time of recurrax": f"{device}: {name}",
+                        "mean": f"{geometric(found.values()):.2f}",
+                        "range": f"{min(found.values()):.2f} to {max(found.values()):.2f}",
+                        "over 5% slower": f"{slower} of {len(found)}",
+                    }
+                )
+    return report.markdown_table(lines)
 
 
 def pages() -> dict[Path, str]:

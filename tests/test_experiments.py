@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pytest
 
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
@@ -234,10 +233,19 @@ BAD_FLAGS = {
         "--tested 0": "tested=0; allowed: an int >= 1",
     },
     "adding_problem": {
-        "--cells LTSM": "LTSM",
+        "--cells LTSM": "invalid choice 'LTSM'",
         "--variant hochreiter97": "hochreiter1997",
-        "--seeds 0": "none of which is reported",
-        "--loss 0.05": "loss=0.05",
+        "--seeds 0": "allowed: seeds none of which is reported",
+        "--loss 0.05": "no looser than the criterion of arjovsky2016",
+    },
+    "copy_memory": {
+        "--tasks martens2011:0": "delay=0",
+        "--tasks martens2011": "allowed: VARIANT:DELAY",
+        "--tasks copy:5": "variant='copy' is unknown",
+    },
+    "sequential_digits": {
+        "--cells X": "invalid choice 'X'",
+        "--penalties 0": "penalties=(0.0,); allowed: a finite number > 0",
     },
     "vanishing_gradients": {
         "--learning-rate nan": "learning_rate=(nan,); allowed: a finite number > 0",
@@ -248,7 +256,6 @@ BAD_FLAGS = {
         "--preset tiny": "--preset tiny; allowed: default, grid, smoke, accelerator",
         "--out /proc/nowhere": "cannot write to the output folder '/proc/nowhere'",
         "--cells LSTMM": "LSTMM",
-        "--init-length 3": "init_length=3; allowed: an int >= 20",
         "--hiden 3": "--hidden",
     },
 }
@@ -334,9 +341,6 @@ def test_the_main_claims_hold_in_the_committed_record():
         assert 0 < reach["RNN"] < longest and reach["GRU"] == reach["LSTM"] == longest, (task, reach)
     left = {entry["cell"]: page.remaining(entry) for entry in page.fits(record, "adding") if "after" in entry}
     assert left["RNN"] < page.GONE < -1 < min(left["GRU"], left["LSTM"])
-    for name, entry in record["results"].items():
-        if entry.get("closed_form") is not None:
-            assert np.asarray(entry["slopes"]) == pytest.approx(entry["closed_form"], rel=1e-3, abs=1e-5), name
 
 
 def test_the_learning_rates_of_the_main_experiment_are_those_that_its_grid_chose():
