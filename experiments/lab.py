@@ -26,7 +26,6 @@ import shutil
 import sys
 import time
 import types
-import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,15 @@ import matplotlib
 matplotlib.use("Agg")  # before pyplot: figures are written, not shown
 
 import matplotlib.pyplot as plt
-import tyro
 from matplotlib.figure import Figure
 
 from experiments import plots
 from recurrax import compilation, report
+from recurrax.cli import command
+from recurrax.cli import settings as flags
+from recurrax.cli.command import say as say
 from recurrax.tasks import Task
-from recurrax.training import CheckpointError, History, Output, Plan, Preempted, adam, fit
+from recurrax.training import History, Output, Plan, adam, fit
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"  # the committed records
@@ -55,44 +56,11 @@ OUTCOME = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What the settings of every experiment share: where its record goes, and what is refused.
-
-    Refused are an empty tuple, a value twice in a tuple, a value outside its ``Literal``, a number that is not finite,
-    an int below 1 and a float that is not above 0. Seeds may be 0, and so may a field whose default is or holds 0;
-    one whose default is or holds a number below 0 takes every finite number.
-    """
+class Settings(flags.Settings):
+    """What the settings of every experiment share: what is refused, and where its record goes."""
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
     """Folder of the record, its page and its figure; runs/<experiment>/ of the working directory by default."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError where a setting cannot be used."""
-        hints = typing.get_type_hints(type(self))
-        for field in dataclasses.fields(self):
-            if field.metadata.get("setting", True):
-                self._check(field, hints[field.name])
-
-    def _check(self, field: Any, kind: Any) -> None:
-        value = getattr(self, field.name)
-        values, allowed = (value if isinstance(value, tuple) else (value,)), _choices(kind)
-        if not values or len(set(values)) < len(values):
-            self.refuse(field.name, "one or more, all different")
-        if allowed and not set(values) <= set(allowed):
-            self.refuse(field.name, f"{'one or more ' if isinstance(value, tuple) else 'one '}of {', '.join(allowed)}")
-        usual = field.default if isinstance(field.default, tuple) else (field.default,)
-        signed = any(isinstance(v, int | float) and v < 0 for v in usual)
-        zero = signed or 0 in usual or (isinstance(value, tuple) and field.name.endswith("seeds"))
-        whole = all(isinstance(v, int) for v in usual)
-        least = float("-inf") if signed else 1 if whole and not zero else 0
-        for number in (v for v in values if isinstance(v, int | float) and not isinstance(v, bool)):
-            if not abs(number) < float("inf") or number < least or (number == 0 and not zero):
-                bound = "" if signed else " >= 0" if zero else " >= 1" if whole else " > 0"
-                self.refuse(field.name, f"{'an int' if whole else 'a finite number'}{bound}")
-
-    def refuse(self, name: str, allowed: str) -> typing.NoReturn:
-        """Raises ValueError: the setting, its value and what is allowed."""
-        raise ValueError(f"{name}={getattr(self, name)!r}; allowed: {allowed}. Change --{name.replace('_', '-')}.")
 
 
 def run(name: str) -> None:
@@ -112,36 +80,18 @@ def run(name: str) -> None:
     except (ValueError, TypeError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    try:
+    with command.statuses():
         compilation.keep(getattr(experiment, "KEEP_PROGRAMS", True))
         record = measure(name.rpartition(".")[2], config, parts)
         print(publish(experiment, record, folder(config)))
         _say_where(folder(config), record)
-    except (CheckpointError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except Preempted as stop:
-        print(stop, file=sys.stderr)
-        raise
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        sys.exit(130)
 
 
 def settings(experiment: types.ModuleType, name: str, arguments: list[str]) -> Any:
     """The Config that the words of a command line describe."""
-    presets = experiment.PRESETS
-    chosen, arguments = _take(arguments, "--preset")
-    if chosen not in (None, *presets):
-        raise ValueError(f"--preset {chosen}; allowed: {', '.join(presets)}.")
-    default = presets[chosen or next(iter(presets))]
-    text = (
-        f"{experiment.__doc__}\nPresets, which the flags below override: --preset {' | '.join(presets)}.\n"
-        "--record puts the record among the committed ones, in place of runs/."
-    )
-    committed, arguments = "--record" in arguments, [word for word in arguments if word != "--record"]
-    program = f"python -m {name}"
-    config = tyro.cli(type(default), prog=program, default=default, args=arguments, description=text)
+    committed, words = "--record" in arguments, [word for word in arguments if word != "--record"]
+    text = f"{experiment.__doc__}\n--record puts the record among the committed ones, in place of runs/."
+    config = flags.read(f"python -m {name}", experiment.PRESETS, words, text, flat=False)
     return config if config.out else dataclasses.replace(config, out=place(name, RESULTS if committed else RUNS))
 
 
@@ -246,28 +196,7 @@ def outcome(history: History) -> dict[str, Any]:
     return {name: getattr(history, name) for name in OUTCOME}
 
 
-def say(text: str) -> None:
-    """Progress on stderr, so that stdout holds the page alone."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def _say_where(out: Path, record: Record) -> None:
     say("")
     for path in sorted(out.resolve().glob(f"{record['hash']}*")):
         say(str(path))
-
-
-def _choices(kind: Any) -> tuple[str, ...]:
-    if typing.get_origin(kind) is typing.Literal:
-        return typing.get_args(kind)
-    return next((found for inner in typing.get_args(kind) if (found := _choices(inner))), ())
-
-
-def _take(arguments: list[str], flag: str) -> tuple[str | None, list[str]]:
-    """The value of a flag that no Config has, and the other arguments."""
-    for index, argument in enumerate(arguments):
-        if argument == flag or argument.startswith(f"{flag}="):
-            inline = argument.partition("=")[2]
-            value = inline or (arguments[index + 1] if index + 1 < len(arguments) else "")
-            return value, arguments[:index] + arguments[index + (1 if inline else 2) :]
-    return None, arguments

@@ -53,7 +53,9 @@ class Settings:
         raise ValueError(f"{name}={getattr(self, name)!r}; allowed: {allowed}. Change --{name.replace('_', '-')}.")
 
 
-def read(program: str, presets: Mapping[str, Any], arguments: Sequence[str], description: str) -> Any:
+def read(
+    program: str, presets: Mapping[str, Any], arguments: Sequence[str], description: str, *, flat: bool = True
+) -> Any:
     """The settings that the words of a command line describe; with ``--help`` it prints them and ends.
 
     Args:
@@ -61,6 +63,7 @@ def read(program: str, presets: Mapping[str, Any], arguments: Sequence[str], des
         presets: named settings, instances of one dataclass, the default first.
         arguments: the words.
         description: stands above the flags.
+        flat: the fields of nested settings have no prefix.
 
     Raises:
         ValueError: a word cannot be understood; or the settings refuse a value.
@@ -78,7 +81,7 @@ def read(program: str, presets: Mapping[str, Any], arguments: Sequence[str], des
         with contextlib.redirect_stderr(said):
             return tyro.cli(
                 type(default), prog=program, default=default, args=words, description=description,
-                config=(tyro.conf.OmitArgPrefixes,),
+                config=(tyro.conf.OmitArgPrefixes,) if flat else (),
             )  # fmt: skip
     except SystemExit as stop:
         if not stop.code:
@@ -118,7 +121,7 @@ def _least(field: dataclasses.Field[Any], whole: bool) -> float | None:
     ]
     if any(number < 0 for number in usual):
         return None
-    zero = 0 in usual or field.name.endswith("seeds")
+    zero = 0 in usual or (isinstance(field.default, tuple) and field.name.endswith("seeds"))
     return field.metadata.get("least", 0 if zero else 1 if whole else ABOVE_0)
 
 
