@@ -67,7 +67,7 @@ def line(name: str, preset: str, results: Path) -> dict[str, str]:
     """An experiment in the list."""
     record, found = state(name, preset, results)
     question = (load(name).__doc__ or "").partition("\n")[0]
-    took = "" if record is None else f"{record['seconds']:.0f} s on {_machine(record)}"
+    took = f"{record['seconds']:.0f} s on {_machine(record)}" if record and found == "up to date" else ""
     return {"experiment": name, "question": question, "took": took, "record": found}
 
 

@@ -334,7 +334,7 @@ def test_no_command_of_a_record_names_a_module_that_is_gone():
 
 def test_the_main_claims_hold_in_the_committed_record():
     """What README says: the plain RNN bridges short delays only, GRU and LSTM all of them; their gradients tell why."""
-    from experiments.vanishing_gradients import page
+    page = importlib.import_module("experiments.vanishing_gradients.page")
 
     record, *_ = lab.records("vanishing_gradients")
     for task in ("copy", "adding"):
@@ -347,7 +347,7 @@ def test_the_main_claims_hold_in_the_committed_record():
 
 def test_the_learning_rates_of_the_main_experiment_are_those_that_its_grid_chose():
     """On seeds that are not reported, at the same delays and lengths."""
-    from experiments.vanishing_gradients import page
+    page = importlib.import_module("experiments.vanishing_gradients.page")
     from experiments.vanishing_gradients.config import PRESETS, RATES
 
     grid, reported = PRESETS["grid"], PRESETS["default"]
