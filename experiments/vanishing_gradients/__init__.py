@@ -1,6 +1,6 @@
 """How long a delay does each cell bridge, and what does the gradient have to do with it?
 
-    python -m experiments.vanishing_gradients                 # 2 CPU cores, about a minute
+    python -m experiments.vanishing_gradients                 # 2 CPU cores, two to three minutes; again, about one
     python -m experiments.vanishing_gradients --preset grid   # how the learning rates were chosen
     python -m experiments.vanishing_gradients --help
 

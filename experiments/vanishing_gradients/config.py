@@ -17,7 +17,7 @@ RATES = {
 
 @dataclasses.dataclass(frozen=True)
 class Config(lab.Settings):
-    """Gradients and learning of RNN, GRU and LSTM; the defaults take about a minute on two CPU cores."""
+    """Gradients and learning of RNN, GRU and LSTM; the defaults take two to three minutes on two CPU cores."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     """Training seeds, all in one compiled program; each of them is reported."""
