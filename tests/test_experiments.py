@@ -389,4 +389,4 @@ def test_readme_program_runs(tmp_path):
     environment = os.environ | {"JAX_NUM_CPU_DEVICES": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(printed.partition(",")[0])  # the last digits are a machine's own
+    assert done.stdout.startswith(printed.partition(";")[0])  # the last digits are a machine's own

@@ -242,5 +242,9 @@ def takeaways(record: Record) -> tuple[str, str]:
         if gone and there
         else "the gradient"
     )
-    second = f"so the {_list(short)} {_verb(short, 'bridge')} short delays only" if short else "delays that are bridged"
+    second = (
+        f"so the {_list(short)} {'are' if len(short) > 1 else 'is'} sure of short delays only"
+        if short
+        else "delays that are bridged"
+    )
     return f"A  {first[0].upper()}{first[1:]}", f"B  {second[0].upper()}{second[1:]}"
