@@ -197,7 +197,7 @@ def draw(record: Record) -> Figure:
         name, delays = NAMES.get(variant, variant), [entry["delay"] for entry in next(iter(cells.values()))]
         able = sum(longest(entries) == delays[-1] for entries in cells.values())
         share(above, cells)
-        above.set_title(f"{name}: {able} of {len(cells)} cells solve delay {delays[-1]}")
+        above.set_title(f"{name}: most seeds of {able} of {len(cells)} cells solve delay {delays[-1]}")
         updates(below, cells)
         above.set_xticks(delays)
         below.set_xticks(delays)

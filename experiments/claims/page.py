@@ -177,7 +177,7 @@ def cost(axes: Axes, e: Evidence) -> None:
                       textcoords="offset points", fontsize=6, color="0.3")  # fmt: skip
     H = max(e.sizes)
     dear = ", ".join(f"{e.ratio(cell, 'RNN', H)[0]:.1f} ({cell})" for cell in ("GRU", "LSTM"))
-    axes.set(title=f"d  H = {H} takes {dear} times the RNN's time", xlabel="units H",
+    axes.set(title=f"d  Time over the RNN's, H = {H}: {dear}", xlabel="units H",
              ylabel="ratio, quartiles", ylim=(0, None))  # fmt: skip
     sizes(axes, e.sizes)
 
