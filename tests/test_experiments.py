@@ -75,7 +75,7 @@ class Small(lab.Settings):
 @pytest.mark.parametrize(
     "setting, words",
     [
-        ({"cells": ("GRU",)}, "cells=('GRU',); allowed: one or more of LSTM, RNN. Change --cells."),
+        ({"cells": ("GRU",)}, "cells=('GRU',); allowed: one or more of RNN, LSTM. Change --cells."),
         ({"cells": ()}, "cells=(); allowed: one or more, all different"),
         ({"seeds": (1, 1)}, "seeds=(1, 1); allowed: one or more, all different"),
         ({"seeds": (-1,)}, "allowed: an int >= 0"),

@@ -32,7 +32,7 @@ class Settings:
         for field in dataclasses.fields(self):
             self._check(field, _kinds(hints[field.name]))
 
-    def _check(self, field: dataclasses.Field[Any], kinds: set[Any]) -> None:
+    def _check(self, field: dataclasses.Field[Any], kinds: list[Any]) -> None:
         value = getattr(self, field.name)
         values = value if isinstance(value, tuple) else (value,)
         many = Ellipsis in kinds
@@ -40,7 +40,7 @@ class Settings:
             self.refuse(field.name, "one or more, all different" if field.default != () else "all different")
         allowed = [kind for kind in kinds if isinstance(kind, str)]
         if allowed and not set(values) <= {*allowed, None}:
-            self.refuse(field.name, f"{'one or more ' if many else 'one '}of {', '.join(sorted(allowed))}")
+            self.refuse(field.name, f"{'one or more ' if many else 'one '}of {', '.join(allowed)}")
         whole = float not in kinds
         what, lowest = "an int" if whole else "a finite number", _least(field, whole)
         bound = "" if lowest is None else f" >= {lowest}" if lowest != ABOVE_0 else " > 0"
@@ -129,13 +129,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _kinds(hint: Any) -> set[Any]:
+def _kinds(hint: Any) -> list[Any]:
     """The types in a hint, the words of its ``Literal``, and an ellipsis for a tuple of any length."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
-        return set(typing.get_args(hint))
+        return list(typing.get_args(hint))
     if origin is typing.Annotated:
         return _kinds(typing.get_args(hint)[0])
     if origin in (tuple, typing.Union, types.UnionType):
-        return set().union(*(_kinds(inner) for inner in typing.get_args(hint)))
-    return {hint}
+        return [kind for inner in typing.get_args(hint) for kind in _kinds(inner)]
+    return [hint]
