@@ -18,7 +18,6 @@ from flax import nnx
 from recurrax.initializers import Initializer, per_gate
 
 STEP_ROWS = 32  # rows up to which arrays of three or more axes are multiplied as those of one step
-NARROW = 32  # D up to which the kernels of inputs are thin
 
 
 class Kernel(nnx.Param):
@@ -50,14 +49,8 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> tuple[ja
 def _of_many(rows: jax.Array, W: jax.Array, bias: nnx.Param | None) -> list[jax.Array]:
     """A product a gate, for many steps at once: to take a single product apart would copy it."""
     b = None if bias is None else bias[...]
-    if W.shape[-1] > NARROW:
-        products = [_times(rows, matrix) for matrix in W]
-        return products if b is None else [p + like(row, p) for p, row in zip(products, b, strict=True)]
-    if b is not None:
-        # The bias as weights of an input that is 1: its gradient is then part of the product's, not one more sum.
-        rows = jnp.concatenate([rows, jnp.ones_like(rows[..., :1])], axis=-1)
-        W = jnp.concatenate([W, b[..., None]], axis=-1)
-    return [rows @ matrix for matrix in jnp.swapaxes(W, 1, 2)]  # the gradient of a thin matrix is faster this way
+    products = [_times(rows, matrix) for matrix in W]
+    return products if b is None else [p + like(row, p) for p, row in zip(products, b, strict=True)]
 
 
 def _plus(product: jax.Array, bias: nnx.Param | None) -> jax.Array:

@@ -166,7 +166,7 @@ def test_layouts_multiply_by_the_same_numbers_and_have_the_same_gradients(name, 
 
 @pytest.mark.parametrize("shape", [(D,), (3, D), (7, 3, D), (7, 40, D), (7, 40, 33)])
 def test_affine_is_a_matrix_product_and_a_sum_for_every_number_of_rows(shape, x64):
-    """One step, a few, many, and kernels that are thin or not."""
+    """One step, a few, and many; few inputs and many."""
     x = noise(jax.ShapeDtypeStruct(shape, jnp.float64), seed=1)
     kernel, bias = noise((jax.ShapeDtypeStruct((2, H, shape[-1]), float), jax.ShapeDtypeStruct((2, H), float)), 2)
 

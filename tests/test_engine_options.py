@@ -26,7 +26,7 @@ def test_small(tmp_path, monkeypatch):
     (case,) = record["results"].values()
     assert case["auto"] == {"keep": "preactivations", "projection": "hoisted", "chunk": None, "unroll": 1}
     assert {'"auto"', "rx.Scan()", "rx.Adjoint()", "rx.Adjoint(projection='joint')"} <= set(case["rows"])
-    assert {"auto without kernels first", "auto without thin kernels"} <= set(case["rows"])
+    assert {"auto without kernels first", "auto without transposing before the loop"} <= set(case["rows"])
     assert not tune.wrong(case["rows"]) and len(case["rows"]["rx.Scan()"]["milliseconds"]) == 2
     assert "refused" in case["rows"]["rx.Associative()"]
     assert next(tmp_path.glob("*.md")).read_text() == written == lab.document(experiment, record)

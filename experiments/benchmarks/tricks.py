@@ -9,13 +9,11 @@ from typing import Any
 
 import jax
 
-from recurrax import kernels
 from recurrax.engines import adjoint, tuning
 
 # By name: where the trick is decided, and what decides against it.
 TRICKS: dict[str, tuple[Any, str, Any]] = {
     "kernels first": (tuning, "HEAVY", math.inf),
-    "thin kernels": (kernels, "NARROW", 0),
     "transposing before the loop": (adjoint, "for_steps", lambda cell, leading: cell),
 }
 
