@@ -1,11 +1,13 @@
 """The site, from these pages, the docstrings and the notebooks: ``python -m sphinx -W docs docs/_build``."""
 
 import importlib.metadata
+import re
 import shutil
 from pathlib import Path
 
 project = "recurrax"
 author = "The recurrax authors"
+REPOSITORY = "https://github.com/recurrax/recurrax"
 release = importlib.metadata.version("recurrax")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
@@ -50,6 +52,13 @@ def literal_blocks(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = text
 
 
+def link_to_repository(app, docname: str, source: list[str]) -> None:
+    """Tables that lie beside the records are no pages of the site: links to them lead to the repository."""
+    pattern = r"(?<!!)\[([^\[\]]*)\]\((?:\.\./)+(experiments/[^)]*)\)"
+    source[0] = re.sub(pattern, rf"[\1]({REPOSITORY}/blob/main/\2)", source[0])
+
+
 def setup(app) -> None:
     """Before napoleon, which turns sections into field lists."""
     app.connect("autodoc-process-docstring", literal_blocks, priority=100)
+    app.connect("source-read", link_to_repository)
