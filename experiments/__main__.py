@@ -67,7 +67,7 @@ def line(name: str, preset: str, results: Path) -> dict[str, str]:
     """An experiment in the list."""
     record, found = state(name, preset, results)
     question = (load(name).__doc__ or "").partition("\n")[0]
-    took = f"{record['seconds']:.0f} s on {_machine(record)}" if record and found == "up to date" else ""
+    took = f"{record['seconds']:.0f} s on {report.machine(record)}" if record and found == "up to date" else ""
     return {"experiment": name, "question": question, "took": took, "record": found}
 
 
@@ -104,11 +104,6 @@ def rebuild(results: Path) -> None:
 def load(name: str) -> Any:
     """The module of an experiment."""
     return importlib.import_module(f"experiments.{name}")
-
-
-def _machine(record: dict[str, Any]) -> str:
-    device = record["provenance"]["device"]
-    return f"{device['cpus']} CPU cores" if device["platform"] == "cpu" else device["kind"]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,11 @@ def blocks() -> dict[str, str]:
     main, *_ = lab.records("vanishing_gradients")
     vanishing = importlib.import_module("experiments.vanishing_gradients.page")
     figure = lab.place("vanishing_gradients") / f"{main['hash']}.png"
-    found = "\n".join(f"- {finding}" for finding in vanishing.findings(main))
+    found = "\n".join(_wrapped(f"- {finding}") for finding in vanishing.findings(main))
+    made = f"`{main['provenance']['command']}` made it in {main['seconds']:.0f} s on {report.machine(main)}."
     return {
         "figure": f"![The gradient that reaches the past, and the delays that are bridged]({_link(figure, ROOT)})\n\n"
-        f"{found}",
+        f"{found}\n\n{made}",
         "results": vanishing.summary(main).strip(),
         "speed": speed(),
     }
@@ -59,10 +61,8 @@ def speed() -> str:
     links = ", ".join(
         f"[{device}]({_link(lab.place(name) / record['hash'], ROOT)}.md)" for device, record in found.items()
     )
-    return (
-        f"{headline(found)}\nBelow 1 recurrax is faster. Haiku's plain RNN computes another function and is left out; "
-        f"all cases: {links}."
-    )
+    text = f"Below 1 recurrax is faster. Haiku's plain RNN has another activation and is left out; all cases: {links}."
+    return f"{headline(found)}\n{_wrapped(text)}"
 
 
 def headline(records: dict[str, Record]) -> str:
@@ -139,6 +139,12 @@ def section(name: str, record: Record) -> str:
 def title(name: str) -> str:
     """The question of an experiment."""
     return (importlib.import_module(f"experiments.{name}").__doc__ or "").partition("\n")[0].strip()
+
+
+def _wrapped(text: str) -> str:
+    """A paragraph or an item of a list in lines that an editor shows whole."""
+    return textwrap.fill(text, 120, subsequent_indent="  " * text.startswith("- "), break_long_words=False,
+                         break_on_hyphens=False)  # fmt: skip
 
 
 def _short(name: str) -> str:

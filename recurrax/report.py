@@ -120,6 +120,12 @@ def origin(entry: dict[str, Any]) -> str:
     )
 
 
+def machine(entry: dict[str, Any]) -> str:
+    """Where a record was made, in a few words: "2 CPU cores", or the kind of accelerator."""
+    device = entry["provenance"]["device"]
+    return f"{device['cpus']} CPU cores" if device["platform"] == "cpu" else device["kind"]
+
+
 def load(folder: Path, config: Any) -> dict[str, Any] | None:
     """The record of these settings in a folder, complete or not; None if there is none that can be read."""
     try:

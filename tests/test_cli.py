@@ -330,3 +330,11 @@ def test_a_signal_ends_it_with_its_status_and_the_same_command_goes_on(tmp_path,
     process.send_signal(number)
     said = process.communicate(timeout=120)
     assert process.returncode == status and "he same command" in said[1] and "Traceback" not in said[1], said
+
+
+def test_output_may_end_early():
+    """As in ``recurrax train --help | head -1``, whose reader is gone after a line: no traceback."""
+    command = f"{sys.executable} -m recurrax train --help | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("usage: recurrax train"), done
+    assert "BrokenPipe" not in done.stderr

@@ -15,7 +15,7 @@ from experiments.benchmarks import against, cases, engine_options, ensembles, sp
 from experiments.benchmarks.speed import curves, findings, measurements
 from experiments.benchmarks.speed.config import PRESETS, Config, Scaling
 from experiments.benchmarks.speed.page import summary
-from recurrax import report
+from recurrax import report, timing
 
 SMOKE = PRESETS["smoke"]
 SHAPE = (3, 5, 2, 4)
@@ -106,8 +106,8 @@ def test_tables_say_what_the_record_holds():
     case = e.cases("training")[0]
     low, high = cases.interval(case, "recurrax auto", findings.fastest(case))
     assert low < cases.median(case, "recurrax auto") / cases.median(case, findings.fastest(case)) < high
-    assert [cases.digits(x) for x in (1234.5, 12.34, 1.234, 0.01234)] == ["1234", "12.3", "1.23", "0.0123"]
-    assert [cases.size(x) for x in (None, 10, 2**21, 2**31)] == ["not measured", "10 B", "2.00 MiB", "2.00 GiB"]
+    assert [timing.digits(x) for x in (1234.5, 12.34, 1.234, 0.01234)] == ["1234", "12.3", "1.23", "0.0123"]
+    assert [timing.size(x) for x in (None, 10, 2**21, 2**31)] == ["not measured", "10 B", "2.00 MiB", "2.00 GiB"]
 
 
 def test_a_peer_that_computes_something_else_is_no_measure():

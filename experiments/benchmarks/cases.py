@@ -33,12 +33,6 @@ def interval(case: Case, name: str, base: str, resamples: int = 2000) -> tuple[f
     return float(low), float(high)
 
 
-def needed(row: dict[str, Any]) -> int | None:
-    """Bytes of a program's temporaries and outputs, None where they are not known."""
-    memory = row.get("memory")
-    return memory["temporary"] + memory["output"] if memory else None
-
-
 def label(case: Case) -> str:
     """Cell and shape, and the dtype where it is not float32."""
     text = f"{case['cell']} {','.join(map(str, case['shape']))}"
@@ -48,17 +42,3 @@ def label(case: Case) -> str:
 def geometric(values: Any) -> float:
     """Geometric mean."""
     return float(np.exp(np.mean(np.log(list(values)))))
-
-
-def digits(value: float) -> str:
-    """Three significant digits, no exponent."""
-    places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
-    return f"{value:.{places}f}"
-
-
-def size(bytes_: float | None) -> str:
-    """Bytes in MiB or GiB."""
-    if bytes_ is None:
-        return "not measured"
-    mib = bytes_ / 2**20
-    return f"{digits(mib / 1024)} GiB" if mib >= 1024 else f"{digits(mib)} MiB" if mib >= 0.1 else f"{bytes_} B"

@@ -28,19 +28,7 @@ from matplotlib.figure import Figure
 
 from experiments import lab, plots
 from experiments.benchmarks import peers
-from experiments.benchmarks.cases import (
-    SLOWER,
-    Case,
-    Record,
-    digits,
-    geometric,
-    interval,
-    label,
-    median,
-    needed,
-    size,
-    timed,
-)  # fmt: skip
+from experiments.benchmarks.cases import SLOWER, Case, Record, geometric, interval, label, median, timed
 from experiments.benchmarks.speed import PRESETS as SPEED
 from experiments.benchmarks.speed.config import CELLS, DTYPES, DType, check_shapes
 from experiments.benchmarks.tricks import TRICKS, without
@@ -48,6 +36,7 @@ from recurrax import timing
 from recurrax.cli.tune import Tune, measured, wrong
 from recurrax.engines import Adjoint, tuning
 from recurrax.report import markdown_table
+from recurrax.timing import digits, needed, size
 
 KEEP_PROGRAMS = False  # it measures how long compilation takes
 AUTO = '"auto"'

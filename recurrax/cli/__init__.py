@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         try:
             importlib.import_module(f"recurrax.cli.{name}").run(rest)
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever reads the output has enough, as in `recurrax list | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from experiments import plots
-from experiments.benchmarks.cases import Case, Record, geometric, label, median, needed, size, timed
+from experiments.benchmarks.cases import Case, Record, geometric, label, median, timed
 from experiments.benchmarks.speed.findings import Evidence, fastest
+from recurrax.timing import needed, size
 
 # Okabe & Ito's colours; ours are filled, peers are open.
 MARKS = {

@@ -7,20 +7,9 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from experiments.benchmarks.cases import (
-    SLOWER,
-    Case,
-    Record,
-    digits,
-    geometric,
-    interval,
-    label,
-    median,
-    needed,
-    size,
-    timed,
-)  # fmt: skip
+from experiments.benchmarks.cases import SLOWER, Case, Record, geometric, interval, label, median, timed
 from experiments.benchmarks.speed.config import WITH_IPYTHON
+from recurrax.timing import digits, needed, size
 
 JAX_PEERS = ("flax.nnx", "flax.linen", "haiku", "equinox", "keras")
 PEERS = (*JAX_PEERS, "torch")

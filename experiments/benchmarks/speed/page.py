@@ -6,20 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks.cases import (
-    SLOWER,
-    Record,
-    digits,
-    geometric,
-    interval,
-    label,
-    median,
-    needed,
-    size,
-    timed,
-)  # fmt: skip
+from experiments.benchmarks.cases import SLOWER, Record, geometric, interval, label, median, timed
 from experiments.benchmarks.speed.findings import Evidence, fastest, findings, is_case
 from recurrax.report import footer, markdown_table
+from recurrax.timing import digits, needed, size
 
 TITLES = {
     "training": "Training step: value and gradient of mean(y^2) of one layer",
