@@ -1,5 +1,7 @@
 """Experiments: one question each, which ends in a table, a figure and a record. See `experiments.lab`."""
 
+import recurrax.cli as _cli  # noqa: F401  # sets what must be set before SciPy is loaded
+
 # In the order in which they are best read.
 EXPERIMENTS = (
     "vanishing_gradients", "exploding_gradients", "initialization", "gates", "noise", "claims", "adding_problem",

@@ -17,6 +17,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+# Read when SciPy is loaded, whose LAPACK makes orthogonal kernels: its threads wait busily for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 COMMANDS = {
     "list": "the tasks, cells and engines",
     "train": "train any cells on any task, over seeds and a grid of settings",

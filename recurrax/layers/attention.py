@@ -1,0 +1,56 @@
+"""Attention over the outputs of an encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from recurrax.cell import show_signature
+from recurrax.pickling import Picklable
+
+
+class AdditiveAttention(Picklable, nnx.Module):
+    r"""Reads a memory, each of whose steps is scored by a network of one hidden layer.
+
+    .. math::
+        e_{ts} = v \cdot \tanh(W q_t + U m_s), \quad \alpha_t = \mathrm{softmax}_s(e_{ts}), \quad
+        r_t = \sum_s \alpha_{ts} m_s
+
+    Args:
+        query_features: Q, of a query.
+        memory_features: M, of a step of the memory.
+        hidden_features: A, of the hidden layer.
+        rngs: source of keys (``rngs.params``).
+
+    Source: Bahdanau, Cho & Bengio (2015), "Neural machine translation by jointly learning to align and translate".
+    """
+
+    def __init__(self, query_features: int, memory_features: int, hidden_features: int, *, rngs: nnx.Rngs):
+        self.query = nnx.Linear(query_features, hidden_features, rngs=rngs)
+        self.memory = nnx.Linear(memory_features, hidden_features, use_bias=False, rngs=rngs)
+        self.score = nnx.Linear(hidden_features, 1, use_bias=False, rngs=rngs)
+
+    def __call__(self, queries: jax.Array, memory: jax.Array, mask: Any = None) -> tuple[jax.Array, jax.Array]:
+        """``queries: [*batch, T, Q]``, ``memory: [*batch, S, M]`` to what was read, ``[*batch, T, M]``, and the weights.
+
+        Args:
+            queries: what is looked for at each step.
+            memory: where it is looked for.
+            mask: bool ``[*batch, S]``, which steps of the memory exist; each sequence has one or more.
+
+        Returns:
+            What was read and the weights alpha, ``[*batch, T, S]``, which are 0 where the mask is False.
+        """
+        hidden = jnp.tanh(self.query(queries)[..., :, None, :] + self.memory(memory)[..., None, :, :])
+        scores = self.score(hidden)[..., 0]
+        if mask is not None:
+            scores = jnp.where(mask[..., None, :], scores, -jnp.inf)
+            memory = jnp.where(mask[..., None], memory, 0)  # 0 times NaN of the padding would be NaN
+        weights = jax.nn.softmax(scores, axis=-1)
+        return weights @ memory, weights
+
+
+show_signature(AdditiveAttention)

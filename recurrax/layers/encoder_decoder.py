@@ -1,0 +1,163 @@
+"""One sequence read, another one written: an encoder, a decoder and, between them, a carry or attention."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from recurrax.cell import data, show_signature
+from recurrax.layers.attention import AdditiveAttention
+from recurrax.layers.bidirectional import Bidirectional
+from recurrax.layers.rnn import RNN
+from recurrax.layers.stack import Stack, check_dropout, drop
+from recurrax.pickling import Picklable
+
+
+class Memory(NamedTuple):
+    """What the decoder may look at: the encoder's outputs ``[*batch, S, M]``, and which steps exist, ``[*batch, S]``."""
+
+    outputs: jax.Array
+    mask: jax.Array
+
+
+class EncoderDecoder(Picklable, nnx.Module):
+    r"""Writes tokens after having read tokens: ``source: [*batch, S]``, ``previous: [*batch, T]`` to logits.
+
+    .. math::
+        m = \mathrm{encoder}(E x), \quad h_0 = \tanh(W m_{last} + b), \quad h = \mathrm{decoder}(E' y_{<}, h_0), \quad
+        o_t = W_o [h_t, r_t]
+
+    Every array of the decoder's initial carry is computed from the encoder's last output, which works for any cell.
+    With attention, r_t is what `AdditiveAttention` reads from m with the query h_t, after the decoder's step as in Luong
+    et al. (2015), so that the decoder runs on every engine; without it there is no r.
+
+    Args:
+        encoder: a layer of one or both directions.
+        decoder: a layer of one direction.
+        source_vocabulary: number of tokens of the source.
+        target_vocabulary: V, number of tokens of the target.
+        attention: whether the decoder looks back at the source.
+        attention_features: size of the attention's hidden layer; None is the decoder's size.
+        dropout: rate on embeddings and before the last Linear, applied in a call that is given a ``dropout_key``.
+        rngs: source of keys (``rngs.params``).
+
+    Source: Sutskever, Vinyals & Le (2014); Cho et al. (2014); Bahdanau, Cho & Bengio (2015).
+    """
+
+    def __init__(
+        self,
+        encoder: RNN | Bidirectional | Stack,
+        decoder: RNN | Stack,
+        source_vocabulary: int,
+        target_vocabulary: int,
+        *,
+        attention: bool = True,
+        attention_features: int | None = None,
+        dropout: float = 0.0,
+        rngs: nnx.Rngs,
+    ):
+        read, written = _sizes("encoder", encoder), _sizes("decoder", decoder)
+        self.encoder, self.decoder, self.dropout = encoder, decoder, check_dropout(dropout)
+        self.source = nnx.Embed(source_vocabulary, read[0], rngs=rngs)
+        self.target = nnx.Embed(target_vocabulary, written[0], rngs=rngs)
+        start = decoder.initialize_carry((1, written[0]))
+        self.start = data(jax.tree.map(lambda leaf: nnx.Linear(read[1], leaf.shape[-1], rngs=rngs), start))
+        hidden = attention_features or written[1]
+        self.attention = AdditiveAttention(written[1], read[1], hidden, rngs=rngs) if attention else None
+        self.head = nnx.Linear(written[1] + read[1] * attention, target_vocabulary, rngs=rngs)
+
+    @property
+    def out_features(self) -> int:
+        """V, the tokens of the target."""
+        return self.target.num_embeddings
+
+    def __call__(
+        self,
+        inputs: tuple[jax.Array, jax.Array],
+        *,
+        seq_lengths: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Logits ``[*batch, T, V]`` of the next target token at every step.
+
+        Args:
+            inputs: the source, int ``[*batch, S]``, and the target tokens before each step, int ``[*batch, T]``.
+            seq_lengths: int ``[*batch]``, 1 to S, of the sources.
+            dropout_key: PRNG key; None means evaluation.
+        """
+        source, previous = inputs
+        keys = (None,) * 3 if dropout_key is None else jax.random.split(dropout_key, 3)
+        carry, memory = self.encode(source, seq_lengths, keys[0])
+        embedded = drop(self.dropout, self.target(previous), keys[1])
+        _, hs = self.decoder(embedded, initial_carry=carry, return_carry=True)
+        return self._predictions(hs, memory, keys[2])[0]
+
+    def encode(self, source: jax.Array, seq_lengths: Any = None, dropout_key: Any = None) -> tuple[Any, Memory]:
+        """The decoder's initial carry, and the memory: ``source: int [*batch, S]``."""
+        lengths = jnp.full(source.shape[:-1], source.shape[-1]) if seq_lengths is None else jnp.asarray(seq_lengths)
+        embedded = drop(self.dropout, self.source(source), dropout_key)
+        outputs = self.encoder(embedded, seq_lengths=lengths, return_carry=False)
+        mask = jnp.arange(source.shape[-1]) < lengths[..., None]
+        last = self._summary(outputs, lengths)
+        carry = jax.tree.map(lambda linear: jnp.tanh(linear(last)), self.start, is_leaf=_is_linear)
+        return carry, Memory(outputs, mask)
+
+    def step(self, carry: Any, token: jax.Array, memory: Memory) -> tuple[Any, jax.Array]:
+        """One step of decoding: ``(carry, token: int [*batch], memory)`` to ``(carry, logits [*batch, V])``."""
+        carry, h = self.decoder.step(carry, self.target(token))
+        return carry, self._predictions(h[..., None, :], memory)[0][..., 0, :]
+
+    def alignment(self, source: jax.Array, previous: jax.Array, seq_lengths: Any = None) -> jax.Array:
+        """The attention's weights ``[*batch, T, S]``: where each step of the target looks.
+
+        Raises:
+            ValueError: the model has no attention.
+        """
+        if self.attention is None:
+            raise ValueError("the model has no attention; allowed: one with it. Build it with attention=True.")
+        carry, memory = self.encode(source, seq_lengths)
+        _, hs = self.decoder(self.target(previous), initial_carry=carry, return_carry=True)
+        return self._predictions(hs, memory)[1]
+
+    def _predictions(self, hs: jax.Array, memory: Memory, key: Any = None) -> tuple[jax.Array, Any]:
+        weights = None
+        if self.attention is not None:
+            read, weights = self.attention(hs, memory.outputs, memory.mask)
+            hs = jnp.concatenate([hs, read], axis=-1)
+        return self.head(drop(self.dropout, hs, key)), weights
+
+    def _summary(self, outputs: jax.Array, lengths: jax.Array) -> jax.Array:
+        """The last output ``[*batch, M]``: of each direction where it ends."""
+        last = jnp.take_along_axis(outputs, (lengths - 1)[..., None, None], axis=-2)[..., 0, :]
+        if not _runs_both_ways(self.encoder):
+            return last
+        half = outputs.shape[-1] // 2
+        return jnp.concatenate([last[..., :half], outputs[..., 0, half:]], axis=-1)
+
+
+show_signature(EncoderDecoder)
+
+
+def _runs_both_ways(layer: Any) -> bool:
+    top = layer.layers[-1] if isinstance(layer, Stack) else layer
+    return isinstance(top, Bidirectional)
+
+
+def _is_linear(leaf: Any) -> bool:
+    return isinstance(leaf, nnx.Linear)
+
+
+def _sizes(what: str, layer: Any) -> tuple[int, int]:
+    """D and O of a layer; raises where it cannot be used."""
+    if not isinstance(layer, RNN | Bidirectional | Stack):
+        raise TypeError(f"the {what} is a {type(layer).__name__}; allowed: a layer, such as rx.LSTM or rx.RNN(cell).")
+    if what == "decoder" and _runs_both_ways(layer):
+        raise ValueError("the decoder runs in both directions; allowed: forward, as it writes one token at a time.")
+    if layer.time_major:
+        raise ValueError(f"the {what} is time-major; allowed: batch-major. Build it with time_major=False.")
+    if layer.in_features is None or layer.out_features is None:
+        raise ValueError(f"the {what} does not tell its sizes (a Foreign cell); allowed: a layer that does.")
+    return layer.in_features, layer.out_features
