@@ -45,7 +45,8 @@ class Archive:
         """What downloads it into the working directory."""
         if self.file.endswith(".deb"):
             return ["apt-get", "download", f"{self.package}={self.version}"]
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
+               "--retries=1", "--timeout=15"]  # fmt: skip
         return [*pip, *self.flags, f"{self.package}=={self.version}"]
 
 
