@@ -7,6 +7,8 @@ import io
 import struct
 import subprocess
 import tarfile
+import urllib.error
+import urllib.request
 import wave
 import zipfile
 import zlib
@@ -18,6 +20,7 @@ from recurrax import datasets
 from recurrax.datasets import packaged
 from recurrax.datasets.__main__ import main
 from recurrax.datasets.archives import files
+from recurrax.datasets.ready import READY
 
 VERSES = {
     "ot": ["", '<chapter n="1"/>', '<w x="1">In</w> the <note>a</note>beginning.'],
@@ -165,6 +168,18 @@ SLICES = {
         {"starts": [0, 3, 5], "labels": [1, 0], "people": [4, 5], "names": ["A", "B"],
          "samples": [[1] * 6] * 3 + [[0] * 6] * 2},
     ),
+    "tiny_shakespeare": ([b"First Citizen:\n"], {"text": np.array("First Citizen:\n")}),
+    "spoken_digit": (
+        [tarred({f"f-1.0.9/recordings/{name}.wav": recording(samples)
+                 for name, samples in {"7_ann_2": [1, 2], "0_bob_0": [3]}.items()})],
+        {"labels": [0, 7], "speakers": ["bob", "ann"], "audio": [3, 1, 2], "starts": [0, 1, 3], "rate": 8000},
+    ),
+    "ted_hrlr_translate": (
+        [tarred({f"datasets/pt_to_en/{language}.{part}": f"{language} {part}\n".encode()
+                 for part in ("train", "dev", "test") for language in ("pt", "en")})],
+        {"portuguese": ["pt train", "pt dev", "pt test"], "english": ["en train", "en dev", "en test"],
+         "split": ["train", "validation", "test"]},
+    ),
 }  # fmt: skip
 
 
@@ -176,17 +191,17 @@ def made(tmp_path, monkeypatch):
         folder = tmp_path / "archives"
         folder.mkdir(exist_ok=True)
         known = []
-        for archive, content in zip(packaged.READY[name].archives, contents, strict=True):
+        for archive, content in zip(READY[name].archives, contents, strict=True):
             (folder / archive.file).write_bytes(content)
             known.append(dataclasses.replace(archive, sha256=hashlib.sha256(content).hexdigest()))
-        monkeypatch.setitem(packaged.READY, name, dataclasses.replace(packaged.READY[name], archives=tuple(known)))
+        monkeypatch.setitem(READY, name, dataclasses.replace(READY[name], archives=tuple(known)))
         return folder
 
     return write
 
 
 def test_every_data_set_has_a_slice():
-    assert list(SLICES) == list(packaged.READY)
+    assert list(SLICES) == list(READY)
 
 
 @pytest.mark.parametrize("name", SLICES)
@@ -198,22 +213,22 @@ def test_what_is_in_the_archives_is_kept_as_arrays(name, made, tmp_path, capsys)
     for key, value in expected.items():
         np.testing.assert_array_equal(arrays[key], np.asarray(value))
     told = capsys.readouterr().out
-    assert packaged.READY[name].licence in told and packaged.READY[name].archives[0].source in told
-    assert all(key in packaged.READY[name].arrays for key in arrays), "the description names every array"
+    assert READY[name].licence in told and READY[name].archives[0].source in told
+    assert all(key in READY[name].arrays for key in arrays), "the description names every array"
 
 
 def test_what_is_kept_is_read_without_its_archives(made, tmp_path):
     contents, _ = SLICES["electricity"]
     folder = made("electricity", contents)
     first = packaged.keep("electricity", tmp_path, folder)
-    (folder / packaged.READY["electricity"].archives[0].file).unlink()
+    (folder / READY["electricity"].archives[0].file).unlink()
     assert packaged.keep("electricity", tmp_path) == first
 
 
 def test_an_archive_that_was_changed_is_refused(made, tmp_path, capsys):
     contents, _ = SLICES["electricity"]
     folder = made("electricity", contents)
-    path = folder / packaged.READY["electricity"].archives[0].file
+    path = folder / READY["electricity"].archives[0].file
     path.write_bytes(contents[0] + b"more")
     assert main(["get", "electricity", "--data-dir", str(tmp_path), "--manual-dir", str(folder)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
@@ -230,7 +245,7 @@ def test_without_a_network_one_line_says_what_to_do(name, tool, tmp_path, monkey
     monkeypatch.setattr(subprocess, "run", fail)
     assert main(["get", name, "--data-dir", str(tmp_path)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert "no route" in line and packaged.READY[name].archives[0].file in line and "--manual-dir" in line
+    assert "no route" in line and READY[name].archives[0].file in line and "--manual-dir" in line
 
 
 def test_without_the_tool_one_line_says_so(tmp_path, monkeypatch, capsys):
@@ -246,7 +261,7 @@ def test_without_the_tool_one_line_says_so(tmp_path, monkeypatch, capsys):
 def test_a_download_is_checked_and_kept(made, tmp_path, monkeypatch):
     contents, expected = SLICES["glucose"]
     folder = made("glucose", contents)
-    archive = packaged.READY["glucose"].archives[0]
+    archive = READY["glucose"].archives[0]
 
     def download(command, cwd, **_):
         assert command[-1] == "bokeh_sampledata==2026.1" and "--no-deps" in command
@@ -256,6 +271,35 @@ def test_a_download_is_checked_and_kept(made, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", download)
     packaged.keep("glucose", tmp_path)
     np.testing.assert_array_equal(datasets.read("glucose", tmp_path)["glucose"], expected["glucose"])
+
+
+def test_a_file_at_an_address_is_asked_for_once(made, tmp_path, monkeypatch, capsys):
+    contents, expected = SLICES["tiny_shakespeare"]
+    made("tiny_shakespeare", contents)
+    asked = []
+
+    def answer(url, timeout):
+        asked.append(url)
+        if len(asked) == 1:
+            raise urllib.error.URLError("no route")
+        return io.BytesIO(contents[0])
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    command = ["get", "tiny_shakespeare", "--data-dir", str(tmp_path)]
+    assert main(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no route" in line and "input.txt in a folder given with --manual-dir" in line
+    assert main(command) == main(command) == 0
+    assert asked == [READY["tiny_shakespeare"].archives[0].url] * 2
+    assert str(datasets.read("tiny_shakespeare", tmp_path)["text"]) == str(expected["text"])
+
+
+@pytest.mark.parametrize("name", [name for name, about in READY.items() if about.archives[0].url])
+def test_checksums_are_those_of_tensorflow_datasets(name):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="needs recurrax[data]")
+    (archive,) = READY[name].archives
+    known = tfds.builder_cls(name).url_infos[archive.url]
+    assert (known.checksum, known.filename) == (archive.sha256, archive.file)
 
 
 def test_missing_and_unknown_data(tmp_path):
@@ -268,7 +312,7 @@ def test_missing_and_unknown_data(tmp_path):
 def test_the_list_names_every_data_set_and_licence(capsys):
     assert main(["list"]) == 0
     told = capsys.readouterr().out
-    for name, about in packaged.READY.items():
+    for name, about in READY.items():
         assert f"{name} " in told and about.licence in told
     assert all(name in told for name in datasets.DATASETS)
 

@@ -40,11 +40,11 @@ from recurrax.datasets.dataset import Steps as Steps
 from recurrax.datasets.load import DATASETS as DATASETS
 from recurrax.datasets.load import load as load
 from recurrax.datasets.missing import MissingData as MissingData
-from recurrax.datasets.packaged import READY as READY
 from recurrax.datasets.packaged import read as read
 from recurrax.datasets.padding import segment as segment
 from recurrax.datasets.permutation import PERMUTATIONS as PERMUTATIONS
 from recurrax.datasets.permutation import permutation as permutation
+from recurrax.datasets.ready import READY as READY
 from recurrax.datasets.scale import scale as scale
 from recurrax.datasets.scaler import Scaler as Scaler
 from recurrax.datasets.scaler import Scalers as Scalers

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from recurrax.datasets.get import get
 from recurrax.datasets.load import DATASETS, default_folder
-from recurrax.datasets.packaged import READY, keep, read
+from recurrax.datasets.packaged import keep, read
+from recurrax.datasets.ready import READY
 
 BUILT_IN = "digits"  # comes with scikit-learn
 
@@ -62,8 +63,8 @@ def _prepared(given: argparse.Namespace, folder: Path) -> str:
 
 def _listed() -> str:
     """A line for each data set."""
-    images = [f"{name:16}recurrax.datasets.load({name!r})" for name in DATASETS]
-    return "\n".join([*images, *(f"{name:16}{about.about}; {about.licence}" for name, about in READY.items())])
+    images = [f"{name:20}recurrax.datasets.load({name!r})" for name in DATASETS]
+    return "\n".join([*images, *(f"{name:20}{about.about}; {about.licence}" for name, about in READY.items())])
 
 
 if __name__ == "__main__":

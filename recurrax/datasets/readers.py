@@ -53,9 +53,9 @@ def prompts(sounds: Path, transcripts: Path) -> Arrays:
         name = path.partition("/en_US_f_Allison/")[2].removesuffix(".wav")
         if name not in spoken or SYMBOLS.search(spoken[name]):
             continue
-        with wave.open(io.BytesIO(content)) as recording:
-            audio.append(np.frombuffer(recording.readframes(recording.getnframes()), "<i2"))
-            rates.add(recording.getframerate())
+        samples, rate = _recording(content)
+        audio.append(samples)
+        rates.add(rate)
         texts.append(spoken[name])
     (rate,) = rates
     return {**_joined("audio", audio), "texts": np.array(texts), "rate": np.array(rate)}
@@ -126,6 +126,35 @@ def watch(archive: Path) -> Arrays:
     return {**recordings, "labels": labels, "people": np.asarray(found["subject"]), "names": names}
 
 
+def tiny_shakespeare(path: Path) -> Arrays:
+    """The whole text; tensorflow-datasets cuts it in order into 90, 5 and 5 percent."""
+    return {"text": np.array(path.read_text())}
+
+
+def spoken_digit(archive: Path) -> Arrays:
+    """Recordings named after digit, speaker and number, such as ``7_jackson_32.wav``."""
+    audio, labels, speakers, rates = [], [], [], set()
+    for path, content in files(archive, "*/recordings/*.wav").items():
+        label, speaker, _ = Path(path).name.split("_")
+        samples, rate = _recording(content)
+        audio.append(samples)
+        labels.append(int(label))
+        speakers.append(speaker)
+        rates.add(rate)
+    (rate,) = rates
+    found = {"labels": np.array(labels), "speakers": np.array(speakers), "rate": np.array(rate)}
+    return {**_joined("audio", audio), **found}
+
+
+def ted_hrlr_translate(archive: Path) -> Arrays:
+    """Sentences that both languages have, tokenised, with the published split."""
+    rows = []
+    for split, ending in {"train": "train", "validation": "dev", "test": "test"}.items():
+        texts = (file(archive, f"*datasets/pt_to_en/{language}.{ending}").decode() for language in ("pt", "en"))
+        rows += [(p, e, split) for p, e in zip(*(text.split("\n") for text in texts), strict=True) if p and e]
+    return dict(zip(("portuguese", "english", "split"), map(np.array, zip(*rows, strict=True)), strict=True))
+
+
 def _verses(archive: Path) -> list[str]:
     """The verses of a module of the SWORD project in order, "" where one is no verse, such as a heading.
 
@@ -143,6 +172,12 @@ def _plain(verse: str) -> str:
     """The words of a verse: without notes, titles and marks, and with one space between them."""
     verse = re.sub(r"<(note|title)\b.*?</\1>", "", verse, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", "", verse).replace("¶", " ").split())
+
+
+def _recording(content: bytes) -> tuple[np.ndarray, int]:
+    """The samples of a wave file of 16 bits and one channel, and their rate."""
+    with wave.open(io.BytesIO(content)) as opened:
+        return np.frombuffer(opened.readframes(opened.getnframes()), "<i2"), opened.getframerate()
 
 
 def _joined(name: str, pieces: Sequence[np.ndarray]) -> Arrays:
