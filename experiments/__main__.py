@@ -17,10 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import tyro
-
 from experiments import BENCHMARKS, EXPERIMENTS, lab
 from recurrax import report
+from recurrax.cli import settings
 
 EVERY = EXPERIMENTS + BENCHMARKS
 
@@ -108,7 +107,7 @@ def load(name: str) -> Any:
 
 if __name__ == "__main__":
     try:
-        chosen = tyro.cli(Config, prog="python -m experiments", description=__doc__)
+        chosen = settings.read("python -m experiments", {"default": Config()}, sys.argv[1:], __doc__ or "")
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

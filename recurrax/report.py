@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from scipy.stats import binomtest
 
 from recurrax.storage.folders import expanded
 
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # of a CPU, the widest first
 PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -101,6 +103,7 @@ def provenance() -> dict[str, Any]:
             "kind": device.device_kind,
             "count": jax.device_count(),
             "cpus": os.cpu_count(),
+            "processor": processor(),
         },
         "float": str(jnp.result_type(float)),
         "matmul_precision": str(getattr(jax.config, "jax_default_matmul_precision", None)),
@@ -110,14 +113,30 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def processor() -> str:
+    """The CPU's name and its widest vectors, on Linux; elsewhere what Python knows of it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    widest = next((words for flag, words in VECTORS.items() if re.search(rf"\b{flag}\b", text)), None)
+    return ", ".join(filter(None, (name[1] if name else platform.machine(), widest)))
+
+
 def origin(entry: dict[str, Any]) -> str:
     """Device, dtype, versions and commit of a record in one line."""
     made = entry["provenance"]
     device, versions = made["device"], made["versions"]
     return (
-        f"{device['kind']} x {device['count']}, {device['cpus']} CPU cores, {made['float']}, "
+        f"{device['kind']} x {device['count']}, {device['cpus']} CPU cores{_named(device)}, {made['float']}, "
         f"Python {versions['python']}, jax {versions['jax']}, flax {versions['flax']}, commit {made['commit']}"
     )
+
+
+def _named(device: dict[str, Any]) -> str:
+    """The processor in brackets, where the record tells it."""
+    return f" ({device['processor']})" if device.get("processor") else ""
 
 
 def machine(entry: dict[str, Any]) -> str:

@@ -22,20 +22,46 @@ def draw(record: Record) -> dict[str, Figure]:
 
 
 def hero(record: Record) -> Figure:
-    """The gradient against lag after training, and the share of seeds that solve copy against its delay."""
+    """The gradient against lag before and after training, and how many seeds of each cell solve each task."""
     figure, axes = plots.panels(1, 2, 4.6, 3.5)
     left, right = axes[0]
     T = max(record["config"]["adding_lengths"])
     for entry in (entry for entry in fits(record, "adding") if "after" in entry):
-        against_lag(left, entry["after"], look(entry["cell"]), entry["cell"])
         against_lag(left, entry["before"], look(entry["cell"]) | {"ls": ":", "marker": "", "lw": 1}, None)
+        against_lag(left, entry["after"], look(entry["cell"]), entry["cell"])
     titles = takeaways(record)
-    left.set(title=titles[0], xlabel=f"steps back in time (solid: trained on adding, T = {T}; dotted: untrained)",
-             ylabel="share of the gradient that arrives, log10")  # fmt: skip
-    success(right, record, "copy")
-    right.set(title=titles[1], xlabel="delay after which five bits must be repeated (steps)")
-    plots.legend_below(figure, right)
+    left.set(title=titles[0], xlabel="steps back in time", ylabel="share of the gradient that arrives")
+    left.yaxis.set_major_formatter(lambda power, _: "1" if power == 0 else f"$10^{{{power:.0f}}}$")
+    left.plot([], [], ":", color="0.4", lw=1, label="before training")
+    left.legend(title=f"trained to add two numbers of {T}", loc="lower left")
+    solved_table(right, record)
+    right.set_title(titles[1])
     return figure
+
+
+def solved_table(axes: Axes, record: Record) -> None:
+    """How many seeds solve each task at each size: a square for each cell, darker for more."""
+    cells = record["config"]["cells"]
+    columns = sorted({(entry["task"], entry["size"]) for entry in fits(record)}, key=lambda c: (c[0] != "copy", c[1]))
+    shares = np.full((len(cells), len(columns)), np.nan)
+    for entry in fits(record):
+        at = solved_at(record, entry)
+        place = cells.index(entry["cell"]), columns.index((entry["task"], entry["size"]))
+        shares[place] = np.mean(at >= 0)
+        axes.text(place[1], place[0], f"{np.sum(at >= 0)}/{len(at)}", ha="center", va="center", fontsize=11,
+                  color="white" if shares[place] > 0.5 else "black")  # fmt: skip
+    edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(cells) + 1) - 0.5
+    axes.pcolormesh(*edges, shares, cmap="Blues", vmin=-0.1, vmax=1.2, edgecolors="white", linewidth=2)
+    axes.invert_yaxis()
+    axes.set_xticks(range(len(columns)), [str(size) for _, size in columns])
+    axes.set_yticks(range(len(cells)), cells)
+    between = sum(task == "copy" for task, _ in columns)
+    if 0 < between < len(columns):
+        axes.axvline(between - 0.5, color="white", lw=10)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set(xlabel="repeat five bits: delay          add two numbers: length",
+             ylabel="seeds that solve it")  # fmt: skip
 
 
 def details(record: Record) -> Figure:

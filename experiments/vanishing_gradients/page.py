@@ -52,13 +52,16 @@ def findings(record: Record) -> Iterator[str]:
     T = max(record["config"]["adding_lengths"])
     if left:
         parts = [f"{_share(value)} in the {cell}" for cell, value in left.items()]
-        yield f"Why: after training, what is left of the gradient {T} steps back is {_list(parts)}."
+        yield (
+            "Why: the error of the last step must reach the first. After training, the share of its gradient that "
+            f"arrives {T} steps back is {_list(parts)}."
+        )
     if faster := sooner(record):
         yield faster
     n = len(record["config"]["seeds"])
     yield (
-        f"How sure: a cell counts as able when all of {n} seeds meet the task's own criterion; every cell has the same "
-        "budget, and its learning rate was chosen from the same grid on other seeds."
+        f"A cell solves a task here when all of {n} seeds meet its criterion: over 99% of the sequences are right, or "
+        "a squared error below 0.01. Budgets are equal, and learning rates were chosen from one grid on other seeds."
     )
 
 
@@ -69,11 +72,11 @@ def summary(record: Record) -> str:
     for task, size in TASKS.items():
         tried = ", ".join(str(s) for s in sorted({entry["size"] for entry in fits(record, task)}))
         name = {"copy": "five bits repeated", "adding": "two numbers added"}[task]
-        row = {f"all {n} seeds solve it": f"{name}: longest {size} of {tried}"}
+        row = {f"all {n} seeds solve it": f"{name}: longest {size} (tried: {tried})"}
         rows.append(row | {cell: str(reached(record, task, cell) or "none") for cell in cells})
     left = {entry["cell"]: _share(remaining(entry)) for entry in fits(record, "adding") if "after" in entry}
     T = max(record["config"]["adding_lengths"])
-    rows.append({f"all {n} seeds solve it": f"gradient that is left {T} steps back, after training"} | left)
+    rows.append({f"all {n} seeds solve it": f"share of the gradient that arrives over {T} steps"} | left)
     return markdown_table(rows)
 
 
@@ -153,11 +156,8 @@ def sooner(record: Record) -> str | None:
     least, first = (min(values, key=values.__getitem__) for values in (reach, medians or {"": 0.0}))
     if least != first or len(medians) < 2:
         return None
-    others = _list([f"{median:.0f} of the {cell}" for cell, median in medians.items() if cell != first])
-    return (
-        f"On short delays the {first} is the quickest: at delay {shortest} it needs {medians[first]:.0f} updates, "
-        f"against {others}."
-    )
+    others = _list([f"the {cell} {median:.0f}" for cell, median in medians.items() if cell != first])
+    return f"The shortest delay, {shortest}, takes the {first} fewest updates: {medians[first]:.0f}, {others}."
 
 
 def chosen_by(record: Record) -> str:
@@ -216,11 +216,11 @@ def _up_to(size: str, reach: int, tried: int, several: bool) -> str:
     verb = "solve" if several else "solves"
     if not reach:
         return f"{verb} no {size} that was tried"
-    return f"{verb} every {size} up to {reach}" + (", the longest that was tried" if reach == tried else "")
+    return f"{verb} {size} {reach}" + (", the longest that was tried" if reach == tried else " at most")
 
 
 def _share(log10: float) -> str:
-    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"10^{log10:.0f} of it"
+    return f"{100 * 10**log10:.0f}%" if log10 > -2 else f"10^{log10:.0f}"
 
 
 def _verb(subjects: list[str], verb: str) -> str:
@@ -235,16 +235,14 @@ def takeaways(record: Record) -> tuple[str, str]:
     """What each panel of the hero figure shows, in a few words; what is not so in the record is not said."""
     left = {entry["cell"]: remaining(entry) for entry in fits(record, "adding") if "after" in entry}
     gone, there = ([cell for cell in left if (left[cell] < GONE) == lost] for lost in (True, False))
-    reach = {cell: reached(record, "copy", cell) for cell in record["config"]["cells"]}
-    short = [cell for cell, far in reach.items() if far < max(reach.values())]
-    first = (
-        f"the {_list(gone)} {_verb(gone, 'lose')} the gradient, the {_list(there)} {_verb(there, 'keep')} it"
-        if gone and there
-        else "the gradient"
-    )
-    second = (
-        f"so the {_list(short)} {'are' if len(short) > 1 else 'is'} sure of short delays only"
-        if short
-        else "delays that are bridged"
-    )
-    return f"A  {first[0].upper()}{first[1:]}", f"B  {second[0].upper()}{second[1:]}"
+    reach = {cell: [reached(record, task, cell) for task in TASKS] for cell in record["config"]["cells"]}
+    most = [max(sizes) for sizes in zip(*reach.values(), strict=True)]
+    short = [cell for cell, far in reach.items() if all(map(int.__lt__, far, most))]
+    first = "How much of the gradient arrives"
+    if gone and there:
+        lost, kept = (f"the {_list(cells)} {_verb(cells, verb)}" for cells, verb in ((gone, "lose"), (there, "keep")))
+        first = f"Trained, {lost} the gradient; {kept} it"
+    second = "Seeds that solve a task"
+    if short:
+        second = f"The {_list(short)} {'are' if len(short) > 1 else 'is'} sure of short sequences only"
+    return f"A  {first}", f"B  {second}"

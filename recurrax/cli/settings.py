@@ -13,6 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 ABOVE_0 = math.ulp(0.0)  # the least number above 0
+# What Python and tyro say of a value of another kind, in the words of all other errors.
+PLAIN = {
+    r"invalid literal for int\(\) with base 10: ('.*?')": r"\1; allowed: an int",
+    r"could not convert string to float: ('.*?')": r"\1; allowed: a number",
+    r"Could not find valid parse for arguments: \[(.*?)\]\.?": r"\1; allowed: values of the kind that --help names",
+    r"no type matching .*? could be instantiated.*": "the value has another kind; allowed: the kinds that --help names",
+}
 FREE = {"setting": False}  # of a field that changes no number of the result, and so not the hash of its record
 
 
@@ -106,8 +113,10 @@ def _one_line(box: str, program: str) -> str:
         lines = lines[2:]
     end = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
     text = " ".join(lines[:end]).strip()
-    text = re.sub(r"^Error parsing \w+: ", "", text)
+    text = re.sub(r"^Error parsing (\w+: )?", "", text)
     hint = next((lines[i + 1].split()[0] for i, line in enumerate(lines) if line.startswith("Perhaps you meant")), None)
+    for said, plain in PLAIN.items():
+        text = re.sub(said, plain, text)
     text = text if text.endswith(".") else f"{text}."
     if "allowed: " in text:  # it is said already what to do
         return text

@@ -31,7 +31,9 @@ def main(arguments: list[str] | None = None, program: str = "python -m recurrax.
     try:
         print(_packaged(given, folder) if given.name in READY else _prepared(given, folder))
     except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        known = isinstance(error, ValueError | ConnectionError | ImportError)
+        text = error if known else f"--data-dir {folder}: {error}; allowed: a folder that can be written to"
+        print(f"error: {text}", file=sys.stderr)
         return 1
     return 0
 
@@ -63,8 +65,9 @@ def _prepared(given: argparse.Namespace, folder: Path) -> str:
 
 def _listed() -> str:
     """A line for each data set."""
-    images = [f"{name:20}recurrax.datasets.load({name!r})" for name in DATASETS]
-    return "\n".join([*images, *(f"{name:20}{about.about}; {about.licence}" for name, about in READY.items())])
+    images = [f"{name:20}{(load.__doc__ or '').partition(chr(10))[0].rstrip('.')}" for name, load in DATASETS.items()]
+    others = [f"{name:20}{about.about}; {about.licence}" for name, about in READY.items()]
+    return "\n".join(["recurrax.datasets.load(NAME):", *images, "", "recurrax.datasets.read(NAME):", *others])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -33,6 +34,7 @@ def get(name: str, data_dir: Path, manual_dir: Path | None = None) -> Dataset:
 
     if name not in BUILDERS:
         raise ValueError(f"data set {name!r}; allowed: {', '.join(BUILDERS)}. The digits come with scikit-learn.")
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of every data set that is not there yet
     builder = BUILDERS[name](data_dir=str(data_dir), file_format="array_record")
     if not builder.is_prepared():
         _check_servers(builder.url_infos, data_dir, manual_dir)

@@ -105,8 +105,11 @@ def _run(command: list[str], folder: Path) -> str:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
         return f"there is no {command[0]} on this machine"
-    said = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()[-1]
-    return said if done.returncode else ""
+    if done.returncode == 0:
+        return ""
+    lines = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()
+    cut_off = any(word in line for line in lines for word in ("NewConnectionError", "NameResolutionError", "timed out"))
+    return "no connection" if cut_off else lines[-1]  # pip ends with "no matching distribution" in any case
 
 
 def _fetch(archive: Archive, path: Path) -> str:

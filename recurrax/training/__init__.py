@@ -10,6 +10,7 @@ from recurrax.training.history import History as History
 from recurrax.training.inference import evaluate as evaluate
 from recurrax.training.inference import predict as predict
 from recurrax.training.mesh import connect as connect
+from recurrax.training.mesh import first_devices as first_devices
 from recurrax.training.mesh import make_mesh as make_mesh
 from recurrax.training.optimizers import adam as adam
 from recurrax.training.optimizers import average as average

@@ -15,6 +15,7 @@ from recurrax.tasks import Task
 from recurrax.training.ensemble import Ensemble, State, check_sweep, evaluated, grid, make_ensemble
 from recurrax.training.feeding import Feed
 from recurrax.training.history import History, begin
+from recurrax.training.mesh import first_devices
 from recurrax.training.parameters import Model
 from recurrax.training.plan import Output, Plan
 from recurrax.training.preemption import Preempted, noticed
@@ -65,7 +66,7 @@ def fit(
     recipe = Recipe(build, task, optimizer, plan.batch_size, plan.precision, penalty=penalty)
     check_sweep(recipe, plan.sweep)
     seeds, settings = grid(plan.seeds, plan.sweep)
-    devices = None if plan.devices is None else jax.devices()[: plan.devices]
+    devices = first_devices(plan.devices)
     ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
     with open_store(output, recipe, plan) as store, noticed() as asked:
         history = begin(task, seeds, settings, ensemble.start(seeds, settings), plan.patience)

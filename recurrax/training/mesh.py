@@ -44,6 +44,21 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
         ) from error
 
 
+def first_devices(count: int | None) -> list[Any] | None:
+    """The first so many devices of every host; None is all of them.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    if count is None:
+        return None
+    if count > jax.device_count():
+        raise ValueError(
+            f"devices={count}; allowed: 1 to {jax.device_count()}, as many as JAX has here. Leave it out to use all."
+        )
+    return jax.devices()[:count]
+
+
 def make_mesh(runs: int, batch_size: int, devices: Sequence[Any] | None = None) -> Mesh:
     """The mesh ``run x batch`` for an ensemble: runs are split first, as they never communicate, then the batch.
 

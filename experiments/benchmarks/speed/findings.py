@@ -222,7 +222,7 @@ def not_measured(e: Evidence) -> str:
     rows = [case["rows"] for case in e.cases("training")]
     missing = [who for who in PEERS if any("not installed" in row.get(who, {}).get("refused", "") for row in rows)]
     others = ACCELERATORS.get(e.results["origin"]["platform"], "any other device")
-    return f"We did not measure on {others}." + (f" Not installed: {', '.join(missing)}." if missing else "")
+    return f"This run did not measure on {others}." + (f" Not installed: {', '.join(missing)}." if missing else "")
 
 
 def of(some: Any, every: Any) -> str:

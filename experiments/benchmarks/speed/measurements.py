@@ -7,8 +7,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import platform
-import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +26,6 @@ from recurrax.timing import Shape
 READING = ("figure.py", "findings.py", "page.py")  # of this package: they measure nothing
 PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "equinox", "keras", "torch", "numpy")
 VARIABLES = ("XLA_FLAGS", "OMP_NUM_THREADS", "GLIBC_TUNABLES", "LD_PRELOAD")
-VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # the widest first
 STEPS = 50  # streaming steps of a sample, at least
 
 
@@ -133,7 +130,7 @@ def environment(config: Config) -> dict[str, Any]:
         "platform": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "processor": processor(),
+        "processor": report.processor(),
         "gpu": nvidia("driver_version", "clocks.max.sm", "power.limit"),
         "torch_threads": pytorch.threads(),
         "precision": config.precision,
@@ -149,17 +146,6 @@ def installed(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def processor() -> str:
-    """The CPU's name and its widest vectors, on Linux; elsewhere what Python knows of it."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor() or platform.machine()
-    name = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    widest = next((words for flag, words in VECTORS.items() if re.search(rf"\b{flag}\b", text)), None)
-    return ", ".join(filter(None, (name[1] if name else platform.machine(), widest)))
 
 
 def nvidia(*names: str) -> dict[str, str]:

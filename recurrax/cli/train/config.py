@@ -35,7 +35,8 @@ class Base(Settings):
     clip_norm: tuple[float, ...] = (1.0,)
     """Largest norms of the gradient."""
     steps: int = 500
-    """Updates at most, the same for every run. A larger number resumes runs that have ended."""
+    """Updates at most, the same for every run; they end earlier once all have met the task's criterion. A larger number
+    resumes runs that have ended."""
     batch_size: int = 32
     """Fresh examples of an update."""
     chunk: int = 50

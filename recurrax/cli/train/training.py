@@ -13,7 +13,7 @@ from recurrax.cli.command import say, say_where
 from recurrax.cli.tables import show
 from recurrax.cli.train import page
 from recurrax.tasks import MemoryTask
-from recurrax.training import History, Output, Plan, adam, fit
+from recurrax.training import History, Output, Plan, adam, first_devices, fit
 from recurrax.training.mesh import is_main, together
 
 NAME = "train"
@@ -47,6 +47,7 @@ def prepare(config: Any) -> tuple[MemoryTask, list[Job]]:
     """
     task, swept = models.task_of(config), models.sweep_of(config, config.cells)
     report.check_folder(config.out)
+    first_devices(config.devices)  # refuses more than there are
     sweep = {"learning_rate": config.learning_rate, "clip_norm": config.clip_norm} | swept
     names = ("steps", "batch_size", "chunk", "held_out", "seeds", "freeze_solved", "precision", "devices")
     plan = Plan(**{name: getattr(config, name) for name in names}, sweep=sweep)
