@@ -100,7 +100,8 @@ def learn(
     _, base, rate, history, task = min(tried, key=lambda entry: entry[0])
     runs = np.flatnonzero(np.asarray(history.settings["learning_rate"]) == rate)
     entry = {
-        "cell": cell, "base": base, "learning_rate": rate, "seeds": history.seeds[runs], "best_at": history.best_at[runs],
+        "cell": cell, "base": base, "learning_rate": rate, "seeds": history.seeds[runs],
+        "best_at": history.best_at[runs],
         "tried": [{"base": name, "learning_rate": value, "validation_mae": mae} for mae, name, value, *_ in tried],
         "parameters": count(builder(cell, task, config.hidden, config.dropout)),
         "steps": history.steps, "loss": history.loss[runs], "chance_level": task.chance_level(),
@@ -161,26 +162,27 @@ def scores(truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], da
 
     Returns:
         ``mae``, ``rmse``, ``pinball``, ``coverage`` of the outer levels, ``horizon`` (MAE of each step ahead), and of
-        each day with an origin the number of them, the mean absolute and the mean squared error.
+        each day with an origin the number of them and the mean absolute error, or of one target the mean squared one.
     """
     errors = quantiles[..., list(levels).index(0.5)] - truth
     loss = np.asarray(pinball(quantiles, truth[..., None], np.asarray(levels)))
-    inside = (quantiles[..., 0] <= truth) & (truth <= quantiles[..., -1])
-    found, number = np.unique(days, return_inverse=True)
+    number = np.unique(days, return_inverse=True)[1]
     counts = np.bincount(number)
-    by_day = {
-        "count": counts,
-        "absolute": np.bincount(number, np.abs(errors).mean(axis=1)) / counts,
-        "squared": np.bincount(number, (errors**2).mean(axis=1)) / counts,
-    }
+    measured = {"squared": errors**2} if errors.shape[1] == 1 else {"absolute": np.abs(errors)}
+    by_day = {name: np.bincount(number, values.mean(axis=1)) / counts for name, values in measured.items()}
     return {
         "mae": float(np.abs(errors).mean()),
         "rmse": float(np.sqrt((errors**2).mean())),
         "pinball": float(loss.mean()),
-        "coverage": float(inside.mean()),
+        "coverage": coverage(truth, quantiles),
         "horizon": short(np.abs(errors).mean(axis=0)),
-        "by_day": {"day": found.tolist(), **{name: short(values) for name, values in by_day.items()}},
+        "by_day": {"count": counts.tolist(), **{name: short(values, 4) for name, values in by_day.items()}},
     }
+
+
+def coverage(truth: np.ndarray, quantiles: np.ndarray) -> float:
+    """Share of the targets ``[n, H]`` between the outer ones of the quantiles ``[n, H, K]``."""
+    return float(((quantiles[..., 0] <= truth) & (truth <= quantiles[..., -1])).mean())
 
 
 def short(values: np.ndarray, digits: int = 5) -> list[Any]:
@@ -188,3 +190,20 @@ def short(values: np.ndarray, digits: int = 5) -> list[Any]:
     shape = np.shape(values)
     flat = [float(f"{value:.{digits}g}") for value in np.asarray(values, float).ravel()]
     return np.reshape(flat, shape).tolist()
+
+
+def conformal(quantiles: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """How far each quantile has to be moved for it to be right on the validation split, ``[H, K]``.
+
+    The shift of the p-quantile is the p-quantile of ``truth - quantile`` at each step ahead. Added to forecasts of
+    later times, it is right as long as the errors stay what they were.
+
+    Args:
+        quantiles: of the validation split, ``[n, H, K]``.
+        truth: ``[n, H]``.
+        levels: p, ``[K]``.
+
+    Source: split conformal prediction, Romano, Patterson & Candès (2019), here for each quantile by itself.
+    """
+    errors = truth[..., None] - quantiles
+    return np.stack([np.quantile(errors[..., k], level, axis=0) for k, level in enumerate(levels)], axis=-1)

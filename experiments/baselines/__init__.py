@@ -1,1 +1,1 @@
-"""What does not learn a representation, or learns a linear one: the baselines of the applications, a file for each kind."""
+"""The baselines of the applications, a file for each kind: what is simple, linear or classical."""

@@ -104,6 +104,8 @@ def forward(columns: np.ndarray) -> np.ndarray:
 def stocks(data_dir: Path | None, length: int) -> Windows:
     """The return of the next day, in percent, of four shares, from their past days; all shares train one model.
 
+    What other series have for days are weeks of five days of trading here.
+
     A return is the log of the ratio of two adjusted closing prices. Inputs are the share's return, the mean return of
     all shares, the range of the day and the change of the volume, both in logs. Base: "nothing".
     """
@@ -133,4 +135,4 @@ def stocks(data_dir: Path | None, length: int) -> Windows:
     origins, inputs, targets = origins[order], inputs[order].astype(np.float32), targets[order][:, None]
     cuts = (int(0.7 * len(dates)), int(0.85 * len(dates)))
     splits = parts_of_time(origins + 1, origins + 1, cuts, 0)
-    return Windows("stocks", "%", inputs, targets, {"nothing": np.zeros_like(targets)}, splits, origins, origins)
+    return Windows("stocks", "%", inputs, targets, {"nothing": np.zeros_like(targets)}, splits, origins, origins // 5)
