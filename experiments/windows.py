@@ -33,6 +33,7 @@ class Windows:
         splits: the origins of "train", "validation" and "test", numbers in order of time.
         origins: the last row of the series that an origin knows, ``[n]``.
         days: the day of each origin, ``[n]`` int.
+        weights: 0 where a target is missing, ``[n, H]``; None where none is.
     """
 
     name: str
@@ -43,11 +44,12 @@ class Windows:
     splits: Mapping[str, np.ndarray]
     origins: np.ndarray
     days: np.ndarray
+    weights: np.ndarray | None = None
 
     def task(self, base: str, head: Head) -> Forecast:
         """Forecasts of the targets less a base; inputs and targets are scaled by what the training split says."""
         residuals = (self.targets - self.bases[base]).astype(np.float32)
-        arrays = Arrays(self.inputs, residuals[..., None])
+        arrays = Arrays(self.inputs, residuals[..., None], weights=self.weights)
         parts = [self.splits[split] for split in ("train", "validation", "test")]
         return Forecast(scale(arrays.split_at(*parts, name=self.name), "standard", "standard"), head)
 

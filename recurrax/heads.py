@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+Array = jax.Array | np.ndarray
 LEAST_SCALE = 1e-3  # a scale of 0 makes a density infinite
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -34,11 +35,11 @@ class Head(abc.ABC):
         """P, the numbers that a model gives for one target."""
 
     @abc.abstractmethod
-    def loss(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    def loss(self, outputs: Array, targets: Array) -> jax.Array:
         """Loss of each target, in at least float32: ``outputs: [..., n P], targets: [..., n]`` to ``[..., n]``."""
 
     @abc.abstractmethod
-    def quantile(self, outputs: jax.Array, level: float) -> jax.Array:
+    def quantile(self, outputs: Array, level: float) -> jax.Array:
         """The quantile of each target at a level in (0, 1): ``[..., n P]`` to ``[..., n]``."""
 
     @abc.abstractmethod
@@ -49,15 +50,15 @@ class Head(abc.ABC):
         """How many numbers a model gives for so many targets: n P."""
         return targets * self.parameters
 
-    def median(self, outputs: jax.Array) -> jax.Array:
+    def median(self, outputs: Array) -> jax.Array:
         """The median of each target: ``[..., n P]`` to ``[..., n]``."""
         return self.quantile(outputs, 0.5)
 
-    def interval(self, outputs: jax.Array, coverage: float) -> tuple[jax.Array, jax.Array]:
+    def interval(self, outputs: Array, coverage: float) -> tuple[jax.Array, jax.Array]:
         """The ends of the central interval that holds a target with this probability, each ``[..., n]``."""
         return self.quantile(outputs, (1 - coverage) / 2), self.quantile(outputs, (1 + coverage) / 2)
 
-    def _split(self, outputs: jax.Array) -> jax.Array:
+    def _split(self, outputs: Array) -> jax.Array:
         """The outputs of each target, ``[..., n, P]``, in at least float32."""
         outputs = jnp.asarray(outputs)
         if outputs.ndim == 0 or outputs.shape[-1] % self.parameters:
@@ -88,13 +89,13 @@ class Gaussian(Head):
         """P = 2."""
         return 2
 
-    def loss(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    def loss(self, outputs: Array, targets: Array) -> jax.Array:
         """Negative log likelihood in nats: ``[..., 2 n], [..., n]`` to ``[..., n]``."""
         mu, sigma = _location_scale(self._split(outputs))
-        z = (targets - mu) / sigma
+        z = (jnp.asarray(targets) - mu) / sigma
         return 0.5 * z**2 + jnp.log(sigma) + 0.5 * math.log(2 * math.pi)
 
-    def quantile(self, outputs: jax.Array, level: float) -> jax.Array:
+    def quantile(self, outputs: Array, level: float) -> jax.Array:
         """``mu + sigma z`` with z of the standard normal: ``[..., 2 n]`` to ``[..., n]``."""
         mu, sigma = _location_scale(self._split(outputs))
         return mu + sigma * NormalDist().inv_cdf(_level(level))
@@ -123,12 +124,12 @@ class Laplace(Head):
         """P = 2."""
         return 2
 
-    def loss(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    def loss(self, outputs: Array, targets: Array) -> jax.Array:
         """Negative log likelihood in nats: ``[..., 2 n], [..., n]`` to ``[..., n]``."""
         mu, b = _location_scale(self._split(outputs))
-        return jnp.abs(targets - mu) / b + jnp.log(2 * b)
+        return jnp.abs(jnp.asarray(targets) - mu) / b + jnp.log(2 * b)
 
-    def quantile(self, outputs: jax.Array, level: float) -> jax.Array:
+    def quantile(self, outputs: Array, level: float) -> jax.Array:
         """``mu - b sign(p - 1/2) ln(1 - 2 |p - 1/2|)``: ``[..., 2 n]`` to ``[..., n]``."""
         mu, b = _location_scale(self._split(outputs))
         offset = _level(level) - 0.5
@@ -182,7 +183,7 @@ class Quantiles(Head):
         """K, the number of levels."""
         return len(self.levels)
 
-    def all(self, outputs: jax.Array) -> jax.Array:
+    def all(self, outputs: Array) -> jax.Array:
         """Every quantile, ascending: ``[..., n K]`` to ``[..., n, K]``."""
         raw, m = self._split(outputs), len(self.levels) // 2
         middle, steps = raw[..., m : m + 1], jax.nn.softplus(raw)
@@ -190,11 +191,11 @@ class Quantiles(Head):
         below = middle - jnp.cumsum(steps[..., :m][..., ::-1], axis=-1)[..., ::-1]
         return jnp.concatenate([below, middle, above], axis=-1)
 
-    def loss(self, outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    def loss(self, outputs: Array, targets: Array) -> jax.Array:
         """Pinball loss, mean over the levels: ``[..., n K], [..., n]`` to ``[..., n]``."""
         return jnp.mean(pinball(self.all(outputs), targets[..., None], jnp.asarray(self.levels)), axis=-1)
 
-    def quantile(self, outputs: jax.Array, level: float) -> jax.Array:
+    def quantile(self, outputs: Array, level: float) -> jax.Array:
         """The quantile at a level, between two of the head's levels on the line through them.
 
         Raises:

@@ -64,12 +64,16 @@ def fan(axes: Axes, name: str, base: Any, cells: dict[str, Any], letter: str) ->
     for day in range(len(truth)):
         x = day + (np.arange(truth.shape[1]) + 1) / truth.shape[1]
         q = quantiles[day] / scale
-        labels = {"label": None} if day else {}
-        axes.fill_between(x, q[:, 0], q[:, 4], color=color, alpha=0.18, lw=0, **(labels or {"label": "90% interval"}))
-        axes.fill_between(x, q[:, 1], q[:, 3], color=color, alpha=0.32, lw=0, **(labels or {"label": "50% interval"}))
-        axes.plot(x, q[:, 2], color=color, lw=1.4, **(labels or {"label": f"median of the {cell}"}))
-        axes.plot(x, naive[day] / scale, color="0.5", lw=0.9, ls="--", **(labels or {"label": REFERENCE[name]}))
-        axes.plot(x, truth[day] / scale, color="black", lw=1.1, **(labels or {"label": "what came"}))
+        labels = (
+            ("",) * 5
+            if day
+            else ("90% interval", "50% interval", f"median of the {cell}", REFERENCE[name], "what came")
+        )
+        axes.fill_between(x, q[:, 0], q[:, 4], color=color, alpha=0.18, lw=0, label=labels[0])
+        axes.fill_between(x, q[:, 1], q[:, 3], color=color, alpha=0.32, lw=0, label=labels[1])
+        axes.plot(x, q[:, 2], color=color, lw=1.4, label=labels[2])
+        axes.plot(x, naive[day] / scale, color="0.5", lw=0.9, ls="--", label=labels[3])
+        axes.plot(x, truth[day] / scale, color="black", lw=1.1, label=labels[4])
         axes.axvline(day, color="0.9", lw=0.6, zorder=0)
     axes.set(xlabel="days of the test, a forecast made each midnight", xlim=(0, len(truth)))
     axes.set_ylabel("demand, GW" if name == "electricity" else "temperature, °C")
