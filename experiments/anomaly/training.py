@@ -91,6 +91,7 @@ def baselines(found: Days, cut: Windows) -> dict[str, Any]:
         "last week": distance(flat[test], week[test]),
         "mean weekday of the training part": distance(flat, by_weekday[weekday])[test],
         "isolation forest": isolation(flat, found.train)[test],
+        "lateness over four same weekdays": np.nanmean((found.values - usual(found.values))[test, ..., 0], axis=(1, 2)),
         "mean delay of the day": found.late[test],
     }
     return {
