@@ -151,12 +151,15 @@ def in_units(outputs: np.ndarray, entry: Any, head: Quantiles, base: np.ndarray)
 def around(point: np.ndarray, windows: Windows, levels: Sequence[float]) -> np.ndarray:
     """Quantiles around a point forecast by its validation errors at each step ahead: ``[n, H]`` to ``[n, H, K]``.
 
-    The median is the point forecast itself.
+    The median is the point forecast itself; the other quantiles stay on their side of it.
     """
     validation = windows.splits["validation"]
     errors = np.quantile(windows.targets[validation] - point[validation], levels, axis=0).T  # [H, K]
-    errors[:, list(levels).index(0.5)] = 0
-    return np.sort(point[..., None] + errors, axis=-1)
+    below, above = np.asarray(levels) <= 0.5, np.asarray(levels) >= 0.5
+    errors = np.where(below, np.minimum(errors, 0), errors)
+    errors = np.where(above, np.maximum(errors, 0), errors)
+    errors[:, below & above] = 0
+    return point[..., None] + errors
 
 
 def scores(truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], days: np.ndarray) -> dict[str, Any]:

@@ -219,6 +219,16 @@ def test_a_shift_is_right_on_what_it_was_fitted_to():
     assert windows.coverage(truth, moved) == pytest.approx(0.9, abs=3e-3)
 
 
+def test_quantiles_of_a_point_forecast_keep_it_as_their_median():
+    """Also where all of its validation errors are on one side."""
+    cut = forecasting.electricity(None, 8)
+    for far in (0, 5000):
+        point = cut.bases["last week"] + far
+        found = windows.around(point, cut, (0.05, 0.5, 0.95))
+        np.testing.assert_array_equal(found[..., 1], point)
+        assert (np.diff(found, axis=-1) >= 0).all()
+
+
 def test_linear_forecasts_find_a_linear_rule():
     inputs, weights = RANDOM.normal(size=(300, 3)), RANDOM.normal(size=(3, 2))
     splits = {"train": np.arange(200), "validation": np.arange(200, 250), "test": np.arange(250, 300)}

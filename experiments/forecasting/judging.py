@@ -19,11 +19,13 @@ BLOCK = {
 
 def by_series(record: Record) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Of each series its baselines and its cells."""
-    found: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for entry in record["results"].values():
-        if "rows" in entry:
-            found[entry["series"]] = (entry, {})
-        else:
+    entries = list(record["results"].values())
+    found: dict[str, tuple[Any, dict[str, Any]]] = {
+        name: (next(one for one in entries if one["series"] == name and "rows" in one), {})
+        for name in record["config"]["data"]
+    }
+    for entry in entries:
+        if "cell" in entry:
             found[entry["series"]][1][entry["cell"]] = entry
     return found
 
