@@ -6,6 +6,7 @@ from .bucketed import Bucketed as Bucketed
 from .continual import Continual as Continual
 from .copy import Copy as Copy
 from .finite import FiniteTask as FiniteTask
+from .forecast import Forecast as Forecast
 from .host import HostTask as HostTask
 from .induction import InductionHeads as InductionHeads
 from .latch import Latch as Latch
