@@ -7,4 +7,6 @@ EXPERIMENTS = (
     "vanishing_gradients", "exploding_gradients", "initialization", "gates", "noise", "claims", "adding_problem",
     "copy_memory", "temporal_order", "length_generalization", "sequential_digits", "hochreiter1997",
 )  # fmt: skip
+# Real data, of which `recurrax datasets get` has the arrays; their committed record is that of the preset "table".
+APPLICATIONS = ("forecasting", "glucose", "anomaly")
 BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles")

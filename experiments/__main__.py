@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import BENCHMARKS, EXPERIMENTS, lab
+from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, lab
 from recurrax import report
 from recurrax.cli import settings
 
-EVERY = EXPERIMENTS + BENCHMARKS
+EVERY = EXPERIMENTS + APPLICATIONS + BENCHMARKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +76,18 @@ def run(name: str, preset: str, results: Path) -> bool:
     print(f"{name}: {found}", flush=True)
     if found == "up to date":
         return True
-    command = [sys.executable, "-m", f"experiments.{name}", "--preset", preset]
+    command = [sys.executable, "-m", f"experiments.{name}", "--preset", recorded(name, preset)]
     return not subprocess.run([*command, "--out", str(lab.place(name, results))]).returncode
+
+
+def recorded(name: str, preset: str) -> str:
+    """The preset of the record: of an application "table" in place of "default", which is one model and one seed."""
+    return "table" if name in APPLICATIONS and preset == "default" else preset
 
 
 def state(name: str, preset: str, results: Path) -> tuple[dict[str, Any] | None, str]:
     """The record of these settings, and whether it is missing, half-done or up to date."""
-    record = report.load(lab.place(name, results), load(name).PRESETS[preset])
+    record = report.load(lab.place(name, results), load(name).PRESETS[recorded(name, preset)])
     if record is None:
         return None, "missing"
     return record, "up to date" if record.get("complete", True) else "half-done"

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from experiments import BENCHMARKS, EXPERIMENTS
+from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS
 from experiments.preemptible import Preemptible
 from recurrax.cli import COMMANDS
 
@@ -129,7 +129,7 @@ def read(path: Path) -> list[list[str]]:
             raise ValueError(f"line {number} of {path}: {error} in {line!r}. Close the quotation.") from error
         command = command[1:] if command[0] == "-m" else command
         if not _is_command(command):
-            allowed = ", ".join(f"experiments.{name}" for name in (*EXPERIMENTS, *BENCHMARKS))
+            allowed = ", ".join(f"experiments.{name}" for name in (*EXPERIMENTS, *APPLICATIONS, *BENCHMARKS))
             raise ValueError(f"line {number} of {path} starts with {' '.join(command[:2])!r}; allowed: recurrax train, "
                              f"another command of recurrax, or a module of experiments, such as {allowed}. "
                              "Write what follows `python -m`.")  # fmt: skip

@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from experiments import BENCHMARKS, EXPERIMENTS, baseline, lab
+from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, baseline, lab
 from recurrax import report
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def headline(records: dict[str, Record]) -> str:
 
 def pages() -> dict[Path, str]:
     """The pages below docs/results: the index, and one for each experiment."""
-    names = EXPERIMENTS + BENCHMARKS
+    names = EXPERIMENTS + APPLICATIONS + BENCHMARKS
     found = {PAGES / f"{_short(name)}.md": page(name) for name in names if lab.records(name)}
     return {PAGES / "index.md": index([name for name in names if lab.records(name)])} | found
 

@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib", reason="the experiments need recurrax[experime
 
 from matplotlib import pyplot as plt
 
-from experiments import BENCHMARKS, EXPERIMENTS, lab, plots, rendering
+from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, lab, plots, rendering
 from experiments import __main__ as every
 from recurrax.palette import LOOKS, look
 from recurrax.report import config_hash
@@ -178,7 +178,7 @@ def test_all_runs_what_is_missing_and_rebuilds_the_rest(tmp_path, monkeypatch, c
 
 def test_the_list_names_every_experiment_with_its_question():
     rows = [every.line(name, "default", lab.RESULTS) for name in every.EVERY]
-    assert [row["experiment"] for row in rows] == [*EXPERIMENTS, *BENCHMARKS]
+    assert [row["experiment"] for row in rows] == [*EXPERIMENTS, *APPLICATIONS, *BENCHMARKS]
     assert all(row["question"].endswith("?") for row in rows if row["experiment"] in EXPERIMENTS)
 
 

@@ -38,8 +38,8 @@ def test_the_text_twin_of_one_runs(monkeypatch):
     exec(compile(text, "01_cells.py", "exec"), {"__name__": "__main__"})
 
 
-def test_there_are_four():
-    names = ["01_cells", "02_vanishing_gradients", "03_long_dependencies", "04_your_own_cell"]
+def test_there_are_these():
+    names = ["01_cells", "02_vanishing_gradients", "03_long_dependencies", "04_your_own_cell", "06_forecasting"]
     assert [path.stem for path in NOTEBOOKS] == names
 
 

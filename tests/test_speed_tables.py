@@ -94,8 +94,8 @@ def test_tables_say_what_the_record_holds():
     assert re.search(r"With 512 units or more .*as the fastest JAX peer in none of the 6 cases", text)
     assert "equinox: has no such cell (in 13, first RNN 32,100,2,32)" in text
     assert "LSTM flax.nnx: too large" in text
-    assert "We did not measure on a GPU or TPU." in text and "We did not measure on a GPU or TPU." in short
-    assert f" {measurements.processor()}.\n" in text and "clocks" not in text
+    assert "This run did not measure on a GPU or TPU." in text and "This run did not measure on a GPU or TPU." in short
+    assert f" {report.processor()}.\n" in text and "clocks" not in text
     assert (
         "LSTM in 2 of the 4 cases (7 to 7 iterations), 2 of them within 0.001 of Scan's outputs, but not with" in text
     )

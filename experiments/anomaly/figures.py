@@ -58,7 +58,7 @@ def half_year(axes: Axes, base: Any, score: np.ndarray, cell: str) -> None:
     axes.set(ylabel="surprise, nats a number", xlim=(days[0] - 2, days[-1] + 2))
     axes.set_ylim(top=score.max() + 0.2 * (score.max() - score.min()))  # room for the legend
     axes.legend(loc="upper center", ncols=2)
-    axes.set_title(f"a  Surprise of each day under the {cell}'s forecast of the evening before")
+    axes.set(title=f"a  Surprise of each day under the {cell}'s forecast of the evening before", xlabel="day")
 
 
 def one_day(axes: Axes, hours: Any, what: str, label: str, letter: str, cell: str) -> None:

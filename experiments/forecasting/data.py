@@ -58,7 +58,7 @@ def weather(data_dir: Path | None, length: int, gap: int = 168) -> Windows:
     season = np.cos(2 * np.pi * (hours + 240) / 8766)[:, None]  # highest at the shortest day
     features = np.column_stack([filled, waves(hours, 24), season])
     horizon = 24
-    origins = np.arange(length - 1, len(times) - horizon)
+    origins = np.arange(max(length, horizon) - 1, len(times) - horizon)  # "yesterday" needs a day before the origin
     ahead = origins[:, None] + 1 + np.arange(horizon)
     there = np.isfinite(temperature[ahead]).all(axis=1) & np.isfinite(filled[origins - length + 1]).all(axis=1)
     origins, ahead = origins[there], ahead[there]

@@ -36,7 +36,7 @@ RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50
 
 
 def draw(record: Record) -> dict[str, Figure]:
-    """Ratios to the fastest JAX peer, the curves of time, those of memory, first calls; the first has no name."""
+    """Ratios to the fastest JAX peer, the curves of time, those of memory, or else first calls; the first has no name."""
     e = Evidence(record)
     drawn = {}
     if cases := e.cases("training")[::-1]:
@@ -45,7 +45,7 @@ def draw(record: Record) -> dict[str, Figure]:
         drawn["scaling"] = scaling(e, curves)
     if "memory T" in e.results:
         drawn["memory"] = memory(e.results["memory T"])
-    if part := e.results.get("first call"):
+    if not drawn and (part := e.results.get("first call")):
         drawn["start"] = first_call(part)
     if not drawn:
         drawn["none"] = plt.figure(figsize=(6, 1))
@@ -183,6 +183,6 @@ def first_call(part: dict[str, Any]) -> Figure:
     shape = ", ".join(f"{letter} = {size:,}" for letter, size in zip("BTDH", part["shape"], strict=True))
     axes.set_yticks(range(len(part["rows"])), list(part["rows"]))
     axes.invert_yaxis()
-    axes.set(xlabel=f"seconds to a first training step, {shape}; a stroke for each repetition")
+    axes.set(xlabel="seconds; a stroke for each repetition", title=f"The first training step of an LSTM, {shape}")
     axes.legend()
     return figure
