@@ -1,17 +1,4 @@
-"""Which exercise is a person doing, told from a smartwatch that has never seen that person?
-
-    recurrax datasets get watch
-    python -m experiments.activity                   # 2 CPU cores, about three minutes
-    python -m experiments.activity --preset table    # LSTM and GRU, three seeds, about six minutes
-    python -m experiments.activity --help
-
-Ten people do seven exercises of the shoulder while a watch records acceleration and rotation. A window of five seconds
-is one example. People are split into five folds, so that nobody is in training and test; accuracy is counted for each
-person, because people differ more than seeds. Beside the networks stand the most frequent exercise and a random forest
-on statistics of the same windows. Two checks: windows split at random (a trap: neighbours leak), and shuffled labels.
-
-Expected: about 0.8 for the networks and the forest, far more if windows are split at random, chance for shuffled labels.
-"""
+"""The windows, the random forest with its checks, and the training of every cell on every fold of people."""
 
 from __future__ import annotations
 
@@ -23,22 +10,16 @@ from typing import Any, Literal
 import jax
 import numpy as np
 from flax import nnx
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments import lab, plots
-from experiments.lab import Record
+from experiments import lab
 from recurrax import datasets
 from recurrax.datasets import Arrays, Dataset, scale, segment
 from recurrax.layers import GRU, LSTM, SequenceModel
-from recurrax.palette import look
-from recurrax.report import markdown_table
 from recurrax.tasks import Supervised
 from recurrax.training import adam, predict
 
 LAYERS = {"LSTM": LSTM, "GRU": GRU}
 RATE = 50  # samples a second
-PUBLISHED = 0.873  # quoted for these data beside Burns et al. (2018); other windows, other split
 STATISTICS = ("mean", "standard deviation", "least", "largest", "mean step")
 
 

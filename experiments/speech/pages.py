@@ -141,8 +141,8 @@ def how(record: Record) -> str:
         "CTC, without a dictionary or a language model. The median over seeds is shown; brackets hold the 95% "
         f"bootstrap interval over prompts. Seeds {config['seeds']}; {config['layers']} layers of {config['hidden']} "
         f"units, dropout {config['dropout']:g}, Adam at {config['learning_rate']:g} falling to 0 in "
-        f"{config['steps']:,} updates of {config['batch_size']} prompts. The size follows an earlier trial; dropout and the width of the "
-        "hidden stripes were chosen among two settings on the validation part of fold 0."
+        f"{config['steps']:,} updates of {config['batch_size']} prompts. The size follows an earlier trial; dropout "
+        "and the width of the hidden stripes were chosen among two settings on the validation part of fold 0."
     )
     return textwrap.fill(text, 118)
 
