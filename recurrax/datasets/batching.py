@@ -30,29 +30,31 @@ class Buckets:
         arrays: examples with lengths.
         batch_size: B.
         shapes: how many lengths at most; each costs the compilation of a program. The lengths are chosen so that the
-            fewest steps are padding.
+            fewest steps are padding. Or the lengths themselves, ascending, so that other data have the same programs.
         seed: of the order.
         consecutive: how many batches in a row have the same length, for programs that do several updates at once.
         per_step: whether targets, and weights of steps, have a step for each of the inputs, and are cut with them.
 
     Raises:
-        ValueError: a number is below 1, the examples have no lengths, are too few for one block of batches, or have
+        ValueError: a number is below 1, an example is longer than the lengths given, the examples have no lengths, are too few for one block of batches, or have
             inputs other than 0 past their lengths.
     """
 
     arrays: Arrays
     batch_size: int
-    shapes: int = 4
+    shapes: int | tuple[int, ...] = 4
     seed: int = 0
     consecutive: int = 1
     per_step: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "shapes", "consecutive"):
-            if (value := getattr(self, name)) < 1:
+            if isinstance(value := getattr(self, name), int) and value < 1:
                 raise ValueError(f"Buckets got {name}={value}; allowed: an int >= 1. Try {name}=4.")
         if self.arrays.lengths is None:
             raise ValueError("the examples have no lengths; allowed: Arrays with lengths. Use Arrays.padded.")
+        if not isinstance(self.shapes, int):
+            self._check_given(self.shapes)
         if len(self.arrays) < self.block:
             raise ValueError(
                 f"{len(self.arrays)} examples are too few for batch_size={self.batch_size} times consecutive="
@@ -79,7 +81,7 @@ class Buckets:
     @functools.cached_property
     def lengths(self) -> tuple[int, ...]:
         """The lengths that batches are padded to, ascending."""
-        return best_lengths(self._steps, self.shapes)
+        return best_lengths(self._steps, self.shapes) if isinstance(self.shapes, int) else tuple(self.shapes)
 
     @property
     def padding(self) -> float:
@@ -105,6 +107,16 @@ class Buckets:
             if taken.weights is not None and taken.weights.ndim > 1:
                 changes["weights"] = cut(taken.weights)
         return dataclasses.replace(taken, **changes)
+
+    def _check_given(self, lengths: tuple[int, ...]) -> None:
+        """Raises ValueError where lengths that were given cannot serve the examples."""
+        longest, steps = int(self._steps.max()), jax.tree.leaves(self.arrays.inputs)[0].shape[1]
+        ascending = all(low < high for low, high in zip((0, *lengths), lengths, strict=False))
+        if not lengths or not ascending or not longest <= lengths[-1] <= steps:
+            raise ValueError(
+                f"Buckets got shapes={lengths}; allowed: ascending lengths from 1 on, the last of them from {longest}, "
+                f"the longest example, to {steps}, the padded steps. Give a number of lengths to have them chosen."
+            )
 
     @functools.cached_property
     def _steps(self) -> np.ndarray:

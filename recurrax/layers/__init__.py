@@ -4,6 +4,7 @@ Batch-major by default, ``[*batch, T, D]``, with Flax's argument names and meani
 """
 
 from recurrax.layers.bidirectional import Bidirectional as Bidirectional
+from recurrax.layers.ctc import ctc_greedy as ctc_greedy
 from recurrax.layers.generate import generate as generate
 from recurrax.layers.model import SequenceModel as SequenceModel
 from recurrax.layers.rnn import RNN as RNN

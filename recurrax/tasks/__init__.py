@@ -29,6 +29,7 @@ from .task import Task as Task
 from .task import check_choice as _check_choice
 from .temporal_order import TemporalOrder as TemporalOrder
 from .time_lag import TimeLag as TimeLag
+from .transcription import Transcription as Transcription
 from .two_sequence import TwoSequence as TwoSequence
 
 # `TASKS` make their own examples; those on a data set, `FiniteTask`, are built from the data and have no oracle.

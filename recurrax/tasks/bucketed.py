@@ -1,4 +1,4 @@
-"""A supervised task trained on padded batches of similar lengths, which compute little padding."""
+"""A task on padded sequences, trained on batches of similar lengths, which compute little padding."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from recurrax.datasets import Buckets
 from recurrax.tasks.host import HostTask
 from recurrax.tasks.supervised import Supervised
 from recurrax.tasks.task import Example
+from recurrax.tasks.transcription import Transcription
 
 
 @final
 @dataclasses.dataclass(frozen=True)
 class Bucketed(HostTask):
-    """`Supervised`, whose training batches come from the host as `recurrax.datasets.Buckets` makes them.
+    """`Supervised` or `Transcription`, trained on batches from the host, as `recurrax.datasets.Buckets` makes them.
 
     Every epoch takes each training example once; all seeds see the same batches. Evaluations are those of the task.
 
     Args:
         task: what is learnt; its data have lengths.
         batch_size: as the plan states it.
-        shapes: how many lengths batches are padded to, and so many programs are compiled.
+        shapes: how many lengths batches are padded to, and so many programs are compiled; or these lengths.
         seed: of the order of the examples.
         consecutive: how many batches in a row have one length: so many updates are one call of a program.
 
@@ -34,9 +35,9 @@ class Bucketed(HostTask):
         ValueError: the examples have no lengths or have weights of their own, or a number cannot be used.
     """
 
-    task: Supervised
+    task: Supervised | Transcription
     batch_size: int = 32
-    shapes: int = 4
+    shapes: int | tuple[int, ...] = 4
     seed: int = 0
     consecutive: int = 1
 
