@@ -312,6 +312,18 @@ def test_committed_pages_and_figures_are_functions_of_their_record(name, record)
         assert all(axes.get_xlabel() or axes.get_ylabel() for axes in figure.axes)  # a colour bar has but one
         titled = [axes for axes in figure.axes if axes.get_title(loc="left")]
         assert all(axes.get_xlabel() for axes in titled)
+        assert not cut_off(figure)
+
+
+def cut_off(figure) -> list[str]:
+    """The titles that leave the figure, or run into the title to their right."""
+    figure.canvas.draw()
+    texts = [axes._left_title for axes in figure.axes if axes.get_title(loc="left")]
+    texts += [figure._suptitle] if figure._suptitle else []
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    width, height = figure.canvas.get_width_height()
+    outside = [t for t, box in boxes if box.x0 < -1 or box.y0 < -1 or box.x1 > width + 1 or box.y1 > height + 1]
+    return outside + [t for t, box in boxes for other, beside in boxes if t != other and box.overlaps(beside)]
 
 
 @pytest.mark.parametrize("name", every.EVERY)

@@ -169,7 +169,8 @@ def draw(record: Record) -> Figure:
     axes.set_yticks(range(len(found)), [name for name, _ in found], fontsize=6)
     axes.invert_yaxis()
     text = ", ".join(f"{kind} {mean:.2f}" for kind, mean in means(record).items())
-    axes.set(title=f"Time after over time before, geometric means: {text}", xscale="log",
+    plots.takeaway(figure, f"Time after over time before, geometric means: {text}")
+    axes.set(xscale="log",
              xlabel="ratio of medians, quartiles of the rounds after")  # fmt: skip
     return figure
 

@@ -266,9 +266,7 @@ def draw(record: Record) -> Figure:
     bar.ax.set_yticklabels(["0.5", "1", "2"])
     bar.set_label('time over that of "auto"')
     close = sum(median(case, AUTO) <= SLOWER * median(case, fastest(case)) for case in record["results"].values())
-    figure.suptitle(
-        f'"auto" is within 5% of the fastest in {close} of {len(record["results"])} cases', x=0.01, ha="left"
-    )
+    plots.takeaway(figure, f'"auto" is within 5% of the fastest in {close} of {len(record["results"])} cases')
     return figure
 
 

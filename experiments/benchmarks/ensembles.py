@@ -233,7 +233,7 @@ def draw(record: Record) -> Figure:
         for shift, side, color, words in ((0.17, 0, "#0072B2", "one program"), (-0.17, 1, "#E69F00", "one by one")):
             panel.barh(np.arange(len(names)) + shift, times[:, side], 0.3, color=color, label=words)
         panel.set_yticks(range(len(names)), names)
-        panel.set(title=f"{letter}  {label.capitalize()}: {ratios} times as fast", xlabel="seconds")
+        panel.set(title=f"{letter}  {label.capitalize()}:\n{ratios} times as fast", xlabel="seconds")
     plots.legend_below(figure, axes[0, 0])
     return figure
 

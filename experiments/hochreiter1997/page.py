@@ -280,7 +280,7 @@ def targets(axes: Axes, results: Any, rows: list[str]) -> None:
         axes.plot(middle, shares_by_target(results[row]), **style, label=row)
     title = "c  Adding, fresh sequences"
     if "4-logistic" in rows:
-        title = f"c  Logistic output: {tenths(results['4-logistic'])[0]:.0%} wrong at the ends"
+        title = f"c  Logistic: {tenths(results['4-logistic'])[0]:.0%} wrong at the ends"
     axes.set(xlabel="target 1/2 + (X1 + X2)/4", ylabel="share of wrong answers", title=title)
     axes.legend()
 

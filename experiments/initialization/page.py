@@ -244,5 +244,5 @@ def learning(axes: Axes, record: Record) -> None:
             face = None if math.isfinite(at) else "none"
             axes.plot(factor(slopes[cell, name]), min(at, budget), **look(cell), mfc=face, alpha=0.7)
     axes.axhline(budget, color="0.5", lw=0.8, ls="--", zorder=0)
-    axes.set(title=f"c  Adding T = {record['config']['length']}, every seed (open: not solved)", ylim=(0, budget * 1.1),
+    axes.set(title=f"c  Adding, T = {record['config']['length']}; open: not solved", ylim=(0, budget * 1.1),
              ylabel="updates to criterion", xlabel="gradient at initialisation, factor per step")  # fmt: skip

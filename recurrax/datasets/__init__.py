@@ -20,6 +20,12 @@ Data sets by name, whose arrays are uint8:
     cifar10       images 32 x 32 x 3          45,000 / 5,000 / 10,000    TFDS's cifar10 (Krizhevsky, 2009)
     jsb_chorales  piano rolls of 88 keys      229 / 76 / 77              the .mat of Bai et al. (2018), or TFDS
 
+Data that packages ship, as a dict of NumPy arrays; `recurrax datasets list` says what they are, and `READY` their
+arrays and licences. They are language, speech, demand, weather, flights, shares and health:
+
+    recurrax datasets get electricity
+    demand = datasets.read("electricity")["demand"]
+
 The test split is the published one where there is one. What is held out beside it is chosen by content: the examples
 with the smallest SHA-256 of pixels and label, so that it is the same whatever file or order they came from.
 """
@@ -34,9 +40,11 @@ from recurrax.datasets.dataset import Steps as Steps
 from recurrax.datasets.load import DATASETS as DATASETS
 from recurrax.datasets.load import load as load
 from recurrax.datasets.missing import MissingData as MissingData
+from recurrax.datasets.packaged import read as read
 from recurrax.datasets.padding import segment as segment
 from recurrax.datasets.permutation import PERMUTATIONS as PERMUTATIONS
 from recurrax.datasets.permutation import permutation as permutation
+from recurrax.datasets.ready import READY as READY
 from recurrax.datasets.scale import scale as scale
 from recurrax.datasets.scaler import Scaler as Scaler
 from recurrax.datasets.scaler import Scalers as Scalers

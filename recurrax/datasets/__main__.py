@@ -1,4 +1,4 @@
-"""Gets a data set: `recurrax datasets get mnist --data-dir data`, or `python -m recurrax.datasets get mnist ...`."""
+"""Gets data sets and says which there are: `recurrax datasets list`, `recurrax datasets get mnist --data-dir data`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import NoReturn
 
 from recurrax.datasets.get import get
 from recurrax.datasets.load import DATASETS, default_folder
+from recurrax.datasets.packaged import keep, read
+from recurrax.datasets.ready import READY
+
+BUILT_IN = "digits"  # comes with scikit-learn
 
 
 class _Parser(argparse.ArgumentParser):
@@ -19,20 +23,48 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None, program: str = "python -m recurrax.datasets") -> int:
     """Gets a data set and says what it is; gives the exit status, 1 with one line on stderr where that failed."""
-    parser = _Parser(prog=program, description=__doc__)
-    command = parser.add_subparsers(dest="command", required=True).add_parser("get", help="download, verify and store")
-    command.add_argument("name", choices=[name for name in DATASETS if name != "digits"])
-    command.add_argument("--data-dir", type=Path, default=default_folder(), help="where to keep it (%(default)s)")
-    command.add_argument("--manual-dir", type=Path, help="folder with the original files, in place of a download")
-    given = parser.parse_args(arguments)
+    given = _parser(program).parse_args(arguments)
+    if given.command == "list":
+        print(_listed())
+        return 0
+    folder = given.data_dir.expanduser()
     try:
-        data = get(given.name, given.data_dir.expanduser(), given.manual_dir)
+        print(_packaged(given, folder) if given.name in READY else _prepared(given, folder))
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    sizes = " / ".join(f"{size:,}" for size in data.sizes)
-    print(f"{data.name}: {sizes} in {given.data_dir}; {data.source}; SHA-256 {data.sha256}")
     return 0
+
+
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=program, description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the data sets there are")
+    command = commands.add_parser("get", help="download, verify and store")
+    command.add_argument("name", choices=[name for name in DATASETS if name != BUILT_IN] + list(READY))
+    command.add_argument("--data-dir", type=Path, default=default_folder(), help="where to keep it (%(default)s)")
+    command.add_argument("--manual-dir", type=Path, help="folder with the original files, in place of a download")
+    return parser
+
+
+def _packaged(given: argparse.Namespace, folder: Path) -> str:
+    """Keeps the arrays of a package; says what they are, where they came from and under which licence."""
+    about, place = READY[given.name], keep(given.name, folder, given.manual_dir)
+    arrays = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in read(given.name, folder).items())
+    sources = ", ".join(archive.source for archive in about.archives)
+    return f"{given.name}: {about.about}\narrays: {arrays}\nsource: {sources}\nlicence: {about.licence}\n{place}"
+
+
+def _prepared(given: argparse.Namespace, folder: Path) -> str:
+    data = get(given.name, folder, given.manual_dir)
+    sizes = " / ".join(f"{size:,}" for size in data.sizes)
+    return f"{data.name}: {sizes} in {given.data_dir}; {data.source}; SHA-256 {data.sha256}"
+
+
+def _listed() -> str:
+    """A line for each data set."""
+    images = [f"{name:20}recurrax.datasets.load({name!r})" for name in DATASETS]
+    return "\n".join([*images, *(f"{name:20}{about.about}; {about.licence}" for name, about in READY.items())])
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50
 
 
 def draw(record: Record) -> dict[str, Figure]:
-    """Ratios to the fastest JAX peer; the curves of time; those of memory: the first that was measured has no name."""
+    """Ratios to the fastest JAX peer, the curves of time, those of memory, first calls; the first has no name."""
     e = Evidence(record)
     drawn = {}
     if cases := e.cases("training")[::-1]:
@@ -45,9 +45,11 @@ def draw(record: Record) -> dict[str, Figure]:
         drawn["scaling"] = scaling(e, curves)
     if "memory T" in e.results:
         drawn["memory"] = memory(e.results["memory T"])
+    if part := e.results.get("first call"):
+        drawn["start"] = first_call(part)
     if not drawn:
         drawn["none"] = plt.figure(figsize=(6, 1))
-        drawn["none"].text(0.5, 0.5, "neither training steps nor curves were measured", ha="center")
+        drawn["none"].text(0.5, 0.5, "training steps, curves and first calls were not measured", ha="center")
     first = next(iter(drawn))
     return {"" if name == first else name: figure for name, figure in drawn.items()}
 
@@ -113,7 +115,7 @@ def against_flax(point: Case, axis: str) -> str:
     if not (timed(point, ours) and timed(point, theirs)):
         return f"Training step against {axis}"
     ratio = median(point, ours) / median(point, theirs)
-    return f"At {axis} = {point['x']:,}, {ours} takes {ratio:.2f} of flax.nnx's time"
+    return f"{axis} = {point['x']:,}: {ours} / flax.nnx = {ratio:.2f}"
 
 
 def times(axes: Axes, points: list[Case], series: str) -> None:
@@ -167,3 +169,20 @@ def ticks(axes: Axes, values: list[Any]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(values, [f"{value:,}" for value in values])
+
+
+def first_call(part: dict[str, Any]) -> Figure:
+    """The seconds until a first training step, tracing and compiling apart: medians, and every repetition."""
+    figure, ((axes,),) = plots.panels(1, 1, 7.5, 2.4)
+    for place, (name, row) in enumerate(part["rows"].items()):
+        trace, both = np.asarray(row["trace"]), np.asarray(row["trace"]) + np.asarray(row["compile"])
+        axes.barh(place, np.median(trace), color="0.75", label="" if place else "tracing")
+        axes.barh(place, np.median(both) - np.median(trace), left=np.median(trace), color=MARKS.get(name, OTHER)[0],
+                  alpha=0.7, label="" if place else "compiling")  # fmt: skip
+        axes.plot(both, np.full(len(both), place), "k|", ms=6)
+    shape = ", ".join(f"{letter} = {size:,}" for letter, size in zip("BTDH", part["shape"], strict=True))
+    axes.set_yticks(range(len(part["rows"])), list(part["rows"]))
+    axes.invert_yaxis()
+    axes.set(xlabel=f"seconds to a first training step, {shape}; a stroke for each repetition")
+    axes.legend()
+    return figure
