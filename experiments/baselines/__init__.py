@@ -1,0 +1,1 @@
+"""The baselines of the applications, a file for each kind: what is simple, linear or classical."""
