@@ -13,8 +13,8 @@ def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable])
     .. math::
         d_{ij} = \min(d_{i-1,j} + 1, \; d_{i-1,j-1} + [a_i \ne b_j], \; d_{i,j-1} + 1)
 
-    The last term runs along the row: with t the least of the first two, :math:`d_{ij} = j + \min_{k \le j} (t_k - k)`, a
-    running minimum. So a row is a few array operations.
+    The last term runs along the row: with t the least of the first two, :math:`d_{ij} = j + \min_{k \le j} (t_k - k)`,
+    a running minimum. So a row is a few array operations.
 
     Args:
         reference: a, tokens of any kind that can be compared and hashed; the letters of a str are its tokens.

@@ -34,7 +34,7 @@ class AdditiveAttention(Picklable, nnx.Module):
         self.score = nnx.Linear(hidden_features, 1, use_bias=False, rngs=rngs)
 
     def __call__(self, queries: jax.Array, memory: jax.Array, mask: Any = None) -> tuple[jax.Array, jax.Array]:
-        """``queries: [*batch, T, Q]``, ``memory: [*batch, S, M]`` to what was read, ``[*batch, T, M]``, and the weights.
+        """``queries: [*batch, T, Q]``, ``memory: [*batch, S, M]`` to what was read and the weights.
 
         Args:
             queries: what is looked for at each step.
@@ -42,13 +42,23 @@ class AdditiveAttention(Picklable, nnx.Module):
             mask: bool ``[*batch, S]``, which steps of the memory exist; each sequence has one or more.
 
         Returns:
-            What was read and the weights alpha, ``[*batch, T, S]``, which are 0 where the mask is False.
+            What was read, ``[*batch, T, M]``, and the weights alpha, ``[*batch, T, S]``, 0 where the mask is False.
+
+        Raises:
+            ValueError: the mask has another shape.
         """
+        if mask is not None:
+            if jnp.shape(mask) != memory.shape[:-1]:
+                raise ValueError(
+                    f"mask has shape {jnp.shape(mask)}; allowed: one flag for each step of the memory, "
+                    f"{memory.shape[:-1]}. Make it of lengths: jnp.arange(S) < lengths[..., None]."
+                )
+            # Before anything is computed of it: 0 times NaN of the padding is NaN, in gradients too.
+            memory = jnp.where(mask[..., None], memory, 0)
         hidden = jnp.tanh(self.query(queries)[..., :, None, :] + self.memory(memory)[..., None, :, :])
         scores = self.score(hidden)[..., 0]
         if mask is not None:
             scores = jnp.where(mask[..., None, :], scores, -jnp.inf)
-            memory = jnp.where(mask[..., None], memory, 0)  # 0 times NaN of the padding would be NaN
         weights = jax.nn.softmax(scores, axis=-1)
         return weights @ memory, weights
 

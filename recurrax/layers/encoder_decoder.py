@@ -6,18 +6,20 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from recurrax.cell import data, show_signature
 from recurrax.layers.attention import AdditiveAttention
-from recurrax.layers.bidirectional import Bidirectional
+from recurrax.layers.bidirectional import Bidirectional, concatenate
 from recurrax.layers.rnn import RNN
 from recurrax.layers.stack import Stack, check_dropout, drop
 from recurrax.pickling import Picklable
 
 
 class Memory(NamedTuple):
-    """What the decoder may look at: the encoder's outputs ``[*batch, S, M]``, and which steps exist, ``[*batch, S]``."""
+    """What the decoder may look at: the encoder's outputs ``[*batch, S, M]``, and which of them exist."""
 
     outputs: jax.Array
     mask: jax.Array
@@ -31,8 +33,8 @@ class EncoderDecoder(Picklable, nnx.Module):
         o_t = W_o [h_t, r_t]
 
     Every array of the decoder's initial carry is computed from the encoder's last output, which works for any cell.
-    With attention, r_t is what `AdditiveAttention` reads from m with the query h_t, after the decoder's step as in Luong
-    et al. (2015), so that the decoder runs on every engine; without it there is no r.
+    With attention, r_t is what `AdditiveAttention` reads from m with the query h_t, after the decoder's step as in
+    Luong et al. (2015), so that the decoder runs on every engine; without it there is no r.
 
     Args:
         encoder: a layer of one or both directions.
@@ -43,6 +45,11 @@ class EncoderDecoder(Picklable, nnx.Module):
         attention_features: size of the attention's hidden layer; None is the decoder's size.
         dropout: rate on embeddings and before the last Linear, applied in a call that is given a ``dropout_key``.
         rngs: source of keys (``rngs.params``).
+
+    Raises:
+        TypeError: encoder or decoder is no layer.
+        ValueError: one is time-major or does not tell its sizes, the decoder runs in both directions, or the encoder's
+            two directions are not concatenated.
 
     Source: Sutskever, Vinyals & Le (2014); Cho et al. (2014); Bahdanau, Cho & Bengio (2015).
     """
@@ -63,6 +70,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         self.encoder, self.decoder, self.dropout = encoder, decoder, check_dropout(dropout)
         self.source = nnx.Embed(source_vocabulary, read[0], rngs=rngs)
         self.target = nnx.Embed(target_vocabulary, written[0], rngs=rngs)
+        self.source.dtype = self.target.dtype = None  # that of the parameter, also once the model is cast
         start = decoder.initialize_carry((1, written[0]))
         self.start = data(jax.tree.map(lambda leaf: nnx.Linear(read[1], leaf.shape[-1], rngs=rngs), start))
         hidden = attention_features or written[1]
@@ -86,24 +94,37 @@ class EncoderDecoder(Picklable, nnx.Module):
         Args:
             inputs: the source, int ``[*batch, S]``, and the target tokens before each step, int ``[*batch, T]``.
             seq_lengths: int ``[*batch]``, 1 to S, of the sources.
-            dropout_key: PRNG key; None means evaluation.
+            dropout_key: PRNG key, for the dropout inside encoder and decoder too; None means evaluation.
+
+        Raises:
+            TypeError: tokens are no integers.
+            ValueError: a token at a step that exists is outside its vocabulary, where that is known; inside `jax.jit`
+                the outputs that depend on it are NaN.
         """
         source, previous = inputs
-        keys = (None,) * 3 if dropout_key is None else jax.random.split(dropout_key, 3)
+        keys = (None,) * 4 if dropout_key is None else jax.random.split(dropout_key, 4)
+        _check_tokens("target", previous, self.target.num_embeddings)
         carry, memory = self.encode(source, seq_lengths, keys[0])
         embedded = drop(self.dropout, self.target(previous), keys[1])
-        _, hs = self.decoder(embedded, initial_carry=carry, return_carry=True)
-        return self._predictions(hs, memory, keys[2])[0]
+        _, hs = self.decoder(embedded, initial_carry=carry, return_carry=True, dropout_key=keys[2])
+        return self._predictions(hs, memory, keys[3])[0]
 
     def encode(self, source: jax.Array, seq_lengths: Any = None, dropout_key: Any = None) -> tuple[Any, Memory]:
         """The decoder's initial carry, and the memory: ``source: int [*batch, S]``."""
+        source = jnp.asarray(source)
         lengths = jnp.full(source.shape[:-1], source.shape[-1]) if seq_lengths is None else jnp.asarray(seq_lengths)
-        embedded = drop(self.dropout, self.source(source), dropout_key)
-        outputs = self.encoder(embedded, seq_lengths=lengths, return_carry=False)
         mask = jnp.arange(source.shape[-1]) < lengths[..., None]
+        self.check_source(source, mask)
+        below, inside = (None, None) if dropout_key is None else jax.random.split(dropout_key)
+        embedded = drop(self.dropout, self.source(jnp.where(mask, source, 0)), below)
+        outputs = self.encoder(embedded, seq_lengths=lengths, return_carry=False, dropout_key=inside)
         last = self._summary(outputs, lengths)
         carry = jax.tree.map(lambda linear: jnp.tanh(linear(last)), self.start, is_leaf=_is_linear)
         return carry, Memory(outputs, mask)
+
+    def check_source(self, source: Any, mask: Any = None) -> None:
+        """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
+        _check_tokens("source", source, self.source.num_embeddings, mask)
 
     def step(self, carry: Any, token: jax.Array, memory: Memory) -> tuple[Any, jax.Array]:
         """One step of decoding: ``(carry, token: int [*batch], memory)`` to ``(carry, logits [*batch, V])``."""
@@ -141,6 +162,21 @@ class EncoderDecoder(Picklable, nnx.Module):
 show_signature(EncoderDecoder)
 
 
+def _check_tokens(what: str, tokens: Any, size: int, mask: Any = None) -> None:
+    """Raises TypeError for tokens that are no integers, ValueError for known ones that exist outside the vocabulary."""
+    tokens = jnp.asarray(tokens)
+    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise TypeError(f"{what} tokens have dtype {tokens.dtype}; allowed: integers. Write tokens.astype(int).")
+    outside = (tokens < 0) | (tokens >= size)
+    outside = outside if mask is None else outside & mask
+    if not isinstance(outside, Tracer) and outside.any():
+        found = np.asarray(tokens)[np.asarray(outside)]
+        raise ValueError(
+            f"{what} tokens from {found.min()} to {found.max()} are outside the vocabulary; allowed: 0 to {size - 1}. "
+            "Map others to one of their own, or build the model with a larger vocabulary."
+        )
+
+
 def _runs_both_ways(layer: Any) -> bool:
     top = layer.layers[-1] if isinstance(layer, Stack) else layer
     return isinstance(top, Bidirectional)
@@ -160,4 +196,7 @@ def _sizes(what: str, layer: Any) -> tuple[int, int]:
         raise ValueError(f"the {what} is time-major; allowed: batch-major. Build it with time_major=False.")
     if layer.in_features is None or layer.out_features is None:
         raise ValueError(f"the {what} does not tell its sizes (a Foreign cell); allowed: a layer that does.")
+    top = layer.layers[-1] if isinstance(layer, Stack) else layer
+    if isinstance(top, Bidirectional) and top.merge_fn is not concatenate:
+        raise ValueError(f"the {what} merges its directions by {top.merge_fn}; allowed: concatenated. Leave merge_fn.")
     return layer.in_features, layer.out_features

@@ -19,6 +19,7 @@ from .permutation import Permutation as Permutation
 from .polyphonic_music import PolyphonicMusic as PolyphonicMusic
 from .reber import EmbeddedReber as EmbeddedReber
 from .recall import Recall as Recall
+from .sequence_to_sequence import SequenceToSequence as SequenceToSequence
 from .sequential_images import SequentialImages as SequentialImages
 from .stream import Stream as Stream
 from .supervised import Supervised as Supervised
