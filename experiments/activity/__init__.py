@@ -10,7 +10,8 @@ is one example. People are split into five folds, so that nobody is in training 
 person, because people differ more than seeds. Beside the networks stand the most frequent exercise and a random forest
 on statistics of the same windows. Two checks: windows split at random (a trap: neighbours leak), and shuffled labels.
 
-Expected: about 0.8 for the networks and the forest, far more if windows are split at random, chance for shuffled labels.
+Expected: about 0.8 for the networks and the forest, far more if windows are split at random,
+chance for shuffled labels.
 """
 
 from experiments.activity.pages import draw as draw

@@ -89,7 +89,9 @@ def findings(record: Record) -> list[str]:
     difference = by_mean(record, network) - by_mean(record, FOREST)
     low, high = interval(difference)
     if low > 0 or high < 0:
-        sure = f"The difference is larger than chance over people explains: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]."
+        sure = (
+            f"Chance over people does not explain the difference: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]."
+        )
     else:
         sure = (
             f"Between the {network} and the forest the {len(difference)} people cannot decide: "
@@ -98,7 +100,7 @@ def findings(record: Record) -> list[str]:
     values = by_mean(record, network)
     leak, shuffled = (float(np.median(whole(record, name))) for name in (LEAK, SHUFFLED))
     return [
-        f"The {best} recognises {np.median(whole(record, best)):.1%} of the windows of people it has never seen; {told}; "
+        f"The {best} recognises {np.median(whole(record, best)):.1%} of the windows of people it never saw; {told}; "
         f"always naming the most frequent exercise {np.median(whole(record, MAJORITY)):.1%}. {sure}",
         f"People differ far more than models: the {network} is right in {values.min():.0%} of the windows of one "
         f"person and in {values.max():.0%} of another's.",
@@ -156,7 +158,7 @@ def trap(record: Record) -> str:
     """What a random split and shuffled labels give."""
     honest, leak, shuffled = (float(np.median(whole(record, name))) for name in (FOREST, LEAK, SHUFFLED))
     return (
-        f"The random forest has {honest:.3f} on unseen people and {leak:.3f} when the same windows are split at random. "
+        f"The random forest has {honest:.3f} on unseen people and {leak:.3f} when windows are split at random. "
         "Windows overlap by half and a recording holds many repetitions, so that a random split puts near copies of "
         "each test window into training. The higher number says nothing about the next patient. With shuffled training "
         f"labels the forest has {shuffled:.3f}, so that nothing else leaks."

@@ -36,8 +36,8 @@ class Buckets:
         per_step: whether targets, and weights of steps, have a step for each of the inputs, and are cut with them.
 
     Raises:
-        ValueError: a number is below 1, an example is longer than the lengths given, the examples have no lengths, are too few for one block of batches, or have
-            inputs other than 0 past their lengths.
+        ValueError: a number is below 1, an example is longer than the lengths given, the examples have no lengths, are
+            too few for one block of batches, or have inputs other than 0 past their lengths.
     """
 
     arrays: Arrays

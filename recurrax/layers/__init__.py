@@ -5,13 +5,10 @@ Batch-major by default, ``[*batch, T, D]``, with Flax's argument names and meani
 
 from recurrax.layers.attention import AdditiveAttention as AdditiveAttention
 from recurrax.layers.bidirectional import Bidirectional as Bidirectional
-<<<<<<< HEAD
 from recurrax.layers.ctc import ctc_greedy as ctc_greedy
-=======
 from recurrax.layers.decoding import beam_search as beam_search
 from recurrax.layers.decoding import greedy as greedy
 from recurrax.layers.encoder_decoder import EncoderDecoder as EncoderDecoder
->>>>>>> wtext
 from recurrax.layers.generate import generate as generate
 from recurrax.layers.model import SequenceModel as SequenceModel
 from recurrax.layers.rnn import RNN as RNN

@@ -36,7 +36,7 @@ RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50
 
 
 def draw(record: Record) -> dict[str, Figure]:
-    """Ratios to the fastest JAX peer, the curves of time, those of memory, or else first calls; the first has no name."""
+    """Ratios to the fastest JAX peer, curves of time and of memory, or else first calls; the first has no name."""
     e = Evidence(record)
     drawn = {}
     if cases := e.cases("training")[::-1]:
