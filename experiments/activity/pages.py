@@ -90,7 +90,7 @@ def findings(record: Record) -> list[str]:
     low, high = interval(difference)
     if low > 0 or high < 0:
         sure = (
-            f"Chance over people does not explain the difference: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]."
+            f"Chance over people is not the reason of the difference: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]."
         )
     else:
         sure = (
