@@ -89,9 +89,7 @@ def findings(record: Record) -> list[str]:
     difference = by_mean(record, network) - by_mean(record, FOREST)
     low, high = interval(difference)
     if low > 0 or high < 0:
-        sure = (
-            f"Chance over people is not the reason of the difference: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]."
-        )
+        sure = f"The difference is more than chance over people: {difference.mean():+.3f} [{low:+.3f}, {high:+.3f}]."
     else:
         sure = (
             f"Between the {network} and the forest the {len(difference)} people cannot decide: "
