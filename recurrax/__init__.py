@@ -20,6 +20,7 @@ from recurrax.cells import RNNCell as RNNCell
 from recurrax.engines import ENGINES as ENGINES
 from recurrax.engines import Adjoint as Adjoint
 from recurrax.engines import Associative as Associative
+from recurrax.engines import Chunkwise as Chunkwise
 from recurrax.engines import Newton as Newton
 from recurrax.engines import Pallas as Pallas
 from recurrax.engines import Scan as Scan

@@ -32,22 +32,26 @@ class Structure(enum.Enum):
 
     DENSE: a step is ``update(carry, project(x) + mix(carry))`` under the laws of `Cell`, with recurrent matrices.
     LINEAR: ``project(x)`` is a pair ``(a, b)``, ``mix`` is empty, and ``update`` is ``a s + b``.
+    MATRIX: the state is a matrix, to which ``update`` adds an outer product, see `recurrax.cells.MatrixCell`.
     GENERAL: only ``cell(carry, x)`` is defined; engines scan it as it stands.
     """
 
     DENSE = "dense"
     LINEAR = "linear-diagonal"
+    MATRIX = "matrix"
     GENERAL = "general"
 
 
 class Cell(Picklable, nnx.RNNCellBase):
     """One step of a recurrence, ``(carry, x) -> (carry, y)``.
 
-    A cell of structure DENSE or LINEAR defines `project`, `mix` and `update`. Four laws make every engine right for it:
+    A cell of structure DENSE, LINEAR or MATRIX defines `project`, `mix` and `update`. Four laws make every engine right
+    for it:
 
     1. ``project(x)`` never sees the carry.
     2. ``mix(carry)`` is affine in the carry and holds the only recurrent parameters.
-    3. ``update(carry, a)`` reads no parameter, only static configuration, and works elementwise along the last axis.
+    3. ``update(carry, a)`` reads no parameter, only static configuration, and works elementwise along the last axis
+       (of structure MATRIX: for each head).
     4. ``readout(carry, x)`` never feeds back.
 
     A cell that cannot obey them (one with two matrix products in a row, say) defines ``__call__`` instead, and its
@@ -120,19 +124,25 @@ class Cell(Picklable, nnx.RNNCellBase):
         Its dtype is that of the computation, ``dtype``, or where that is None that of the parameters; a layer promotes
         it with its inputs.
         """
-        shape, dtype = (*input_shape[:-1], self.hidden_features), self.state_dtype()
+        shape = jax.ShapeDtypeStruct((*input_shape[:-1], self.hidden_features), self.state_dtype())  # type: ignore
+        (first, *others) = arrays = self.draw_carry((shape,) * len(self.states), rngs, carry_init)
+        return arrays if others else first
+
+    def draw_carry(self, shapes: tuple[Any, ...], rngs: Any, carry_init: Any) -> tuple[jax.Array, ...]:
+        """Arrays of these shapes and dtypes: zeros, or drawn by ``carry_init``, or the cell's own, from ``rngs.carry``.
+
+        Raises:
+            ValueError: there is an initialiser and there are no keys.
+        """
         carry_init = carry_init or self.carry_init
         if carry_init is None:
-            arrays = tuple(jnp.zeros(shape, dtype) for _ in self.states)
-        elif rngs is None:
+            return tuple(jnp.zeros(array.shape, array.dtype) for array in shapes)
+        if rngs is None:
             raise ValueError(
                 "carry_init needs keys, but rngs is None; allowed: an nnx.Rngs. Pass rngs=nnx.Rngs(carry=0)."
             )
-        else:
-            draw = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
-            arrays = tuple(carry_init(draw(), shape, dtype) for _ in self.states)
-        (first, *others) = arrays
-        return arrays if others else first
+        draw = rngs.carry if isinstance(rngs, nnx.Rngs) else rngs
+        return tuple(carry_init(draw(), array.shape, array.dtype) for array in shapes)
 
     @property
     def out_features(self) -> int | None:

@@ -4,6 +4,7 @@ Cells come from ``cells.ALL`` and engines from ``ENGINES``: one that is added th
 """
 
 import functools
+import inspect
 from typing import Any, NamedTuple
 
 import flax.linen
@@ -13,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 import recurrax
-from recurrax import Adjoint, Associative, Cell, Foreign, Newton, Scan, Structure, cells
+from recurrax import Adjoint, Associative, Cell, Chunkwise, Foreign, Newton, Scan, Structure, cells
 from recurrax.initializers import Chrono
 
 T, BATCH, D, H = 6, (2, 2), 3, 4
@@ -54,8 +55,18 @@ def foreign_linen(*, rngs: nnx.Rngs) -> Foreign:
 
 
 LINEN = flax.linen.GRUCell(features=H)
+# Where a cell has parts, more than one of them.
+PARTS = {"heads": 2, "state_features": 2, "projection_features": 2}
+
+
+def made(cell: type[Cell]) -> Any:
+    """The cell of these sizes, with its parts."""
+    taken = inspect.signature(cell).parameters
+    return functools.partial(cell, D, H, **{name: size for name, size in PARTS.items() if name in taken})
+
+
 CELLS: dict[str, Any] = {
-    **{cell.short: functools.partial(cell, D, H) for cell in cells.ALL},
+    **{cell.short: made(cell) for cell in cells.ALL},
     "RNN-relu": functools.partial(cells.RNNCell, D, H, activation_fn=jax.nn.relu),
     "RNN-identity": functools.partial(cells.RNNCell, D, H, activation_fn=linear),
     "LSTM-chrono": functools.partial(cells.LSTMCell, D, H, forget_bias=Chrono(t_max=20)),
@@ -74,12 +85,17 @@ OPTIONS: dict[str, recurrax.engines.Engine] = {
     "adjoint-kept": Adjoint(keep="preactivations", projection="joint", chunk=3, unroll=2),
     "associative-chunks": Associative(chunk=4),
     "newton-diagonal": Newton(jacobian="diagonal", on_failure="nan"),
+    "chunkwise-short": Chunkwise(chunk=4),
 }
 # The rest has forward mode and second derivatives too; "adjoint-kept" stands for the options of Adjoint.
 FIRST_ORDER = {"pallas", *OPTIONS} - {"adjoint-kept"}
 # An option or a second derivative sees no more of a cell than its structure and its gates: some cells of each kind.
-FEW_CELLS = ("RNN", "LSTM", "GRU", "MinGRU", "LRU", "Foreign-function")
-SAME_ENGINE = {"associative-chunks": "associative", "newton-diagonal": "newton"}  # of those that refuse cells
+FEW_CELLS = ("RNN", "LSTM", "GRU", "MinGRU", "LRU", "mLSTM", "GatedDeltaNet", "GLA", "Foreign-function")
+SAME_ENGINE = {
+    "associative-chunks": "associative",
+    "newton-diagonal": "newton",
+    "chunkwise-short": "chunkwise",
+}  # of those that refuse cells
 
 
 def engine_named(name: str) -> recurrax.engines.Engine:
@@ -95,10 +111,11 @@ def abstract(name: str) -> Cell:
 def is_run_by(cell: str, engine: str) -> bool:
     """Whether the engine runs cells of that structure; the contract also tests that it refuses all others."""
     one = abstract(cell)
-    is_complex = isinstance(one, cells.LRUCell)
+    is_complex = isinstance(one, cells.LRUCell | cells.S5Cell | cells.S4DCell)
     return {
         "associative": one.structure is Structure.LINEAR,
-        "newton": one.structure is not Structure.GENERAL and not is_complex,
+        "chunkwise": one.structure is Structure.MATRIX,
+        "newton": one.structure in (Structure.DENSE, Structure.LINEAR) and not is_complex,
         "pallas": one.structure is Structure.DENSE,
     }.get(SAME_ENGINE.get(engine, engine), True)
 
@@ -170,18 +187,28 @@ def loop(cell: Cell, carry: Any, xs: jax.Array) -> tuple[Any, jax.Array]:
     return carry, jnp.stack(ys)
 
 
+def where(flag: jax.Array, yes: jax.Array, no: jax.Array) -> jax.Array:
+    """One of two arrays ``[*batch, ...]`` by a flag ``[*batch]``."""
+    return jnp.where(flag.reshape(*flag.shape, *(1,) * (yes.ndim - flag.ndim)), yes, no)
+
+
+def take(leaf: jax.Array, index: jax.Array) -> jax.Array:
+    """Steps of ``[T, *batch, ...]`` by numbers ``[S, *batch]``."""
+    return jnp.take_along_axis(leaf, index.reshape(*index.shape, *(1,) * (leaf.ndim - index.ndim)), 0)
+
+
 def loop_without_gaps(cell: Cell, carry: Any, xs: jax.Array, mask: jax.Array, resets: jax.Array) -> Any:
     """The recurrence over the steps that exist, moved together to the front."""
     order = jnp.argsort(~mask, axis=0)
     xs, resets = jnp.take_along_axis(xs, order[..., None], 0), jnp.take_along_axis(resets, order, 0)
     initial, carries, ys = carry, [carry], []
     for x, reset in zip(xs, resets, strict=True):
-        carry = jax.tree.map(lambda start, now, reset=reset: jnp.where(reset[..., None], start, now), initial, carry)
+        carry = jax.tree.map(lambda start, now, reset=reset: where(reset, start, now), initial, carry)
         carry, y = cell(carry, x)
         carries.append(carry)
         ys.append(y)
-    count = mask.sum(0)[None, ..., None]
-    last = jax.tree.map(lambda *leaves: jnp.take_along_axis(jnp.stack(leaves), count, 0)[0], *carries)
+    count = mask.sum(0)[None]
+    last = jax.tree.map(lambda *leaves: take(jnp.stack(leaves), count)[0], *carries)
     back = jnp.argsort(order, axis=0)[..., None]
     return last, jnp.where(mask[..., None], jnp.take_along_axis(jnp.stack(ys), back, 0), 0)
 

@@ -23,6 +23,7 @@ from reference import (
     D,
     H,
     T,
+    abstract,
     build,
     case,
     dot,
@@ -42,6 +43,11 @@ from recurrax import cells, unroll
 LAST, ALL, FLAGGED = T, T + 1, T + 2
 RUNS = T + 3
 OWN = [cell.short for cell in cells.ALL]
+
+
+def outputs(cell: str) -> int:
+    """Features of the cell's outputs; a function does not know them."""
+    return abstract(cell).out_features or H
 
 
 class Flags(NamedTuple):
@@ -96,7 +102,7 @@ def ensemble(cell: str) -> tuple[Case, Any, Case, Flags]:
     one = case(cell, seed=1)
     runs = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (RUNS, *leaf.shape)), one)
     runs = noise(runs, seed=2, around=1, scale=0.2)
-    carry, ys = noise((runs.carry, jax.ShapeDtypeStruct((RUNS, T, *BATCH, H), jnp.float64)), seed=3)
+    carry, ys = noise((runs.carry, jax.ShapeDtypeStruct((RUNS, T, *BATCH, outputs(cell)), jnp.float64)), seed=3)
     carry = jax.tree.map(lambda w: w.at[:T].set(0), carry)
     ys = ys.at[: T + 1].multiply(jnp.eye(T + 1, T).reshape(T + 1, T, *(1,) * len(BATCH), 1))
     mask, resets = np.ones((2, RUNS, T, *BATCH), bool)
@@ -208,7 +214,7 @@ def the_dtype_of_the_parameters_is_kept(cell: str, engine: str) -> None:
     one = case(cell, seed=1, dtype=jnp.bfloat16)
     carry, ys = jax.eval_shape(functools.partial(sequence, engine), *one, *flags())
     assert ys.dtype == jnp.bfloat16
-    state = one.cell.state_dtype()  # that of the parameters, or complex
+    state = one.cell.state_dtype()  # that of the parameters, complex, or at least float32
     assert {leaf.dtype for leaf in jax.tree.leaves(carry)} == {jnp.dtype(state)}
 
 
@@ -238,7 +244,7 @@ def with_all_flags(engine: str, primals: Case, weights: Any) -> Result:
 
 def weighted_case(cell: str, dtype: Any) -> tuple[Case, Any]:
     one = case(cell, seed=1, dtype=dtype)
-    return one, noise((one.carry, jax.ShapeDtypeStruct((T, *BATCH, H), dtype)), seed=3)
+    return one, noise((one.carry, jax.ShapeDtypeStruct((T, *BATCH, outputs(cell)), dtype)), seed=3)
 
 
 OFTEN = ("LSTM", "GRU", "RNN", "LRU")

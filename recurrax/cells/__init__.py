@@ -8,7 +8,16 @@ from recurrax.cells.ablated import NoForgetGateCell as NoForgetGateCell
 from recurrax.cells.ablated import NoInputGateCell as NoInputGateCell
 from recurrax.cells.ablated import NoOutputGateCell as NoOutputGateCell
 from recurrax.cells.affine import AffineCell as AffineCell
+from recurrax.cells.continuous import CfCCell as CfCCell
+from recurrax.cells.continuous import CoRNNCell as CoRNNCell
+from recurrax.cells.continuous import LEMCell as LEMCell
+from recurrax.cells.delta import DeltaNetCell as DeltaNetCell
+from recurrax.cells.delta import GatedDeltaNetCell as GatedDeltaNetCell
+from recurrax.cells.delta import GLACell as GLACell
 from recurrax.cells.elman import RNNCell as RNNCell
+from recurrax.cells.elman_variants import AntisymmetricRNNCell as AntisymmetricRNNCell
+from recurrax.cells.elman_variants import IndRNNCell as IndRNNCell
+from recurrax.cells.elman_variants import OrthogonalRNNCell as OrthogonalRNNCell
 from recurrax.cells.gated import GRUCell as GRUCell
 from recurrax.cells.gated import LSTMCell as LSTMCell
 from recurrax.cells.hochreiter1997 import Hochreiter1997Cell as Hochreiter1997Cell
@@ -16,7 +25,26 @@ from recurrax.cells.linear import DiagonalRNNCell as DiagonalRNNCell
 from recurrax.cells.linear import LRUCell as LRUCell
 from recurrax.cells.linear import MinGRUCell as MinGRUCell
 from recurrax.cells.linear import MinLSTMCell as MinLSTMCell
+from recurrax.cells.lstm_variants import MultiplicativeLSTMCell as MultiplicativeLSTMCell
+from recurrax.cells.lstm_variants import PeepholeLSTMCell as PeepholeLSTMCell
+from recurrax.cells.lstm_variants import ProjectedLSTMCell as ProjectedLSTMCell
+from recurrax.cells.mamba import Mamba2Cell as Mamba2Cell
+from recurrax.cells.mamba import MambaCell as MambaCell
+from recurrax.cells.matrix import MatrixCell as MatrixCell
+from recurrax.cells.matrix import Write as Write
+from recurrax.cells.minimal import MGUCell as MGUCell
+from recurrax.cells.normalized import LayerNormGRUCell as LayerNormGRUCell
+from recurrax.cells.normalized import LayerNormLSTMCell as LayerNormLSTMCell
+from recurrax.cells.real_gated import QRNNCell as QRNNCell
+from recurrax.cells.real_gated import RGLRUCell as RGLRUCell
+from recurrax.cells.regularized import VariationalDropout as VariationalDropout
+from recurrax.cells.regularized import WeightDrop as WeightDrop
+from recurrax.cells.regularized import Zoneout as Zoneout
+from recurrax.cells.state_space import S4DCell as S4DCell
+from recurrax.cells.state_space import S5Cell as S5Cell
 from recurrax.cells.truncated import TruncatedGradient as TruncatedGradient
+from recurrax.cells.xlstm import MLSTMCell as MLSTMCell
+from recurrax.cells.xlstm import SLSTMCell as SLSTMCell
 
 ALL = (
     RNNCell,
@@ -31,4 +59,27 @@ ALL = (
     LRUCell,
     MinGRUCell,
     MinLSTMCell,
+    PeepholeLSTMCell,
+    ProjectedLSTMCell,
+    LayerNormLSTMCell,
+    LayerNormGRUCell,
+    MultiplicativeLSTMCell,
+    MGUCell,
+    IndRNNCell,
+    OrthogonalRNNCell,
+    AntisymmetricRNNCell,
+    CoRNNCell,
+    LEMCell,
+    CfCCell,
+    SLSTMCell,
+    RGLRUCell,
+    QRNNCell,
+    S5Cell,
+    S4DCell,
+    MambaCell,
+    Mamba2Cell,
+    MLSTMCell,
+    DeltaNetCell,
+    GatedDeltaNetCell,
+    GLACell,
 )

@@ -2,6 +2,7 @@
 
 from recurrax.engines.adjoint import Adjoint as Adjoint
 from recurrax.engines.associative import Associative as Associative
+from recurrax.engines.chunkwise import Chunkwise as Chunkwise
 from recurrax.engines.engine import Engine as Engine
 from recurrax.engines.newton import Newton as Newton
 from recurrax.engines.newton import Solution as Solution

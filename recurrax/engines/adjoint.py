@@ -34,7 +34,7 @@ TRANSPOSES = jax.__version_info__ >= (0, 10)  # before, JAX transposes a scan on
 
 @dataclasses.dataclass(frozen=True)
 class Adjoint(Engine):
-    """A forward loop with the generic backward pass above; a cell of structure GENERAL is run by `Scan`.
+    """A forward loop with the generic backward pass above; a cell of structure GENERAL or MATRIX is run by `Scan`.
 
     What the options do changes time and memory alone. "auto" takes what was fastest for the device and the shape in
     the committed measurements, see `recurrax.engines.tuning`; ``recurrax tune`` measures here.
@@ -75,7 +75,7 @@ class Adjoint(Engine):
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
     ) -> tuple[Carry, Any]:
         """Runs the cell over ``xs: [T, *batch, D]``, see `Engine`."""
-        if cell.structure is Structure.GENERAL:
+        if cell.structure in (Structure.GENERAL, Structure.MATRIX):
             return Scan()(cell, carry, xs, mask, resets)
         tuning = tune(self, cell, carry, xs)
         laid, inputs = side_by_side(cell), xs

@@ -38,7 +38,7 @@ def _is_real(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Newton(Engine):
-    """DEER and quasi-DEER: Newton's iterations above, each an associative scan; not for structure GENERAL.
+    """DEER and quasi-DEER: Newton's iterations above, each an associative scan; for structures DENSE and LINEAR.
 
     With H units in each of S state arrays, N = S H: an iteration with the dense Jacobian takes O(T N^3) work in
     O(log T) rounds and O(T N^2) memory, with the diagonal one O(T N) and O(T N). Derivatives always take the exact
@@ -62,7 +62,7 @@ class Newton(Engine):
             and so all derivatives, are NaN.
 
     Raises:
-        ValueError: an option is not among these; a cell of structure GENERAL; a complex carry.
+        ValueError: an option is not among these; a cell of another structure; a complex carry.
         RuntimeError: it has not converged, with ``on_failure="error"``.
 
     Source: Lim, Zhu, Selfridge & Kasim (2024), "Parallelizing non-linear sequential models over the sequence length"
@@ -141,7 +141,7 @@ def newton(
     """Solves ``s_t = f(s_{t-1}, x_t)`` for all steps, with nothing done where it does not converge.
 
     Args:
-        cell: a `Cell` of another structure than GENERAL.
+        cell: a `Cell` of structure DENSE or LINEAR.
         carry: initial carry ``[*batch, H]``.
         xs: inputs ``[T, *batch, D]``.
         mask: ``[T, *batch]``, see `Engine`.
@@ -152,7 +152,7 @@ def newton(
         A `Solution`. Its carries have derivatives, which like themselves mean something only where it has converged.
 
     Raises:
-        ValueError: a cell of structure GENERAL, or a complex carry.
+        ValueError: a cell of another structure, or a complex carry.
     """
     found = _iterate(options, cell, carry, xs, mask, resets)
     carries = _differentiable(cell, carry, xs, mask, resets, found.carries, found.converged)
@@ -161,10 +161,10 @@ def newton(
 
 def _check(cell: Cell, carry: Carry) -> None:
     name = type(cell).__name__
-    if cell.structure is Structure.GENERAL:
+    if cell.structure not in (Structure.DENSE, Structure.LINEAR):
         raise ValueError(
             f"Newton got {name} of {cell.structure}; allowed: {Structure.DENSE} and {Structure.LINEAR}, whose steps "
-            "are made of project, mix and update. Use Scan() for this one."
+            "are elementwise beside one affine map of the state. Use backend='auto' for this one."
         )
     if any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(carry)):
         raise ValueError(f"Newton got {name} with a complex carry; allowed: a real one. Use Associative() or Scan().")

@@ -85,22 +85,24 @@ class Scan(Engine):
     def _loop(self, cell: Cell, carry: Carry, initial: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets, cuts = inputs
         split, clip = cell.structure is not Structure.GENERAL, self.clip_cotangents
+        at_once = split and cell.structure is not Structure.MATRIX  # all states of all steps would be T matrices
 
         def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
-            u, keep, reset, cut = inputs
+            u, x, keep, reset, cut = inputs
             carry = where(cut, jax.lax.stop_gradient(carry), carry)
             carry = where(reset, initial, carry)
             # Within the hold: a step that does not exist hands on what it got.
             before = carry if clip is None else jax.tree.map(lambda leaf: _clip_cotangent(clip, leaf), carry)
             if split:
                 carry = hold(keep, advance(cell, before, initial, u, None, None), carry)
-                return carry, carry
+                return carry, carry if at_once else cell.readout(carry, x)
             new, y = cell(before, u)
             return hold(keep, new, carry), y
 
         us = cell.project(xs) if split else xs  # the projection needs no carry: all steps at once
-        carry, ys = jax.lax.scan(step, carry, (us, mask, resets, cuts), unroll=self.unroll)
-        return carry, cell.readout(ys, xs) if split else ys
+        inputs = (us, xs if split and not at_once else None, mask, resets, cuts)
+        carry, ys = jax.lax.scan(step, carry, inputs, unroll=self.unroll)
+        return carry, cell.readout(ys, xs) if at_once else ys
 
 
 def _recomputed(run: Any, size: int) -> Any:

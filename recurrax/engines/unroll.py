@@ -11,6 +11,7 @@ from recurrax.cell import Carry, Cell, Structure
 from recurrax.engines.adjoint import Adjoint
 from recurrax.engines.associative import Associative
 from recurrax.engines.checks import check_carry, check_flags, check_inputs
+from recurrax.engines.chunkwise import Chunkwise
 from recurrax.engines.engine import Engine, where
 from recurrax.engines.newton import Newton
 from recurrax.engines.pallas import Pallas
@@ -21,18 +22,19 @@ ENGINES: dict[str, type[Engine]] = {
     "scan": Scan,
     "adjoint": Adjoint,
     "associative": Associative,
+    "chunkwise": Chunkwise,
     "newton": Newton,
     "pallas": Pallas,
 }
 
 
-def choose(backend: str | Engine) -> Engine:
+def choose(backend: str | Engine, cell: Cell | None = None) -> Engine:
     """The engine for a name, an engine, or "auto".
 
-    "auto" is `Adjoint` on every device, with its options chosen for the device and the shape by measurements on a CPU
-    and on an NVIDIA GPU (experiments/results/speed and engine_options); a TPU is not measured. It runs every cell that
-    `Scan` runs, in forward mode and to second order too, which `Pallas`, faster on a GPU where it fits, does not.
-    ``recurrax tune`` measures all engines for a shape.
+    "auto" is `Chunkwise` for cells of structure MATRIX, and for all others `Adjoint` on every device, with options
+    chosen for the device and the shape by measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and
+    engine_options); a TPU is not measured. It runs every cell that `Scan` runs, in forward mode and to second order
+    too, which `Pallas`, faster on a GPU where it fits, does not. ``recurrax tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.
@@ -40,7 +42,7 @@ def choose(backend: str | Engine) -> Engine:
     if isinstance(backend, Engine):
         return backend
     if backend == "auto":
-        return Adjoint()
+        return Chunkwise() if cell is not None and cell.structure is Structure.MATRIX else Adjoint()
     if not isinstance(backend, str) or backend not in ENGINES:
         raise ValueError(
             f"unknown backend {backend!r}; allowed: 'auto', {', '.join(map(repr, ENGINES))}, or an engine with its "
@@ -78,7 +80,7 @@ def unroll(
         ValueError: wrong shape, T = 0, an empty batch axis, or an unknown backend.
         TypeError: complex inputs, or a carry of another structure than the cell's.
     """
-    engine = choose(backend)
+    engine = choose(backend, cell)
     xs = cell.check_features(xs)
     steps = check_inputs(cell, xs)
     known = all(isinstance(size, int) for size in xs.shape)
