@@ -66,7 +66,7 @@ def made(cell: type[Cell]) -> Any:
 
 
 CELLS: dict[str, Any] = {
-    **{cell.short: made(cell) for cell in cells.ALL},
+    **{cell.short: made(cell) for cell in (*cells.ALL, *cells.MORE)},
     "RNN-relu": functools.partial(cells.RNNCell, D, H, activation_fn=jax.nn.relu),
     "RNN-identity": functools.partial(cells.RNNCell, D, H, activation_fn=linear),
     "LSTM-chrono": functools.partial(cells.LSTMCell, D, H, forget_bias=Chrono(t_max=20)),
@@ -75,7 +75,10 @@ CELLS: dict[str, Any] = {
     "Foreign-linen-GRU": foreign_linen,
     "Foreign-function": foreign_function,
 }
-ENGINES: dict[str, recurrax.engines.Engine] = {name: engine() for name, engine in recurrax.ENGINES.items()}
+ENGINES: dict[str, recurrax.engines.Engine] = {
+    **{name: engine() for name, engine in recurrax.ENGINES.items()},
+    "chunkwise": Chunkwise(),
+}
 OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it

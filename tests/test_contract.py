@@ -43,6 +43,12 @@ from recurrax import cells, unroll
 LAST, ALL, FLAGGED = T, T + 1, T + 2
 RUNS = T + 3
 OWN = [cell.short for cell in cells.ALL]
+MORE = {cell.short for cell in cells.MORE}
+
+
+def tiered(pairs: list[tuple[str, str]]) -> list[Any]:
+    """The pairs, of which those of further cells are part of the slow tier, as they take minutes."""
+    return [pytest.param(*pair, marks=[pytest.mark.slow] if pair[0] in MORE else []) for pair in pairs]
 
 
 def outputs(cell: str) -> int:
@@ -156,7 +162,7 @@ def by_hand_with_flags(cell: str) -> Result:
     return jit(jax.vmap(one))(runs, weights, flags)
 
 
-@pytest.mark.parametrize(("cell", "engine"), PAIRS)
+@pytest.mark.parametrize(("cell", "engine"), tiered(PAIRS))
 def test_the_engine_is_the_loop(cell, engine, x64):
     whole = result(cell, engine, 1)
     values_and_gradients_are_those_of_the_loop(cell, whole)
@@ -218,7 +224,7 @@ def the_dtype_of_the_parameters_is_kept(cell: str, engine: str) -> None:
     assert {leaf.dtype for leaf in jax.tree.leaves(carry)} == {jnp.dtype(state)}
 
 
-@pytest.mark.parametrize(("cell", "engine"), SECOND_ORDER)
+@pytest.mark.parametrize(("cell", "engine"), tiered(SECOND_ORDER))
 def test_forward_mode_and_second_order_are_those_of_scan_and_of_differences(cell, engine, x64):
     actual, expected = result(cell, engine, 2), result(cell, "scan", 2)
     close((actual.tangents, actual.curvature), (expected.tangents, expected.curvature))
@@ -259,7 +265,9 @@ def test_auto_is_the_loop_in_single_precision(cell, exact):
     close(actual, expected, "float32")
 
 
-@pytest.mark.parametrize(("cell", "engine"), [(c, e) for c in OWN for e in ENGINES if is_run_by(c, e)])
+@pytest.mark.parametrize(
+    ("cell", "engine"), tiered([(c, e) for c in (*OWN, *sorted(MORE)) for e in ENGINES if is_run_by(c, e)])
+)
 def test_no_rank_is_promoted(cell, engine):
     """What is broadcast is broadcast on purpose: users may have JAX refuse the rest."""
     one, weights = weighted_case(cell, jnp.float32)

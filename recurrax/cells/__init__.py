@@ -59,6 +59,10 @@ ALL = (
     LRUCell,
     MinGRUCell,
     MinLSTMCell,
+)
+
+# Cells whose place in figures, command lines and diagnostics is still to come: layers, engines and training run them.
+MORE = (
     PeepholeLSTMCell,
     ProjectedLSTMCell,
     LayerNormLSTMCell,

@@ -22,7 +22,6 @@ ENGINES: dict[str, type[Engine]] = {
     "scan": Scan,
     "adjoint": Adjoint,
     "associative": Associative,
-    "chunkwise": Chunkwise,
     "newton": Newton,
     "pallas": Pallas,
 }
