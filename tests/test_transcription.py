@@ -191,7 +191,7 @@ def test_it_learns_to_read_labels_from_frames(bucketed):
         rngs = nnx.Rngs(key)
         return SequenceModel(LSTM(4, 12, bidirectional=True, rngs=rngs), inner.out_features, rngs=rngs)
 
-    plan = rx.training.Plan(steps=120, batch_size=8, chunk=120, seeds=(0,))
+    plan = rx.training.Plan(steps=120, batch_size=8, chunk=120, seeds=(0,), devices=1)
     history = rx.training.fit(build, task, rx.training.adam(2e-2, clip_norm=1.0), plan)
     assert history.test_loss[0] < 0.5 * history.loss[0, 0]
     examples = inner.examples("train")

@@ -20,6 +20,7 @@ from recurrax.training import adam, predict
 
 LAYERS = {"LSTM": LSTM, "GRU": GRU}
 RATE = 50  # samples a second
+VALIDATION = 0.25  # of the people who are not tested
 STATISTICS = ("mean", "standard deviation", "least", "largest", "mean step")
 
 
@@ -58,7 +59,7 @@ class Config(lab.Settings):
 PRESETS = {
     "default": Config(),
     "table": Config(cells=("LSTM", "GRU"), seeds=(0, 1, 2)),
-    "smoke": Config(seeds=(0, 1), folds=2, window=1.0, hidden=4, steps=4, batch_size=4, chunk=2, trees=5),
+    "smoke": Config(seeds=(0, 1), folds=4, window=1.0, hidden=4, steps=4, batch_size=4, chunk=2, trees=5),
     "accelerator": Config(
         cells=("LSTM", "GRU"), seeds=tuple(range(10)), average=1, hidden=128, steps=3000, batch_size=64, chunk=150
     ),
@@ -97,7 +98,7 @@ def windows(found: dict[str, np.ndarray], config: Config) -> Arrays:
 
 def by_person(config: Config, whole: Arrays) -> list[Dataset[Arrays]]:
     """Folds with nobody in two splits, scaled by their training people."""
-    return [scale(data) for data in whole.folds(config.folds, 0.15, name="watch")]
+    return [scale(data) for data in whole.folds(config.folds, VALIDATION, name="watch")]
 
 
 def describe(config: Config, whole: Arrays, names: np.ndarray) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def forest(config: Config, whole: Arrays) -> dict[str, Any]:
         found["by person"].append(grow(config, inputs, labels, data.test))
         found["shuffled labels"].append(grow(config, inputs, random.permutation(labels), data.test))
     ungrouped = dataclasses.replace(whole, groups=None)
-    for data in ungrouped.folds(config.folds, 0.15, name="leak"):
+    for data in ungrouped.folds(config.folds, VALIDATION, name="leak"):
         labels = np.concatenate([np.asarray(part.targets) for part in (data.train, data.validation)])
         inputs = np.concatenate([np.asarray(part.inputs) for part in (data.train, data.validation)])
         test = dataclasses.replace(data.test, groups=np.zeros(len(data.test), np.int32))
