@@ -69,7 +69,7 @@ def log_mel(
     points = 1 << (size - 1).bit_length()
     bank = mel_filters(rate, points, mels, low, high)
     frames = sliding_window_view(signal, size, axis=-1)[..., ::step, :]
-    power = np.abs(np.fft.rfft(frames * taper, points)) ** 2 / np.sum(taper**2)
+    power = np.abs(np.fft.rfft(frames * taper, points)) ** 2 / np.sum(taper**2)  # type: ignore
     return np.log(np.maximum(power @ bank.T, floor)).astype(np.float32)
 
 

@@ -250,7 +250,7 @@ def matrix(axes: Axes, record: Record) -> None:
                 column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=color
             )
     words = [EXERCISES.get(one, one) for one in record["results"]["data"]["names"]]
-    axes.set_xticks(range(len(words)), words, rotation=35, ha="right", fontsize=6)
-    axes.set_yticks(range(len(words)), words, fontsize=6)
+    axes.set_xticks(range(len(words)), words, rotation=35, ha="right", fontsize=6)  # type: ignore
+    axes.set_yticks(range(len(words)), words, fontsize=6)  # type: ignore
     axes.set(xlabel=f"what the {name} says", ylabel="what is done")
     axes.set_title(f"b  Percent of the windows of each exercise, {name}")

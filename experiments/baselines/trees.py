@@ -52,7 +52,7 @@ def classifier(inputs: np.ndarray, labels: np.ndarray, train: np.ndarray) -> np.
     model = HistGradientBoostingClassifier(
         learning_rate=0.05,
         max_iter=ROUNDS // 2,
-        early_stopping=False,
+        early_stopping=False,  # type: ignore
         random_state=0,  # type: ignore[arg-type]  # its stub knows the word alone
     )
     return model.fit(inputs[train], labels[train]).predict_proba(inputs)[:, 1]

@@ -106,5 +106,5 @@ def baselines(found: dict[str, np.ndarray]) -> dict[str, Any]:
         "frames": [int(train.lengths.min()), int(train.lengths.max())],
         "majority": float(np.mean(test.targets == majority)),
         "nearest": float(np.mean(test.targets == neighbours)),
-        "logistic": float(linear.score(means[1], test.targets)),
+        "logistic": float(linear.score(means[1], test.targets)),  # type: ignore
     }

@@ -107,7 +107,7 @@ class _SquareCell(Cell):
 
     def mix(self, carry: jax.Array) -> tuple[jax.Array]:
         """``U h``."""
-        U = self.U[...] if hasattr(self, "U") else self.recurrent()
+        U = self.U[...] if hasattr(self, "U") else self.recurrent()  # type: ignore
         return (carry @ U.T,)
 
 

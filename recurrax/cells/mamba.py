@@ -76,7 +76,7 @@ class MambaCell(LinearCell):
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> Any:
         """The initial carry ``[..., H N]`` for inputs of shape ``[..., D]``."""
-        return of_size(self, self.hidden_features * self.state_features, input_shape, rngs, carry_init)
+        return of_size(self, self.hidden_features * self.state_features, input_shape, rngs, carry_init)  # type: ignore
 
     def project(self, x: jax.Array) -> Linear:
         """``a = e^(-Delta e^A)``, ``b = Delta B u``, state by state."""

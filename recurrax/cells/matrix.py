@@ -74,7 +74,7 @@ class MatrixCell(Cell):
         a = cast(a, S.dtype)
         log_decay, value = a.log_decay, a.value
         if self.has_gain:
-            log_decay, gain, m = rescaled(log_decay, a.log_gain, m)
+            log_decay, gain, m = rescaled(log_decay, a.log_gain, m)  # type: ignore
             value = gain[..., None] * value
         S = jnp.exp(log_decay)[..., None] * S
         if a.rate is not None:

@@ -120,5 +120,5 @@ class QRNNCell(LinearCell):
 
     def readout(self, carry: jax.Array, x: jax.Array) -> jax.Array:
         """``h = o c``."""
-        (o,) = affine(x, self.kernel[...][2:], self.bias[...][2:])
+        (o,) = affine(x, self.kernel[...][2:], self.bias[...][2:])  # type: ignore
         return jax.nn.sigmoid(o) * carry

@@ -56,7 +56,7 @@ class Zoneout(Wrapped):
             return other, xs
         other.drawn = True
         shape, keys = (*xs.shape[:-1], self.hidden_features), jax.random.split(own, len(self.rates))
-        held = [jax.random.bernoulli(k, rate, shape) for k, rate in zip(keys, self.rates, strict=True) if rate]
+        held = [jax.random.bernoulli(k, rate, shape) for k, rate in zip(keys, self.rates, strict=True) if rate]  # type: ignore
         return other, jnp.concatenate([xs, *(z.astype(xs.dtype) for z in held)], axis=-1)
 
     @property
@@ -122,7 +122,7 @@ class VariationalDropout(Wrapped):
         if own is None:
             return self.around(cell), xs
         shape, keys = (*xs.shape[1:-1], self.hidden_features), jax.random.split(own, len(self.states))
-        kept = [jax.random.bernoulli(k, 1 - self.rate, shape).astype(xs.dtype) / (1 - self.rate) for k in keys]
+        kept = [jax.random.bernoulli(k, 1 - self.rate, shape).astype(xs.dtype) / (1 - self.rate) for k in keys]  # type: ignore
         return _Masked(cell, tuple(kept)), xs
 
 

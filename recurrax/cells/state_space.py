@@ -151,7 +151,7 @@ class S4DCell(LinearCell):
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> Any:
         """The initial carry ``[..., H N]`` for inputs of shape ``[..., D]``."""
-        return of_size(self, self.hidden_features * self.state_features, input_shape, rngs, carry_init)
+        return of_size(self, self.hidden_features * self.state_features, input_shape, rngs, carry_init)  # type: ignore
 
     def state_dtype(self, *inputs: Any) -> Any:
         """complex64, or complex128 where the computation is in float64."""

@@ -92,12 +92,12 @@ def _chunk(cell: MatrixCell, initial: Carry, carry: Carry, inputs: Any) -> tuple
     """The carry after the steps of a chunk, and their outputs."""
     xs, mask, resets = inputs
     (S, m), (S_0, m_0) = ((c if cell.has_gain else (c, None)) for c in (carry, initial))
-    writes, queries = cast((_skipping(cell.project(xs), mask), cell.query(xs)), S.dtype)
+    writes, queries = cast((_skipping(cell.project(xs), mask), cell.query(xs)), S.dtype)  # type: ignore
     g, k, v, q = (jnp.moveaxis(a, 0, -2) for a in (writes.log_decay, writes.key, writes.value, queries))
     i, rate = (None if a is None else jnp.moveaxis(a, 0, -1) for a in (writes.log_gain, writes.rate))
     part = None if resets is None else jnp.moveaxis(jnp.cumsum(resets, axis=0), 0, -1)[..., None, :]  # [*batch, 1, C]
     if m is not None:
-        m = m[..., None] if part is None else jnp.where(part > 0, m_0[..., None], m[..., None])
+        m = m[..., None] if part is None else jnp.where(part > 0, m_0[..., None], m[..., None])  # type: ignore
     decays = _decays(g, part, i, m)
 
     def from_start(rows: jax.Array) -> jax.Array:
@@ -138,7 +138,7 @@ def _decays(g: jax.Array, part: jax.Array | None, i: jax.Array | None, m: jax.Ar
     start = jnp.sum(jnp.where(sees[..., None], g[..., None, :, :], 0), axis=-2)
     if i is None:
         return Decays(jnp.exp(jnp.where(sees[..., None], D, -jnp.inf)), jnp.exp(start), None)
-    D, start = jnp.where(sees, D[..., 0] + i[..., None, :], -jnp.inf), start[..., 0] + m
+    D, start = jnp.where(sees, D[..., 0] + i[..., None, :], -jnp.inf), start[..., 0] + m  # type: ignore
     m = jnp.maximum(start, D.max(axis=-1))
     return Decays(jnp.exp(D - m[..., None])[..., None], jnp.exp(start - m)[..., None], m)
 

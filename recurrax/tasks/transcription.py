@@ -80,7 +80,7 @@ class Transcription(FiniteTask):
 
     def loss(self, outputs: Array, example: Example) -> Array:
         """CTC's loss in nats for each label, a scalar. outputs: logits ``[T, V]``."""
-        exists = jnp.arange(outputs.shape[0]) < example.lengths
+        exists = jnp.arange(outputs.shape[0]) < example.lengths  # type: ignore
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
         logits = jnp.where(exists[:, None], outputs, 0)  # NaN past the end reaches neither loss nor gradient
         padded = (~exists).astype(jnp.float32), 1 - example.weights
