@@ -138,11 +138,12 @@ def said(record: Record) -> str:
 
 def streamed(entry: Any) -> str:
     """That a model may be run step by step."""
+    far = f"differ by {entry['difference']:.1g} at most from" if entry["difference"] else "are the same bits as"
+    cell = f"an {entry['cell']}" if entry["cell"] in ("RNN", "LSTM") else f"a {entry['cell']}"
     return (
-        f"`model.step` takes one hour at a time and keeps the state of a {entry['cell']} in a carry. After the last "
-        f"hour of a window its outputs differ from those of the whole window at once by {entry['difference']:.1g} at "
-        f"most, over 90 windows. A step of one sequence takes {entry['microseconds']:.0f} microseconds, median of "
-        f"{entry['steps']} steps that were each waited for."
+        f"`model.step` takes one hour at a time and keeps the state of {cell} in a carry. After the last hour of a "
+        f"window its outputs {far} those of the whole window at once, for 90 windows. A step of one sequence takes "
+        f"{entry['microseconds']:.0f} microseconds, median of {entry['steps']} steps that were each waited for."
     )
 
 
