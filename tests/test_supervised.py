@@ -258,3 +258,15 @@ def test_batches_by_length_are_trained_and_resumed_by_fit(tmp_path, consecutive)
     assert resumed.resumed_at == 4
     for ours, theirs in zip(*(jax.tree.leaves((h.run.model, h.train_loss)) for h in (resumed, history)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("made", [ONE, STEPS])
+def test_a_new_task_evaluates_a_model_that_was_built_for_an_equal_one(made):
+    """The first to ask for the number of classes is then a program that is being traced."""
+    per_step = made is STEPS
+    first = Supervised(made, per_step=per_step)
+    layer = rx.layers.LSTM(first.in_features, 3, rngs=nnx.Rngs(0))
+    model = rx.layers.SequenceModel(layer, 3, rngs=nnx.Rngs(0))
+    assert first.out_features == 3
+    expected = training.evaluate(model, first, "test")
+    assert training.evaluate(model, Supervised(made, per_step=per_step), "test") == expected

@@ -88,13 +88,16 @@ class Supervised(FiniteTask):
     @property
     def vocabulary(self) -> int:
         """How many tokens the inputs hold: the largest one of all splits and 1."""
-        return 1 + max(int(np.max(leaf)) for split in SPLITS for leaf in jax.tree.leaves(self._split(split).inputs))
+        return 1 + max(
+            int(np.asarray(leaf).max()) for split in SPLITS for leaf in jax.tree.leaves(self._split(split).inputs)
+        )
 
     @functools.cached_property
     def out_features(self) -> int:
         """O, the number of classes, or of numbers in an answer."""
         if self.objective == "classification":
-            return 1 + max(int(np.max(self._split(split).targets)) for split in SPLITS)
+            # As NumPy's arrays: a program that is being traced may be the first to ask.
+            return 1 + max(int(np.asarray(self._split(split).targets).max()) for split in SPLITS)
         return math.prod(self.data.train.targets.shape[1 + self.per_step :])
 
     @property

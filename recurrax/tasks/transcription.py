@@ -63,7 +63,7 @@ class Transcription(FiniteTask):
     @functools.cached_property
     def out_features(self) -> int:
         """V, the number of tokens: the labels of all splits and the blank."""
-        return 1 + max(self.blank, *(int(np.max(getattr(self.data, split).targets)) for split in SPLITS))
+        return 1 + max(self.blank, *(int(np.asarray(getattr(self.data, split).targets).max()) for split in SPLITS))
 
     @property
     def sequence_length(self) -> int:
