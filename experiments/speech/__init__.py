@@ -11,8 +11,9 @@ both directions learns to write the letters by connectionist temporal classifica
 belongs to which letter. No text is in two folds. Beside it stands the text of the nearest training utterance. A second,
 smaller task: name the speaker of a vowel (JapaneseVowels), where linear and nearest-neighbour methods are strong.
 
-Expected: a letter error rate below one half for networks that read in both directions, and about 0.8 for the nearest
-utterance; hardly a whole sentence without an error. On the vowels no method is clearly better than a linear classifier.
+Expected: a letter error rate below one half for networks that read in both directions, and about 0.6 for the nearest
+utterance, which has fewer words wrong; hardly a whole sentence without an error. On the vowels no method is clearly
+better than a linear classifier.
 """
 
 from experiments.speech.figures import draw as draw

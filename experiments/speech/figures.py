@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from experiments import plots
 from experiments.lab import Record
 from experiments.speech.corpus import LETTERS
-from experiments.speech.pages import NEAREST, NOTHING, cells, rates
+from experiments.speech.pages import NAMED, NEAREST, NOTHING, cells, middle, rates, winner
 from recurrax.palette import COLORS, look
 
 SHOWN = {"LSTM": "LSTM\nboth directions", "GRU": "GRU\nboth directions", "forward LSTM": "LSTM\nforward only",
@@ -24,14 +24,15 @@ def draw(record: Record) -> Figure:
     first = cells(record)[0]
     entry = record["results"][f"{first} fold {record['config']['tested'][0]}"]["example"]
     sound(axes[0, 0], entry, record)
-    letters(axes[1, 0], entry, record)
+    letters(axes[1, 0], entry, record, first.removeprefix("forward "))
     bars(axes[0, 1], record)
     vowels(axes[1, 1], record)
-    mine, near = (float(np.median(rates(record, name)[0])) for name in (first, NEAREST))
+    best = winner(record)
     plots.takeaway(
         figure,
-        f"Eight minutes of speech teach an LSTM to write {1 - mine:.0%} of the letters of new sentences by ear; the "
-        f"nearest utterance has {max(1 - near, 0):.0%}",
+        f"After eight minutes of speech, {NAMED[best]} gets {middle(record, best):.0%} of the letters of new texts "
+        f"wrong, the nearest utterance {middle(record, NEAREST):.0%}; by words it is {middle(record, best, True):.0%} "
+        f"and {middle(record, NEAREST, True):.0%}",
     )
     return figure
 
@@ -44,7 +45,7 @@ def sound(axes: Axes, entry: Any, record: Record) -> None:
     axes.set_title(f"a  The sound of “{entry['text']}”")
 
 
-def letters(axes: Axes, entry: Any, record: Record) -> None:
+def letters(axes: Axes, entry: Any, record: Record, name: str) -> None:
     """The probability of each letter over time; a letter is named where it is written."""
     y = np.asarray(entry["posteriors"], float)
     seconds = (np.arange(len(y)) + 0.5) * record["config"]["stack"] / 100
@@ -60,8 +61,8 @@ def letters(axes: Axes, entry: Any, record: Record) -> None:
             height = min(y[step, label] + 0.03, 1.03)
             axes.text(seconds[step], height, LETTERS[label - 1].replace(" ", "␣"), ha="center", fontsize=8)
     axes.set(xlabel="seconds", ylabel="probability", xlim=(0, len(y) * record["config"]["stack"] / 100), ylim=(0, 1.18))
-    axes.text(0.995, 0.5, "grey: blank", transform=axes.transAxes, ha="right", fontsize=6, color="0.4")
-    axes.set_title(f"b  The network writes “{entry['written']}”")
+    axes.text(0.995, 0.9, "grey: blank", transform=axes.transAxes, ha="right", fontsize=6, color="0.4")
+    axes.set_title(f"b  The {name} writes “{entry['written']}”")
 
 
 def bars(axes: Axes, record: Record) -> None:
@@ -100,4 +101,6 @@ def vowels(axes: Axes, record: Record) -> None:
     lowest = min(base["nearest"], base["logistic"], *(value.min() for value in values.values()))
     axes.set_xticks(range(len(values)), list(values))
     axes.set(ylabel="test accuracy of every seed", xlim=(-0.5, len(values) + 0.5), ylim=(max(lowest - 0.02, 0), 1.0))
-    axes.set_title("d  Who said the vowel? Simple methods do as well")
+    above = [cell for cell, accuracy in values.items() if accuracy.min() > base[higher]]
+    said = f"{' and '.join(above)} above both baselines" if above else "no network above both baselines"
+    axes.set_title(f"d  Who said the vowel? {said[0].upper()}{said[1:]}")

@@ -21,6 +21,12 @@ WORDS = {
     NOTHING: "nothing written",
 }
 
+NAMED = {
+    "LSTM": "an LSTM that reads in both directions",
+    "GRU": "a GRU that reads in both directions",
+    "forward LSTM": "an LSTM that reads forward only",
+}
+
 
 def page(record: Record) -> list[Any]:
     """Title, findings and tables."""
@@ -91,20 +97,30 @@ def by_fold(record: Record, name: str) -> np.ndarray:
 
 def findings(record: Record) -> list[str]:
     """What was found, in sentences made from the numbers."""
-    first = cells(record)[0]
-    letters, words, near = (
-        float(np.median(rates(record, name, w)[0])) for name, w in ((first, False), (first, True), (NEAREST, False))
-    )
-    lines = [
-        f"The {WORDS[first]} writes {letters:.0%} of the letters wrong in texts that it has never heard, and "
-        f"{words:.0%} of the words. The text of the nearest training utterance is wrong in {near:.0%} of the letters.",
-        f"It hears far more than it can spell: {exact(record, first):.0%} of the prompts are written without any "
-        "error, because nothing in the model knows which letters make a word.",
+    best = winner(record)
+    letters, words = middle(record, best), middle(record, best, words=True)
+    others = [f"{middle(record, cell):.0%} with {NAMED[cell]}" for cell in cells(record) if cell != best]
+    near, beside = middle(record, NEAREST), middle(record, NEAREST, words=True)
+    verdict = "fewer letters wrong" if letters < near else "more letters wrong"
+    return [
+        f"In texts that it has never heard, {NAMED[best]} gets {letters:.0%} of the letters and {words:.0%} of the "
+        f"words wrong{'. The letters wrong are ' if others else ''}{' and '.join(others)}.",
+        f"The text of the nearest training utterance has {near:.0%} of the letters and {beside:.0%} of the words "
+        f"wrong. So the best network gets {verdict}, {'but' if (letters < near) != (words < beside) else 'and'} "
+        f"{'fewer' if words < beside else 'more'} words: the neighbour answers in whole words, the network spells.",
+        f"{exact(record, best):.0%} of the prompts are written without any error: this is not yet a useful recogniser.",
+        vowel_finding(record),
     ]
-    if len(cells(record)) > 1:
-        others = ", ".join(f"{WORDS[cell]} {np.median(rates(record, cell)[0]):.0%}" for cell in cells(record)[1:])
-        lines.append(f"Other networks with the same settings, letters wrong: {others}.")
-    return [*lines, vowel_finding(record)]
+
+
+def middle(record: Record, name: str, words: bool = False) -> float:
+    """The median of the seeds' error rates."""
+    return float(np.median(rates(record, name, words)[0]))
+
+
+def winner(record: Record) -> str:
+    """The network with the fewest letters wrong."""
+    return min(cells(record), key=lambda cell: middle(record, cell))
 
 
 def vowel_finding(record: Record) -> str:
@@ -142,9 +158,20 @@ def how(record: Record) -> str:
         f"bootstrap interval over prompts. Seeds {config['seeds']}; {config['layers']} layers of {config['hidden']} "
         f"units, dropout {config['dropout']:g}, Adam at {config['learning_rate']:g} falling to 0 in "
         f"{config['steps']:,} updates of {config['batch_size']} prompts. The size follows an earlier trial; dropout "
-        "and the width of the hidden stripes were chosen among two settings on the validation part of fold 0."
+        "and the width of the hidden stripes were chosen among two settings on the validation part of fold 0, whose "
+        f"texts are tested in another fold. {unfinished(record)}"
     )
     return textwrap.fill(text, 118)
+
+
+def unfinished(record: Record) -> str:
+    """Whether the budget ended before the networks did."""
+    fits = [record["results"][f"{cell} fold {fold}"] for cell in cells(record) for fold in record["config"]["tested"]]
+    last = sum(at == fit["steps"][-1] for fit in fits for at in fit["best_at"])
+    return (
+        f"In {last} of {sum(len(fit['best_at']) for fit in fits)} runs the lowest validation loss is that of the last "
+        "evaluation, so more updates may help."
+    )
 
 
 def errors(record: Record) -> str:
@@ -174,12 +201,15 @@ def samples(record: Record) -> str:
     ranked = sorted(seed, key=lambda pair: (edit_distance(*pair) / len(pair[0]), pair))
     chosen = [ranked[place] for place in np.linspace(0, len(ranked) - 1, min(6, len(ranked))).astype(int)]
     rows = [{"said": said, "written": wrote or "(nothing)"} for said, wrote in chosen]
-    return f"From the best to the worst sixth of fold {record['config']['tested'][0]}:\n\n{markdown_table(rows)}"
+    where = f"of fold {record['config']['tested'][0]}, from its best written prompt to its worst"
+    return f"What the {WORDS[name]}, wrote {where}:\n\n{markdown_table(rows)}"
 
 
 def reading(record: Record) -> list[str]:
     """What a reader of an article wants to know."""
     config = record["config"]
+    shown = record["results"][f"{cells(record)[0]} fold {config['tested'][0]}"]["example"]["posteriors"]
+    silent = int(np.sum(np.argmax(shown, axis=1) == 0))
     paragraphs = {
         "What it is": "A recogniser reads sound and writes text. CTC (Graves et al., 2006) lets a recurrent network "
         "learn this from pairs of sound and text alone: at each step the network names a letter or a blank, and the "
@@ -188,12 +218,11 @@ def reading(record: Record) -> list[str]:
         "spoken by one woman at 8 kHz (Debian's asterisk-core-sounds-en, CC-BY-SA-3.0, Digium and Allison Smith). Each "
         f"10 ms become {config['mels']} log-mel energies, and {config['stack']} of these frames are one step. The "
         "texts are made lower case, digits are spelled, and punctuation is dropped.",
-        "What the network learns": "Figure a and b: it stays silent (blank) most of the time, and fires once for a "
-        "letter, near the end of the sound that tells it. It spells by ear: the vowels of English, which have many "
-        "spellings, are where it is wrong most often.",
-        "What beats it": "Any recogniser that was trained on thousands of hours. With these data, a dictionary and a "
-        "language model of the prompts would mend many words; neither is used here. Of what was tried here, nothing "
-        "beats the network." if _ahead(record) else "The nearest utterance does, in this record.",
+        "What the network learns": f"Figure a and b: the blank is the likeliest token in {silent} of the {len(shown)} "
+        "steps, and in between a letter stands out for a step or two. Nobody told the network when: CTC finds the "
+        "times by itself. It spells by ear, which in English is not enough.",
+        "What beats it": f"{beaten(record)} Recognisers that are trained on far more speech, a dictionary and a "
+        "language model are what one would add next; none of them was tried here.",
         "When to use an LSTM here": "When you have sound of your own kind (commands, one speaker, a small vocabulary), "
         "minutes and not hours of it, and want a model that is trained in minutes on a CPU. A network that reads in "
         "one direction can write while it listens; one that reads in both must wait for the end.",
@@ -201,8 +230,13 @@ def reading(record: Record) -> list[str]:
     return [f"## {title}\n\n{textwrap.fill(text, 118)}" for title, text in paragraphs.items()]
 
 
-def _ahead(record: Record) -> bool:
-    return float(np.median(rates(record, cells(record)[0])[0])) < float(rates(record, NEAREST)[0][0])
+def beaten(record: Record) -> str:
+    """Who wins by letters, and who by words."""
+    names = [*cells(record), NEAREST]
+    letters, words = (min(names, key=lambda name: middle(record, name, w)) for w in (False, True))
+    if letters == words:
+        return f"By letters and by words, the {WORDS[letters]} is best of what was tried."
+    return f"By letters the {WORDS[letters]} is best of what was tried, by words the {WORDS[words]}."
 
 
 def vowel_text(record: Record) -> str:
