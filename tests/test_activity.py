@@ -79,3 +79,8 @@ def test_small(tmp_path, monkeypatch, capsys):
 def test_missing_data_are_told_in_one_line(tmp_path):
     with pytest.raises(datasets.MissingData, match="watch"):
         activity.parts(activity.Config(data_dir=tmp_path))
+
+
+def test_the_accuracy_of_a_random_split_is_that_of_all_its_folds():
+    found = [{"accuracy": [one], "people": [0], "by_person": [[one]]} for one in (0.5, 1.0)]
+    assert pages.whole({"results": {"forest": {"at random": found}}}, pages.LEAK).tolist() == [0.75]

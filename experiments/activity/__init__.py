@@ -2,7 +2,7 @@
 
     recurrax datasets get watch
     python -m experiments.activity                   # 2 CPU cores, about three minutes
-    python -m experiments.activity --preset table    # LSTM and GRU, three seeds, about ten minutes
+    python -m experiments.activity --preset table    # LSTM and GRU, three seeds, about six minutes
     python -m experiments.activity --help
 
 Ten people do seven exercises of the shoulder while a watch records acceleration and rotation. A window of five seconds
