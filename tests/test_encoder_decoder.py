@@ -193,6 +193,20 @@ def test_the_task_shifts_targets_and_counts_no_padding():
     assert task.source_vocabulary == task.out_features == 5
 
 
+def test_a_program_that_is_traced_may_be_the_first_to_ask_for_a_size():
+    data = copying().split()
+    known = tasks.SequenceToSequence(data, end=0)
+    found = {}
+
+    def ask(x: jax.Array) -> jax.Array:
+        task = tasks.SequenceToSequence(data, end=0)
+        found.update(source=task.source_vocabulary, target=task.out_features)
+        return x
+
+    jax.jit(ask)(jnp.zeros(()))
+    assert found == {"source": known.source_vocabulary, "target": known.out_features}
+
+
 def test_the_task_refuses_what_it_cannot_use():
     arrays = copying(20)
     with pytest.raises(ValueError, match="ends in the token 0; allowed: end=1"):

@@ -238,7 +238,9 @@ def persons(axes: Axes, record: Record) -> None:
                          "published, other split": PUBLISHED,
                          MAJORITY: float(np.median(whole(record, MAJORITY)))})  # fmt: skip
     axes.set_xticks(range(len(names)), names)
-    axes.set(ylabel="accuracy on a person's windows", ylim=(0, 1.05), xlim=(-0.5, len(names) + 0.5))
+    axes.set(
+        xlabel="classifier", ylabel="accuracy on a person's windows", ylim=(0, 1.05), xlim=(-0.5, len(names) + 0.5)
+    )
     axes.set_title("a  Each person, unseen in training; bars: 95% interval over people")
 
 

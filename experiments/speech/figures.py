@@ -41,7 +41,7 @@ def sound(axes: Axes, entry: Any, record: Record) -> None:
     """The log-mel features over time."""
     energy = np.asarray(entry["log_mel"], float).T
     axes.imshow(energy, origin="lower", aspect="auto", cmap="magma", extent=(0, energy.shape[1] / 100, 0, len(energy)))
-    axes.set(ylabel="mel band", xlim=(0, energy.shape[1] / 100))
+    axes.set(xlabel="seconds", ylabel="mel band", xlim=(0, energy.shape[1] / 100))
     axes.set_title(f"a  The sound of “{entry['text']}”")
 
 
@@ -78,7 +78,7 @@ def bars(axes: Axes, record: Record) -> None:
             axes.vlines(place + shift, low, high, color="0.2", lw=0.8)
             axes.text(place + shift, max(high, value) + 0.02, f"{value:.2f}", ha="center", fontsize=6)
     axes.set_xticks(range(len(names)), [SHOWN[name] for name in names], fontsize=6)
-    axes.set(ylabel="error rate", ylim=(0, 1.2))
+    axes.set(xlabel="who writes", ylabel="error rate", ylim=(0, 1.2))
     axes.set_title("c  Errors in unheard texts: letters (full), words (pale)")
 
 
@@ -100,7 +100,8 @@ def vowels(axes: Axes, record: Record) -> None:
         )  # fmt: skip
     lowest = min(base["nearest"], base["logistic"], *(value.min() for value in values.values()))
     axes.set_xticks(range(len(values)), list(values))
-    axes.set(ylabel="test accuracy of every seed", xlim=(-0.5, len(values) + 0.5), ylim=(max(lowest - 0.02, 0), 1.0))
+    axes.set(xlabel="cell", ylabel="test accuracy of every seed")
+    axes.set(xlim=(-0.5, len(values) + 0.5), ylim=(max(lowest - 0.02, 0), 1.0))
     above = [cell for cell, accuracy in values.items() if accuracy.min() > base[higher]]
     said = f"{' and '.join(above)} above both baselines" if above else "no network above both baselines"
     axes.set_title(f"d  Who said the vowel? {said[0].upper()}{said[1:]}")

@@ -23,8 +23,8 @@ class DeltaNetCell(MatrixCell):
         \beta_t &= \sigma(w_\beta x_t + b_\beta) \\
         S_t &= (I - \beta_t k_t k_t^\top) S_{t-1} + \beta_t k_t v_t^\top, \qquad y_t = S_t^\top q_t
 
-    for each of N heads. It is the layer's recurrence alone: short convolution, norm, gate and output projection are
-    those of `recurrax.Block`.
+    for each of N heads. It is the layer's recurrence alone, without its short convolution, norm, gate and output
+    projection.
 
     Shapes: ``x: [..., D]``, carry ``S: [..., N, K, V]`` with ``K = V = H / N``, output ``[..., H]``. Parameters:
     ``kernel: [3, H, D]`` (q, k, v), ``gate_kernel: [1, N, D]``, ``gate_bias: [1, N]`` (beta).

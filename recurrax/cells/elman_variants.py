@@ -81,6 +81,8 @@ class IndRNNCell(Cell):
 class _SquareCell(Cell):
     """What the cells below share: a square matrix of parameters, of which `prepare` makes the recurrent matrix."""
 
+    U: nnx.Param  # the recurrent matrix, once it is prepared
+
     def _draw(self, init: Initializer, kernel_init: Initializer, bias_init: Initializer, key: Any, dtype: Any) -> None:
         check_size(type(self).__name__, in_features=self.in_features, hidden_features=self.hidden_features)  # type: ignore
         D, H = self.in_features, self.hidden_features
@@ -107,7 +109,7 @@ class _SquareCell(Cell):
 
     def mix(self, carry: jax.Array) -> tuple[jax.Array]:
         """``U h``."""
-        U = self.U[...] if hasattr(self, "U") else self.recurrent()  # type: ignore
+        U = self.U[...] if hasattr(self, "U") else self.recurrent()
         return (carry @ U.T,)
 
 

@@ -27,7 +27,7 @@ class MambaCell(LinearCell):
         y_t = \sum_n C_{t,n} h_{t,n} + d \, u_t
 
     for each of H channels, all of which share B and C. The paper's :math:`W_\Delta` is of low rank; here it is whole.
-    Short convolution, gate and output projection are those of `recurrax.Block`.
+    The layer's short convolution, gate and output projection are not part of the cell.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H N]``, output ``y: [..., H]``. Parameters: ``kernel: [2, H, D]`` and
     ``bias: [2, H]`` (u, Delta), ``state_kernel: [2, N, D]`` (B, C), ``log_rate: [H N]`` (A), ``skip: [H]`` (d).
@@ -103,8 +103,8 @@ class Mamba2Cell(MatrixCell):
             B_t = W_B x_t, \quad C_t = W_C x_t \\
         S_t &= e^{-\Delta_t e^{A}} S_{t-1} + \Delta_t B_t u_t^\top, \qquad y_t = S_t^\top C_t + d \, u_t
 
-    for each of N heads, all of which share B and C. Short convolution, norm, gate and output projection are those of
-    `recurrax.Block`.
+    for each of N heads, all of which share B and C. The layer's short convolution, norm, gate and output projection
+    are not part of the cell.
 
     Shapes: ``x: [..., D]``, carry ``S: [..., N, K, V]`` with ``V = H / N``, output ``[..., H]``. Parameters:
     ``kernel: [1, H, D]`` and ``bias: [1, H]`` (u), ``state_kernel: [2, K, D]`` (B, C), ``gate_kernel: [1, N, D]`` and

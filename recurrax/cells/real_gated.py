@@ -84,7 +84,7 @@ class QRNNCell(LinearCell):
         z_t &= \tanh(W_z x_t + b_z), \quad f_t = \sigma(W_f x_t + b_f), \quad o_t = \sigma(W_o x_t + b_o) \\
         c_t &= f_t \odot c_{t-1} + (1 - f_t) \odot z_t, \qquad h_t = o_t \odot c_t
 
-    The paper's gates see the last k inputs; here k is 1, and the short convolution of `recurrax.Block` sees more.
+    The paper's gates see the last k inputs; here k is 1, so that a convolution before the layer does what theirs does.
 
     Shapes: ``x: [..., D]``, carry ``c: [..., H]``, output ``h``. Parameters, z, f, o first: ``kernel: [3, H, D]`` (W),
     ``bias: [3, H]`` (b). Arguments and errors are those of `RGLRUCell`.

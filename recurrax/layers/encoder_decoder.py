@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
-from jax.core import Tracer
 
 from recurrax.cell import data, show_signature
 from recurrax.layers.attention import AdditiveAttention
 from recurrax.layers.bidirectional import Bidirectional, concatenate
+from recurrax.layers.model import embedding
 from recurrax.layers.rnn import RNN
+from recurrax.layers.sequences import check_tokens
 from recurrax.layers.stack import Stack, check_dropout, drop
 from recurrax.pickling import Picklable
 
@@ -68,9 +68,10 @@ class EncoderDecoder(Picklable, nnx.Module):
     ):
         read, written = _sizes("encoder", encoder), _sizes("decoder", decoder)
         self.encoder, self.decoder, self.dropout = encoder, decoder, check_dropout(dropout)
-        self.source = nnx.Embed(source_vocabulary, read[0], rngs=rngs)
-        self.target = nnx.Embed(target_vocabulary, written[0], rngs=rngs)
-        self.source.dtype = self.target.dtype = None  # that of the parameter, also once the model is cast
+        self.source, self.target = (
+            embedding(size, features, rngs)
+            for size, features in ((source_vocabulary, read[0]), (target_vocabulary, written[0]))
+        )
         start = decoder.initialize_carry((1, written[0]))
         self.start = data(jax.tree.map(lambda leaf: nnx.Linear(read[1], leaf.shape[-1], rngs=rngs), start))
         hidden = attention_features or written[1]
@@ -103,7 +104,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         """
         source, previous = inputs
         keys = (None,) * 4 if dropout_key is None else jax.random.split(dropout_key, 4)
-        _check_tokens("target", previous, self.target.num_embeddings)
+        check_tokens(previous, self.target.num_embeddings, what="target tokens")
         carry, memory = self.encode(source, seq_lengths, keys[0])
         embedded = drop(self.dropout, self.target(previous), keys[1])
         _, hs = self.decoder(embedded, initial_carry=carry, return_carry=True, dropout_key=keys[2])
@@ -124,7 +125,7 @@ class EncoderDecoder(Picklable, nnx.Module):
 
     def check_source(self, source: Any, mask: Any = None) -> None:
         """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
-        _check_tokens("source", source, self.source.num_embeddings, mask)
+        check_tokens(source, self.source.num_embeddings, mask, "source tokens")
 
     def step(self, carry: Any, token: jax.Array, memory: Memory) -> tuple[Any, jax.Array]:
         """One step of decoding: ``(carry, token: int [*batch], memory)`` to ``(carry, logits [*batch, V])``."""
@@ -160,21 +161,6 @@ class EncoderDecoder(Picklable, nnx.Module):
 
 
 show_signature(EncoderDecoder)
-
-
-def _check_tokens(what: str, tokens: Any, size: int, mask: Any = None) -> None:
-    """Raises TypeError for tokens that are no integers, ValueError for known ones that exist outside the vocabulary."""
-    tokens = jnp.asarray(tokens)
-    if not jnp.issubdtype(tokens.dtype, jnp.integer):
-        raise TypeError(f"{what} tokens have dtype {tokens.dtype}; allowed: integers. Write tokens.astype(int).")
-    outside = (tokens < 0) | (tokens >= size)
-    outside = outside if mask is None else outside & mask
-    if not isinstance(outside, Tracer) and outside.any():
-        found = np.asarray(tokens)[np.asarray(outside)]
-        raise ValueError(
-            f"{what} tokens from {found.min()} to {found.max()} are outside the vocabulary; allowed: 0 to {size - 1}. "
-            "Map others to one of their own, or build the model with a larger vocabulary."
-        )
 
 
 def _runs_both_ways(layer: Any) -> bool:

@@ -6,14 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
-from jax.core import Tracer
 
 from recurrax.cell import show_signature
 from recurrax.layers.bidirectional import Bidirectional
 from recurrax.layers.rnn import RNN, check_read
-from recurrax.layers.sequences import existing
+from recurrax.layers.sequences import check_tokens, existing
 from recurrax.layers.stack import Stack, check_dropout, drop
 from recurrax.pickling import Picklable
 
@@ -69,7 +67,7 @@ class SequenceModel(Picklable, nnx.Module):
             )
         self.layer, self.read, self.dropout = layer, read, check_dropout(dropout)
         self.out_features = out_features
-        self.embed = None if vocabulary is None else _embedding(vocabulary, layer.in_features, rngs)
+        self.embed = None if vocabulary is None else embedding(vocabulary, layer.in_features, rngs)
         if not tie_embeddings:
             self.head = nnx.Linear(features, out_features, rngs=rngs)
             return
@@ -128,20 +126,10 @@ class SequenceModel(Picklable, nnx.Module):
 
     def check_tokens(self, tokens: Any, seq_lengths: Any = None, mask: Any = None) -> None:
         """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
-        size, tokens = self._embedding.num_embeddings, jnp.asarray(tokens)
-        if not jnp.issubdtype(tokens.dtype, jnp.integer):
-            raise TypeError(f"tokens have dtype {tokens.dtype}; allowed: integers. Write tokens.astype(int).")
-        if isinstance(tokens, Tracer):
-            return
-        outside = (tokens < 0) | (tokens >= size)
-        exists, _ = existing(seq_lengths, mask, (tokens.shape[-1], *tokens.shape[:-1]), time_major=False)
-        outside = outside if exists is None else outside & jnp.moveaxis(exists, 0, -1)
-        if not isinstance(outside, Tracer) and outside.any():
-            found = np.asarray(tokens)[np.asarray(outside)]
-            raise ValueError(
-                f"tokens from {found.min()} to {found.max()} are outside the vocabulary; allowed: 0 to {size - 1}. Map "
-                "other tokens to one of their own, or build the model with a larger vocabulary."
-            )
+        shape = jnp.shape(tokens)
+        exists, _ = existing(seq_lengths, mask, (shape[-1], *shape[:-1]), time_major=False)
+        exists = None if exists is None else jnp.moveaxis(exists, 0, -1)
+        check_tokens(tokens, self._embedding.num_embeddings, exists)
 
     @property
     def _embedding(self) -> nnx.Embed:
@@ -162,7 +150,8 @@ class SequenceModel(Picklable, nnx.Module):
 show_signature(SequenceModel)
 
 
-def _embedding(vocabulary: int, features: int | None, rngs: nnx.Rngs) -> nnx.Embed:
+def embedding(vocabulary: int, features: int | None, rngs: nnx.Rngs) -> nnx.Embed:
+    """Flax's embedding, whose dtype is that of its parameter; raises ValueError where its size is not known."""
     if features is None:
         raise ValueError(
             f"vocabulary={vocabulary} needs the cell's in_features, which a Foreign cell does not tell; "

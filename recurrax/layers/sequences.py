@@ -133,3 +133,27 @@ def restarting(
     )
     carry = jax.tree.map(lambda both: where(begun[-1], both[1], both[0]), carries)
     return carry, jax.tree.map(lambda y: jnp.sum(y, axis=1), ys)
+
+
+def check_tokens(tokens: Any, size: int, exists: Any = None, what: str = "tokens") -> None:
+    """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary.
+
+    Args:
+        tokens: int ``[*batch, T]``.
+        size: of the vocabulary.
+        exists: bool of the same shape; the others are not looked at.
+        what: they are called.
+    """
+    tokens = jnp.asarray(tokens)
+    if not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise TypeError(f"{what} have dtype {tokens.dtype}; allowed: integers. Write tokens.astype(int).")
+    if isinstance(tokens, Tracer):
+        return
+    outside = (tokens < 0) | (tokens >= size)
+    outside = outside if exists is None else outside & exists
+    if not isinstance(outside, Tracer) and outside.any():
+        found = np.asarray(tokens)[np.asarray(outside)]
+        raise ValueError(
+            f"{what} from {found.min()} to {found.max()} are outside the vocabulary; allowed: 0 to {size - 1}. Map "
+            "other tokens to one of their own, or build the model with a larger vocabulary."
+        )

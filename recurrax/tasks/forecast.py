@@ -20,8 +20,8 @@ from jax import Array
 from recurrax.datasets import SPLITS, Arrays
 from recurrax.heads import Gaussian, Head
 from recurrax.tasks.finite import FiniteTask
-from recurrax.tasks.supervised import as_example
-from recurrax.tasks.task import Example, as_uniform, draw_bits, weighted_mean, with_root
+from recurrax.tasks.supervised import as_example, check_counted, cumulative, draw
+from recurrax.tasks.task import Example, weighted_mean, with_root
 
 
 @final
@@ -82,8 +82,7 @@ class Forecast(FiniteTask):
         """Draws one example of the training split, in proportion to its weight; pure. key: one PRNG key."""
         if self._cumulative is None:
             return super().sample(key)
-        drawn = as_uniform(draw_bits(key, 1)[0])
-        return self.example("train", jnp.searchsorted(jnp.asarray(self._cumulative), drawn, side="right"))
+        return self.example("train", draw(key, self._cumulative))
 
     def example(self, split: str, index: Array) -> Example:
         """One example: inputs ``[T, D]``, targets ``[H]`` or ``[H, F]``."""
@@ -145,14 +144,12 @@ class Forecast(FiniteTask):
     def _spread(self, weights: Array, shape: tuple[int, ...]) -> Array:
         """Weights of every target; those of a whole example count 1 for each."""
         weights = (weights > 0).astype(jnp.float32) if weights.ndim == 0 else weights
-        return jnp.broadcast_to(weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim)), shape).reshape(-1)
+        return _over(weights, shape).reshape(-1)
 
     def _weights(self, examples: Example) -> np.ndarray:
         """Weights of every target of every example, ``[N, H F]``."""
-        weights, shape = np.asarray(examples.weights), examples.targets.shape
-        return np.broadcast_to(weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim)), shape).reshape(
-            shape[0], -1
-        )
+        shape = examples.targets.shape
+        return np.asarray(_over(jnp.asarray(examples.weights), shape)).reshape(shape[0], -1)
 
     @functools.cached_property
     def _units(self) -> np.ndarray:
@@ -163,16 +160,11 @@ class Forecast(FiniteTask):
 
     @functools.cached_property
     def _cumulative(self) -> np.ndarray | None:
-        """Sums of the weights of the training examples up to each, over the sum of all; None where all weigh 1."""
-        weights = self.data.train.weights
-        if weights is None or weights.ndim > 1:
-            return None
-        sums = np.cumsum(np.asarray(weights, np.float64))
-        return (sums / sums[-1]).astype(np.float32)
+        """See `recurrax.tasks.supervised.cumulative`."""
+        return cumulative(self.data.train.weights)
 
     def _check_targets(self) -> None:
-        parts = {split: getattr(self.data, split) for split in SPLITS}
-        leaves = jax.tree.leaves([part.targets for part in parts.values()])
+        leaves = jax.tree.leaves([getattr(self.data, split).targets for split in SPLITS])
         numbers = len(leaves) == 3 and all(
             leaf.ndim >= 2 and jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves
         )
@@ -182,8 +174,9 @@ class Forecast(FiniteTask):
                 f"the targets of train, validation and test are {found}; allowed: floating-point numbers [N, H] or "
                 "[N, H, F] with the same H and F in each. Use Series.windows, or y[:, None] for one number."
             )
-        for split, part in parts.items():
-            if part.weights is not None and not np.any(part.weights):
-                raise ValueError(
-                    f"no example of the {split} split counts, by its weights; allowed: one or more. Split anew."
-                )
+        check_counted(self.data)
+
+
+def _over(weights: Array, shape: tuple[int, ...]) -> Array:
+    """Weights of the leading axes of a shape, broadcast to all of it."""
+    return jnp.broadcast_to(weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim)), shape)

@@ -29,7 +29,7 @@ from recurrax.tasks.task import Example, cross_entropy, weighted_mean
 class SequenceToSequence(FiniteTask):
     """The next token of a target, given its source and the target's tokens before: cross entropy in nats a token.
 
-    The model is called as ``model((source, previous), seq_lengths=..., dropout_key=...)``, as `recurrax.EncoderDecoder`
+    The model is called as ``model((source, previous), seq_lengths=..., dropout_key=...)``, as `EncoderDecoder`
     is, with the sources' lengths. The token before the first one is the end token. Loss and accuracy are means over the
     tokens that count, the end included.
 
@@ -60,12 +60,12 @@ class SequenceToSequence(FiniteTask):
     @property
     def source_vocabulary(self) -> int:
         """How many tokens the sources hold: the largest one of all splits and 1."""
-        return 1 + max(int(np.max(getattr(self.data, split).inputs)) for split in SPLITS)
+        return 1 + max(int(np.asarray(getattr(self.data, split).inputs).max()) for split in SPLITS)
 
     @property
     def out_features(self) -> int:
         """V, how many tokens the targets hold, likewise."""
-        return 1 + max(int(np.max(getattr(self.data, split).targets)) for split in SPLITS)
+        return 1 + max(int(np.asarray(getattr(self.data, split).targets).max()) for split in SPLITS)
 
     def example(self, split: str, index: Array) -> Example:
         """One pair: inputs ``(source [S], previous [T])``, targets ``[T]``, weights ``[T]``, the source's length."""

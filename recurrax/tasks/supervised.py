@@ -66,11 +66,7 @@ class Supervised(FiniteTask):
         check_choice("objective", str(self.objective), OBJECTIVES)
         self._check_shapes()
         self._check_targets()
-        for split in SPLITS:
-            if (weights := self._split(split).weights) is not None and not np.any(weights):
-                raise ValueError(
-                    f"no example of the {split} split counts, by its weights; allowed: one or more. Split anew."
-                )
+        check_counted(self.data)
 
     @property
     def in_features(self) -> int:
@@ -109,8 +105,7 @@ class Supervised(FiniteTask):
         """Draws one example of the training split, in proportion to its weight; pure. key: one PRNG key."""
         if self._cumulative is None:
             return super().sample(key)
-        drawn = as_uniform(draw_bits(key, 1)[0])
-        return self.example("train", jnp.searchsorted(jnp.asarray(self._cumulative), drawn, side="right"))
+        return self.example("train", draw(key, self._cumulative))
 
     def example(self, split: str, index: Array) -> Example:
         """One example; its weights are 0 past its length, where there is an answer for each step."""
@@ -204,12 +199,8 @@ class Supervised(FiniteTask):
 
     @functools.cached_property
     def _cumulative(self) -> np.ndarray | None:
-        """Sums of the weights of the training examples up to each, over the sum of all; None where all weigh 1."""
-        weights = self.data.train.weights
-        if weights is None or weights.ndim > 1:
-            return None
-        sums = np.cumsum(np.asarray(weights, np.float64))
-        return (sums / sums[-1]).astype(np.float32)
+        """See `cumulative`."""
+        return cumulative(self.data.train.weights)
 
     @property
     def _constant(self) -> np.ndarray:
@@ -256,6 +247,28 @@ class Supervised(FiniteTask):
             raise ValueError(
                 f"{self.objective} with per_step={self.per_step} got targets {found}, the least {least}; allowed: "
                 f"{allowed}. Choose another objective, or per_step={not self.per_step}."
+            )
+
+
+def cumulative(weights: Any) -> np.ndarray | None:
+    """Sums of the weights ``[N]`` of examples up to each, over the sum of all; None where there is none for each."""
+    if weights is None or weights.ndim > 1:
+        return None
+    sums = np.cumsum(np.asarray(weights, np.float64))
+    return (sums / sums[-1]).astype(np.float32)
+
+
+def draw(key: Array, sums: np.ndarray) -> Array:
+    """The number of an example, in proportion to its weight, from the weights' `cumulative` sums."""
+    return jnp.searchsorted(jnp.asarray(sums), as_uniform(draw_bits(key, 1)[0]), side="right")
+
+
+def check_counted(data: Any) -> None:
+    """Raises ValueError where no example of a split counts, by its weights."""
+    for split in SPLITS:
+        if (weights := getattr(data, split).weights) is not None and not np.any(weights):
+            raise ValueError(
+                f"no example of the {split} split counts, by its weights; allowed: one or more. Split anew."
             )
 
 
