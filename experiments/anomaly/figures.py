@@ -73,7 +73,7 @@ def one_day(axes: Axes, hours: Any, what: str, label: str, letter: str, cell: st
     date = np.datetime64(hours["date"]).item()
     axes.set_title(f"{letter}  {hours['airport']}, {date.day} {date:%B}")
     if letter == "b":
-        axes.legend(loc="upper left", fontsize=6)
+        axes.legend(loc="upper right", fontsize=6)
 
 
 def comparison(axes: Axes, record: Record) -> None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import plots
-from experiments.forecasting.judging import REFERENCE, best_baseline, by_series, seeds, skill
+from experiments.forecasting.judging import REFERENCE, best_baseline, by_series, compared, seeds, skill, verdict
 from experiments.lab import Record
 from recurrax.palette import look
 
@@ -44,8 +44,9 @@ def takeaway(found: dict[str, Any], shown: list[str]) -> str:
         value = base["rows"][best]["mae"]
         cell = min(cells, key=lambda c: np.median(seeds(cells[c], "mae")))
         error = np.median(seeds(cells[cell], "mae"))
-        far = abs(error / value - 1)
-        said.append(f"on {name} the {cell} errs {far:.0%} {'less' if error < value else 'more'} than {plain(best)}")
+        far = f"{abs(error / value - 1):.0%} {'less' if error < value else 'more'}"
+        sure = verdict(compared(cells[cell], base["rows"][best], name)) != "not told apart"
+        said.append(f"on {name} the {cell} errs {far} than {plain(best)}{'' if sure else ', within chance'}")
     return "Beside the best simple forecast: " + "; ".join(said)
 
 
