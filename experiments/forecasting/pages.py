@@ -211,8 +211,9 @@ def method(record: Record) -> str:
         f"{config['dropout']:g} before the outputs. Adam makes at most {config['steps']} updates on "
         f"{config['batch_size']} windows each, with the norm of the gradient clipped at 1. A run stops after "
         f"{config['patience']} evaluations, {config['chunk']} updates apart, without a lower validation loss, and its "
-        f"best model counts. The validation split chooses the learning rate ({rates}) and the base. Test scores "
-        "of electricity and weather had been seen when the window, the units and the dropout were settled, so that these "
-        f"two results are not those of a test used once. Scalers see the training part alone. Seeds: {', '.join(map(str, config['seeds']))}."
+        f"best model counts. The validation split chooses the learning rate ({rates}) and the base. Test scores of "
+        "electricity and weather had been seen when the window, the units and the dropout were settled, so these two "
+        "results are not those of a test that was used once. Scalers see the training part alone. Seeds: "
+        f"{', '.join(map(str, config['seeds']))}."
     )
     return f"## How\n\n{wrapped(text)}"
