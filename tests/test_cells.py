@@ -14,9 +14,17 @@ from reference import BATCH, CELLS, Case, D, H, T, abstract, build, case, dot, j
 from tolerances import close
 
 import recurrax
-from recurrax import cells, unroll
+from recurrax import Structure, cells, unroll
 
 LSTMS = {"LSTM", "NoForgetGate", "NoInputGate", "NoOutputGate", "CIFG"}
+VARIANTS = {"PeepholeLSTM", "ProjectedLSTM", "LayerNormLSTM", "MultiplicativeLSTM"}
+TWO_STATES = LSTMS | VARIANTS | {"coRNN", "LEM"}
+# Of what is not one number a unit: two heads, or two states a channel.
+SHAPES = {
+    **{key: [(2 * H,)] for key in ("S4D", "Mamba")},
+    **{key: [(2, 2, 2)] for key in ("DeltaNet", "GatedDeltaNet", "GLA", "Mamba2")},
+    "mLSTM": [(2, 2, 3), (2,)],
+}
 every_own_cell = pytest.mark.parametrize("name", [cell.short for cell in cells.ALL])
 
 
@@ -195,12 +203,17 @@ def test_pytorch_with_the_same_weights_gives_the_same_outputs_and_gradients(name
 @pytest.mark.parametrize("name", [name for name in CELLS if name != "Foreign-function"])
 def test_the_initial_carry_is_zero_with_the_shape_and_dtype_of_the_cell(name):
     cell = build(name, seed=0, dtype=jnp.bfloat16)
-    carry = cell.initialize_carry((*BATCH, D))
-    leaves = jax.tree.leaves(carry)
-    assert len(leaves) == (4 if name == "Hochreiter1997" else 2 if set(name.split("-")) & LSTMS else 1)
-    # Flax's cells start in float32, whatever their parameters are.
-    expected = jnp.complex64 if name == "LRU" else jnp.float32 if name.startswith("Foreign") else jnp.bfloat16
-    assert all(leaf.shape == (*BATCH, H) and leaf.dtype == expected and not leaf.any() for leaf in leaves)
+    leaves = jax.tree.leaves(cell.initialize_carry((*BATCH, D)))
+    count = 4 if name in ("Hochreiter1997", "sLSTM") else 2 if set(name.split("-")) & TWO_STATES else 1
+    assert [leaf.shape for leaf in leaves] == [(*BATCH, *shape) for shape in SHAPES.get(name, [(H,)] * count)]
+    # Flax's cells start in float32, whatever their parameters are, and matrices are sums over many steps.
+    wide = name.startswith("Foreign") or cell.structure is Structure.MATRIX
+    expected = jnp.complex64 if name in ("LRU", "S5", "S4D") else jnp.float32 if wide else jnp.bfloat16
+    assert all(leaf.dtype == expected for leaf in leaves)
+    if name == "sLSTM":
+        m = leaves.pop(2)
+        assert np.exp(float(m.max())) == 0 and np.isfinite(float(m.min()))
+    assert not any(leaf.any() for leaf in leaves)
     assert cell.dtype is None and cell.promoted_dtype() == jnp.bfloat16
     assert cell.num_feature_axes == 1
 

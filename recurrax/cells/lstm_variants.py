@@ -165,7 +165,7 @@ class ProjectedLSTMCell(Cell):
         self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 5)
         self.kernel = Kernel.draw(kernel_init, keys[0], 4, (D, H), param_dtype)
-        self.recurrent_kernel = Kernel.draw(recurrent_kernel_init, keys[1], 4, (R, H), param_dtype)
+        self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], 4, (R, H), param_dtype)
         b = per_gate(bias_init, keys[2], 4, (H,), param_dtype)
         self.bias = nnx.Param(b.at[0].set(keep_bias(forget_bias, keys[3], (H,), param_dtype)))
         self.projection = nnx.Param(recurrent_kernel_init(keys[4], (H, R), param_dtype).T)
