@@ -1,6 +1,6 @@
 """How a cell looks in every figure: one colour and one marker, told apart without colour by marker and dash.
 
-The colours are those of Okabe & Ito (2008), which colour-blind readers tell apart.
+The colours are those of Okabe & Ito (2008) and of Tol (2021), which colour-blind readers tell apart.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-# By name: colour, dash, marker. Another start of a cell has the cell's marker, and a dash of its own; the three named
+# By name: colour, dash, marker. Cells of one family share a colour. Another start of a cell has the cell's marker, and a dash of its own; the three named
 # by their activation are the plain RNNs of Pascanu, Mikolov & Bengio (2013).
 LOOKS = {
     "RNN": ("#D55E00", "-", "o"),
@@ -33,6 +33,30 @@ LOOKS = {
     "MinGRU-chrono": ("#999933", "--", "v"),
     "MinLSTM": ("#882255", "-", "X"),
     "MinLSTM-chrono": ("#882255", "--", "X"),
+    "PeepholeLSTM": ("#0072B2", "--", "d"),
+    "ProjectedLSTM": ("#56B4E9", "--", "p"),
+    "MultiplicativeLSTM": ("#003B5C", "-.", "*"),
+    "LayerNormLSTM": ("#0072B2", ":", "h"),
+    "LayerNormGRU": ("#009E73", ":", "h"),
+    "MGU": ("#009E73", "-.", "p"),
+    "IndRNN": ("#D55E00", "--", "*"),
+    "OrthogonalRNN": ("#D55E00", "-.", "h"),
+    "AntisymmetricRNN": ("#D55E00", ":", "p"),
+    "coRNN": ("#AA4499", "-", "*"),
+    "LEM": ("#AA4499", "--", "p"),
+    "CfC": ("#AA4499", ":", "h"),
+    "sLSTM": ("#003B5C", ":", "8"),
+    "DiagonalRNN": ("#CC79A7", ":", "8"),
+    "RG-LRU": ("#CC79A7", "-.", "*"),
+    "QRNN": ("#999933", "-.", "*"),
+    "S5": ("#882255", "-", "p"),
+    "S4D": ("#882255", "--", "h"),
+    "Mamba": ("#882255", "-.", "*"),
+    "Mamba2": ("#44AA99", "-", "*"),
+    "mLSTM": ("#44AA99", "-.", "H"),
+    "DeltaNet": ("#117733", "-", "p"),
+    "GatedDeltaNet": ("#117733", "--", "h"),
+    "GLA": ("#117733", ":", "8"),
 }
 # Of anything else, in turn.
 COLORS = ("#000000", "#E69F00", "#CC79A7", "#56B4E9", "#0072B2", "#D55E00", "#009E73")

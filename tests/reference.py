@@ -66,7 +66,7 @@ def made(cell: type[Cell]) -> Any:
 
 
 CELLS: dict[str, Any] = {
-    **{cell.short: made(cell) for cell in (*cells.ALL, *cells.MORE)},
+    **{cell.short: made(cell) for cell in cells.ALL},
     "RNN-relu": functools.partial(cells.RNNCell, D, H, activation_fn=jax.nn.relu),
     "RNN-identity": functools.partial(cells.RNNCell, D, H, activation_fn=linear),
     "LSTM-chrono": functools.partial(cells.LSTMCell, D, H, forget_bias=Chrono(t_max=20)),
@@ -75,10 +75,7 @@ CELLS: dict[str, Any] = {
     "Foreign-linen-GRU": foreign_linen,
     "Foreign-function": foreign_function,
 }
-ENGINES: dict[str, recurrax.engines.Engine] = {
-    **{name: engine() for name, engine in recurrax.ENGINES.items()},
-    "chunkwise": Chunkwise(),
-}
+ENGINES: dict[str, recurrax.engines.Engine] = {name: engine() for name, engine in recurrax.ENGINES.items()}
 OPTIONS: dict[str, recurrax.engines.Engine] = {
     "scan-unroll": Scan(unroll=2),  # half of T is no multiple of it
     "scan-checkpoint": Scan(checkpoint_every=4),  # T is no multiple of it, half of T is below it
@@ -91,7 +88,7 @@ OPTIONS: dict[str, recurrax.engines.Engine] = {
     "chunkwise-short": Chunkwise(chunk=4),
 }
 # The rest has forward mode and second derivatives too; "adjoint-kept" stands for the options of Adjoint.
-FIRST_ORDER = {"pallas", *OPTIONS} - {"adjoint-kept"}
+FIRST_ORDER = {*OPTIONS} - {"adjoint-kept"}
 # An option or a second derivative sees no more of a cell than its structure and its gates: some cells of each kind.
 FEW_CELLS = ("RNN", "LSTM", "GRU", "MinGRU", "LRU", "mLSTM", "GatedDeltaNet", "GLA", "Foreign-function")
 SAME_ENGINE = {
@@ -99,6 +96,18 @@ SAME_ENGINE = {
     "newton-diagonal": "newton",
     "chunkwise-short": "chunkwise",
 }  # of those that refuse cells
+
+
+# Cells whose pairs are compiled in every run of the tests; those of the others are part of the slow tier.
+EVERYDAY = {
+    *("RNN LSTM GRU NoForgetGate NoInputGate NoOutputGate CIFG Hochreiter1997 DiagonalRNN LRU MinGRU MinLSTM").split(),
+    *("mLSTM", "GatedDeltaNet"),
+}
+
+
+def is_everyday(cell: str) -> bool:
+    """Whether the cell's contract is tested in every run: an old cell, one of each later kind, or an option of one."""
+    return cell in EVERYDAY or cell not in {kind.short for kind in cells.ALL}
 
 
 def engine_named(name: str) -> recurrax.engines.Engine:

@@ -28,6 +28,7 @@ from reference import (
     case,
     dot,
     engine_named,
+    is_everyday,
     is_run_by,
     jit,
     loop,
@@ -43,12 +44,11 @@ from recurrax import cells, unroll
 LAST, ALL, FLAGGED = T, T + 1, T + 2
 RUNS = T + 3
 OWN = [cell.short for cell in cells.ALL]
-MORE = {cell.short for cell in cells.MORE}
 
 
 def tiered(pairs: list[tuple[str, str]]) -> list[Any]:
-    """The pairs, of which those of further cells are part of the slow tier, as they take minutes."""
-    return [pytest.param(*pair, marks=[pytest.mark.slow] if pair[0] in MORE else []) for pair in pairs]
+    """The pairs, of which those of most cells are part of the slow tier, as all of them take half an hour."""
+    return [pytest.param(*pair, marks=[] if is_everyday(pair[0]) else [pytest.mark.slow]) for pair in pairs]
 
 
 def outputs(cell: str) -> int:
@@ -266,7 +266,7 @@ def test_auto_is_the_loop_in_single_precision(cell, exact):
 
 
 @pytest.mark.parametrize(
-    ("cell", "engine"), tiered([(c, e) for c in (*OWN, *sorted(MORE)) for e in ENGINES if is_run_by(c, e)])
+    ("cell", "engine"), tiered([(c, e) for c in OWN for e in ENGINES if is_run_by(c, e)])
 )
 def test_no_rank_is_promoted(cell, engine):
     """What is broadcast is broadcast on purpose: users may have JAX refuse the rest."""
@@ -276,8 +276,7 @@ def test_no_rank_is_promoted(cell, engine):
         jax.eval_shape(one.cell, pick(one.carry, 0), one.xs[0, 0])
 
 
-@pytest.mark.parametrize("engine", ["scan", "auto"])
-@pytest.mark.parametrize("cell", OWN)
+@pytest.mark.parametrize(("cell", "engine"), tiered([(c, e) for c in OWN for e in ("scan", "auto")]))
 def test_padding_of_nan_makes_no_nan(cell, engine):
     """Nor one that disappears again: JAX looks at what every program gives, and here at every operation outside one."""
     one, weights = weighted_case(cell, jnp.float32)

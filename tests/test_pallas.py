@@ -142,17 +142,67 @@ def test_an_ensemble_is_its_runs_alone(x64):
 
 
 @pytest.mark.slow
-def test_forward_mode_and_second_derivatives_are_refused():
-    one = primals("RNN", jnp.float32)
+def test_the_gradient_of_a_gradient_is_that_of_scan(x64):
+    one = primals("RNN")
 
-    def total(xs: jax.Array) -> jax.Array:
-        return unroll(one.cell, xs, one.carry, backend=INTERPRETED)[1].sum()
+    def squares(engine: Any, xs: jax.Array) -> jax.Array:
+        def total(*primals: Any) -> jax.Array:
+            return jnp.sin(unroll(primals[0], primals[2], primals[1], backend=engine, **flags())[1]).sum()
 
-    for run in (total, jax.grad(total)):
-        with pytest.raises(TypeError, match="custom_vjp"):
-            jax.jvp(run, (one.xs,), (one.xs,))
-    with pytest.raises(TypeError, match=r"second derivative; allowed.*Adjoint"):
-        jax.grad(lambda xs: jax.grad(total)(xs).sum())(one.xs)
+        gradients = jax.grad(total, argnums=(0, 1, 2))(*one._replace(xs=xs))
+        return sum(((leaf**2).sum() for leaf in jax.tree.leaves(gradients)), jnp.zeros(()))
+
+    close(*(jit(jax.grad(functools.partial(squares, engine)))(one.xs) for engine in (INTERPRETED, Scan())))
+
+
+@pytest.mark.parametrize("what", ["cell", "carry", "xs"])
+def test_what_is_not_differentiated_may_be_a_constant(x64, what):
+    """JAX transposes a linear system only where all of its right side has a tangent."""
+    one = primals("LSTM")
+
+    def total(engine: Any, value: Any) -> jax.Array:
+        case = one._replace(**{what: value})
+        return jnp.sin(unroll(case.cell, case.xs, case.carry, backend=engine)[1]).sum()
+
+    value = getattr(one, what)
+    close(*(jit(jax.grad(functools.partial(total, engine)))(value) for engine in (INTERPRETED, Scan())))
+
+
+def test_auto_takes_the_kernel_where_it_fits_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(pallas_engine, "_is_cuda", lambda: True)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    cell = recurrax.LSTMCell(D, H, rngs=nnx.Rngs(0))
+    xs = noise(jax.ShapeDtypeStruct((T, 2, D), jnp.float32), seed=0)
+    run = jax.jit(jax.grad(lambda cell: unroll(cell, xs)[1].sum()))
+    with device_named("cuda"), jax.default_matmul_precision(None):
+        lowered = run.trace(cell).lower(lowering_platforms=("cuda",)).as_text()
+    assert "xla.gpu.triton" in lowered or "triton_kernel_call" in lowered
+    for other in (recurrax.RNNCell(D, 512, rngs=nnx.Rngs(0)), recurrax.cells.LRUCell(D, H, rngs=nnx.Rngs(0))):
+        assert not Pallas().fits(other, other.initialize_carry((2, D)), xs)
+
+
+@pytest.mark.slow
+def test_a_program_for_a_gpu_runs_interpreted_where_it_is_sent_to_the_cpu(monkeypatch):
+    cell = recurrax.RNNCell(D, H, rngs=nnx.Rngs(0))
+    xs = noise(jax.ShapeDtypeStruct((T, 2, D), jnp.float32), seed=0)
+    expected = jit(jax.grad(lambda cell: unroll(cell, xs, backend=Scan())[1].sum()))(cell)
+    monkeypatch.setattr(pallas_engine, "_is_cuda", lambda: True)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    close(jax.jit(jax.grad(lambda cell: unroll(cell, xs)[1].sum()))(cell), expected, "float32")
+
+
+def test_auto_leaves_a_cell_whose_padding_would_be_no_number(monkeypatch):
+    monkeypatch.setattr(pallas_engine, "_is_cuda", lambda: True)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+
+    class InverseCell(recurrax.cells.RNNCell):
+        def update(self, carry: Any, a: Any) -> Any:
+            return 1 / super().update(carry, a)
+
+    xs = jnp.zeros((T, 2, D))
+    for kind, expected in ((recurrax.cells.RNNCell, True), (InverseCell, False)):
+        cell = kind(D, H, rngs=nnx.Rngs(0))
+        assert Pallas().fits(cell, cell.initialize_carry((2, D)), xs) is expected
 
 
 @pytest.mark.parametrize("options", [{"block": 0}, {"block": True}, {"block": 2.0}, {"platform": "gpu"}])
@@ -228,10 +278,9 @@ def test_products_are_as_precise_as_jax_is_asked_for():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("build", "streams"), [(recurrax.LSTMCell, 4), (recurrax.GRUCell, 4), (recurrax.cells.RNNCell, 1)]
+    ("build", "streams"), [(recurrax.LSTMCell, 2), (recurrax.GRUCell, 1), (recurrax.cells.RNNCell, 1)]
 )
-def test_gates_that_are_only_added_come_out_once(monkeypatch, build, streams):
-    """Of a GRU two gates and both halves of the candidate; of the others each gate."""
+def test_the_backward_kernel_writes_a_cotangent_for_each_state(monkeypatch, build, streams):
     written = []
     launch = kernels.launch
     monkeypatch.setattr(pallas_engine, "launch", lambda *a, **k: (written.append(a[6][1]), launch(*a, **k))[1])

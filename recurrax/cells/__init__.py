@@ -47,6 +47,7 @@ from recurrax.cells.xlstm import MLSTMCell as MLSTMCell
 from recurrax.cells.xlstm import SLSTMCell as SLSTMCell
 
 ALL = (
+    # dense: a matrix product in every step
     RNNCell,
     LSTMCell,
     GRUCell,
@@ -55,19 +56,11 @@ ALL = (
     NoOutputGateCell,
     CIFGCell,
     Hochreiter1997Cell,
-    DiagonalRNNCell,
-    LRUCell,
-    MinGRUCell,
-    MinLSTMCell,
-)
-
-# Cells whose place in figures, command lines and diagnostics is still to come: layers, engines and training run them.
-MORE = (
     PeepholeLSTMCell,
     ProjectedLSTMCell,
+    MultiplicativeLSTMCell,
     LayerNormLSTMCell,
     LayerNormGRUCell,
-    MultiplicativeLSTMCell,
     MGUCell,
     IndRNNCell,
     OrthogonalRNNCell,
@@ -76,11 +69,17 @@ MORE = (
     LEMCell,
     CfCCell,
     SLSTMCell,
+    # linear: a product of two numbers in every step
+    DiagonalRNNCell,
+    LRUCell,
+    MinGRUCell,
+    MinLSTMCell,
     RGLRUCell,
     QRNNCell,
     S5Cell,
     S4DCell,
     MambaCell,
+    # matrix: an outer product in every step
     Mamba2Cell,
     MLSTMCell,
     DeltaNetCell,

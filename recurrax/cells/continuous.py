@@ -30,7 +30,7 @@ class CoRNNCell(Cell):
     Args:
         in_features: D.
         hidden_features: H.
-        step: Delta.
+        step_size: Delta.
         frequency: gamma.
         damping: epsilon.
         kernel_init: initialiser of W.
@@ -55,7 +55,7 @@ class CoRNNCell(Cell):
         in_features: int,
         hidden_features: int,
         *,
-        step: float = 0.1,
+        step_size: float = 0.1,
         frequency: float = 1.0,
         damping: float = 1.0,
         kernel_init: Initializer = initializers.lecun_normal(),
@@ -68,7 +68,7 @@ class CoRNNCell(Cell):
     ):
         check_size("CoRNNCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
-        self.step, self.frequency, self.damping = step, frequency, damping
+        self.step_size, self.frequency, self.damping = step_size, frequency, damping
         self.carry_init, self.dtype = carry_init, dtype
         keys = jax.random.split(rngs.params(), 3)
         self.kernel = Kernel.draw(kernel_init, keys[0], 1, (D, H), param_dtype)
@@ -89,8 +89,8 @@ class CoRNNCell(Cell):
     def update(self, carry: State, a: tuple[jax.Array]) -> State:
         """The two equations above."""
         z, h = carry
-        z = z + self.step * (jnp.tanh(a[0]) - self.frequency * h - self.damping * z)
-        return z, h + self.step * z
+        z = z + self.step_size * (jnp.tanh(a[0]) - self.frequency * h - self.damping * z)
+        return z, h + self.step_size * z
 
 
 class LEMCell(Cell):
@@ -110,7 +110,7 @@ class LEMCell(Cell):
     Args:
         in_features: D.
         hidden_features: H.
-        step: Delta.
+        step_size: Delta.
         kernel_init: initialiser of each W.
         recurrent_kernel_init: initialiser of each U, and of V.
         bias_init: initialiser of each b.
@@ -132,7 +132,7 @@ class LEMCell(Cell):
         in_features: int,
         hidden_features: int,
         *,
-        step: float = 1.0,
+        step_size: float = 1.0,
         kernel_init: Initializer = initializers.lecun_normal(),
         recurrent_kernel_init: Initializer = initializers.lecun_normal(),
         bias_init: Initializer = initializers.zeros,
@@ -143,7 +143,7 @@ class LEMCell(Cell):
     ):
         check_size("LEMCell", in_features=in_features, hidden_features=hidden_features)
         D, H = self.in_features, self.hidden_features = in_features, hidden_features
-        self.step, self.carry_init, self.dtype = step, carry_init, dtype
+        self.step_size, self.carry_init, self.dtype = step_size, carry_init, dtype
         keys = jax.random.split(rngs.params(), 3)
         self.kernel = Kernel.draw(kernel_init, keys[0], 4, (D, H), param_dtype)
         self.recurrent_kernel = Kernel.draw(recurrent_kernel_init, keys[1], 4, (H, H), param_dtype)
@@ -156,7 +156,7 @@ class LEMCell(Cell):
         U = cell.recurrent_kernel[...]
         a_1, a_2, a_z, a_h = affine(x, cell.kernel, cell.bias)
         u_1, u_2, u_z = affine(h, U[:3])
-        slow, fast = (self.step * jax.nn.sigmoid(a) for a in (a_1 + u_1, a_2 + u_2))
+        slow, fast = (self.step_size * jax.nn.sigmoid(a) for a in (a_1 + u_1, a_2 + u_2))
         z = (1 - slow) * z + slow * jnp.tanh(a_z + u_z)
         h = (1 - fast) * h + fast * jnp.tanh(a_h + z @ U[3].T)
         return (z, h), h

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from recurrax import initializers
-from recurrax.cell import Cell
+from recurrax.cell import Cell, cast
 from recurrax.initializers import Initializer, per_gate
 from recurrax.kernels import Kernel, affine, check_size, like
 
@@ -61,7 +61,7 @@ class IndRNNCell(Cell):
         keys = jax.random.split(rngs.params(), 3)
         self.kernel = Kernel.draw(kernel_init, keys[0], 1, (D, H), param_dtype)
         self.bias = nnx.Param(per_gate(bias_init, keys[1], 1, (H,), param_dtype))
-        self.recurrent = nnx.Param(recurrent_init(keys[2], (H,), param_dtype))
+        self.recurrent = nnx.Param(per_gate(recurrent_init, keys[2], 1, (H,), param_dtype)[0])
 
     def project(self, x: jax.Array) -> tuple[jax.Array]:
         """``W x + b``."""
@@ -89,7 +89,7 @@ class _SquareCell(Cell):
         keys = jax.random.split(key, 3)
         self.kernel = Kernel.draw(kernel_init, keys[0], 1, (D, H), dtype)  # type: ignore[arg-type]
         self.bias = nnx.Param(per_gate(bias_init, keys[1], 1, (H,), dtype))  # type: ignore[arg-type]
-        self.square = nnx.Param(init(keys[2], (H, H), dtype))
+        self.square = nnx.Param(per_gate(init, keys[2], 1, (H, H), dtype)[0])  # type: ignore[arg-type]
 
     def recurrent(self) -> jax.Array:
         """The recurrent matrix U, ``[H, H]``, computed from the parameters."""
@@ -98,8 +98,8 @@ class _SquareCell(Cell):
     def prepare(self, xs: jax.Array, key: jax.Array | None) -> tuple[Cell, jax.Array]:
         """The cell with its recurrent matrix computed, once for a whole sequence."""
         del key
-        prepared = jax.tree.map(lambda leaf: leaf, self)
-        prepared.U = nnx.Param(self.recurrent())
+        prepared = jax.tree.map(lambda leaf: leaf, cast(self, self.promoted_dtype(xs.dtype)))
+        prepared.U = nnx.Param(prepared.recurrent())
         return prepared, xs
 
     def project(self, x: jax.Array) -> tuple[jax.Array]:
@@ -181,7 +181,7 @@ class AntisymmetricRNNCell(_SquareCell):
     Args:
         in_features: D.
         hidden_features: H.
-        step: epsilon.
+        step_size: epsilon.
         damping: gamma.
         square_init: initialiser of M.
         kernel_init: initialiser of W.
@@ -202,7 +202,7 @@ class AntisymmetricRNNCell(_SquareCell):
         in_features: int,
         hidden_features: int,
         *,
-        step: float = 0.1,
+        step_size: float = 0.1,
         damping: float = 0.01,
         square_init: Initializer = initializers.lecun_normal(),
         kernel_init: Initializer = initializers.lecun_normal(),
@@ -213,7 +213,7 @@ class AntisymmetricRNNCell(_SquareCell):
         rngs: nnx.Rngs,
     ):
         self.in_features, self.hidden_features = in_features, hidden_features
-        self.step, self.damping, self.carry_init, self.dtype = step, damping, carry_init, dtype
+        self.step_size, self.damping, self.carry_init, self.dtype = step_size, damping, carry_init, dtype
         self._draw(square_init, kernel_init, bias_init, rngs.params(), param_dtype)
 
     def recurrent(self) -> jax.Array:
@@ -223,4 +223,4 @@ class AntisymmetricRNNCell(_SquareCell):
 
     def update(self, carry: jax.Array, a: tuple[jax.Array]) -> jax.Array:
         """``h' = h + epsilon tanh(W x + b + U h)``."""
-        return carry + self.step * jnp.tanh(a[0])
+        return carry + self.step_size * jnp.tanh(a[0])

@@ -168,7 +168,7 @@ class ProjectedLSTMCell(Cell):
         self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], 4, (R, H), param_dtype)
         b = per_gate(bias_init, keys[2], 4, (H,), param_dtype)
         self.bias = nnx.Param(b.at[0].set(keep_bias(forget_bias, keys[3], (H,), param_dtype)))
-        self.projection = nnx.Param(recurrent_kernel_init(keys[4], (H, R), param_dtype).T)
+        self.projection = nnx.Param(per_gate(recurrent_kernel_init, keys[4], 1, (H, R), param_dtype)[0].T)
 
     @property
     def out_features(self) -> int:

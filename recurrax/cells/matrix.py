@@ -48,6 +48,7 @@ class MatrixCell(Cell):
     """
 
     structure = Structure.MATRIX
+    states = ("S",)
     heads: int
     key_features: int
     value_features: int

@@ -75,7 +75,7 @@ class MGUCell(Cell):
         self.recurrent_kernel = RecurrentKernel.draw(recurrent_kernel_init, keys[1], 2, (H, H), param_dtype)
         b = per_gate(bias_init, keys[2], 2, (H,), param_dtype)
         self.bias = nnx.Param(b.at[0].set(keep_bias(forget_bias, keys[3], (H,), param_dtype)))
-        self.recurrent_bias = nnx.Param(bias_init(keys[4], (H,), param_dtype))
+        self.recurrent_bias = nnx.Param(per_gate(bias_init, keys[4], 1, (H,), param_dtype)[0])
 
     def project(self, x: jax.Array) -> tuple[jax.Array | None, ...]:
         """``W_g x + b_g`` of f and n; nothing for the product that f resets."""

@@ -32,7 +32,7 @@ class S5Cell(LinearCell):
     Args:
         in_features: D.
         hidden_features: H, complex numbers in the state and real numbers in the output.
-        steps: the smallest and the largest Delta at the start, between which it is log-uniform.
+        step_range: the smallest and the largest Delta at the start, between which it is log-uniform.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
         dtype: of the computation; None: the promoted dtype of inputs and parameters.
         param_dtype: of the parameters.
@@ -50,7 +50,7 @@ class S5Cell(LinearCell):
         in_features: int,
         hidden_features: int,
         *,
-        steps: tuple[float, float] = (0.001, 0.1),
+        step_range: tuple[float, float] = (0.001, 0.1),
         carry_init: Initializer | None = None,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
@@ -62,7 +62,7 @@ class S5Cell(LinearCell):
         keys = jax.random.split(rngs.params(), 4)
         self.rho = nnx.Param(jnp.full((H,), math.log(0.5), param_dtype))
         self.omega = nnx.Param((math.pi * jnp.arange(H)).astype(param_dtype))
-        self.log_step = nnx.Param(log_uniform(keys[0], (H,), steps, param_dtype))
+        self.log_step = nnx.Param(log_uniform(keys[0], (H,), step_range, param_dtype))
         half = initializers.variance_scaling(0.5, "fan_in", "normal")  # real and imaginary part have half each
         self.input_kernel = Kernel.draw(half, keys[1], 2, (D, H), param_dtype)
         self.output_kernel = Kernel.draw(
@@ -107,7 +107,7 @@ class S4DCell(LinearCell):
         in_features: D.
         hidden_features: H.
         state_features: N, complex states of a channel.
-        steps: the smallest and the largest Delta at the start, between which it is log-uniform.
+        step_range: the smallest and the largest Delta at the start, between which it is log-uniform.
         kernel_init: initialiser of W.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
@@ -128,7 +128,7 @@ class S4DCell(LinearCell):
         hidden_features: int,
         *,
         state_features: int = 16,
-        steps: tuple[float, float] = (0.001, 0.1),
+        step_range: tuple[float, float] = (0.001, 0.1),
         kernel_init: Initializer = initializers.lecun_normal(),
         bias_init: Initializer = initializers.zeros,
         carry_init: Initializer | None = None,
@@ -145,9 +145,9 @@ class S4DCell(LinearCell):
         self.bias = nnx.Param(per_gate(bias_init, keys[1], 1, (H,), param_dtype))
         self.rho = nnx.Param(jnp.full((H * N,), math.log(0.5), param_dtype))
         self.omega = nnx.Param(jnp.tile(math.pi * jnp.arange(N), H).astype(param_dtype))
-        self.log_step = nnx.Param(log_uniform(keys[2], (H,), steps, param_dtype))
-        self.c = nnx.Param(jax.random.normal(keys[3], (2, H * N), param_dtype) * math.sqrt(0.5))
-        self.skip = nnx.Param(jax.random.normal(keys[4], (H,), param_dtype))
+        self.log_step = nnx.Param(log_uniform(keys[2], (H,), step_range, param_dtype))
+        self.c = nnx.Param(per_gate(initializers.normal(math.sqrt(0.5)), keys[3], 2, (H * N,), param_dtype))
+        self.skip = nnx.Param(per_gate(initializers.normal(1.0), keys[4], 1, (H,), param_dtype)[0])
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> Any:
         """The initial carry ``[..., H N]`` for inputs of shape ``[..., D]``."""

@@ -153,6 +153,7 @@ class MLSTMCell(MatrixCell):
     """
 
     short = "mLSTM"
+    states = ("S", "m")
     has_gain = True
     normalizers = 1
 

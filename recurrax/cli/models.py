@@ -22,10 +22,17 @@ BACKENDS = ("auto", *ENGINES)
 
 
 def _floats(cell: type[Cell]) -> dict[str, Any]:
-    """The arguments of a cell that a number can be given for, with their defaults."""
+    """The biases of a cell that a number can be given for, with their defaults; constants of a cell are no such ones.
+
+    A number becomes a parameter, so that one program trains all values of it side by side.
+    """
     hints = typing.get_type_hints(cell.__init__)
     found = inspect.signature(cell.__init__).parameters
-    return {name: found[name].default for name, hint in hints.items() if float in (hint, *typing.get_args(hint))}
+    return {
+        name: found[name].default
+        for name, hint in hints.items()
+        if name.endswith("_bias") and float in (hint, *typing.get_args(hint))
+    }
 
 
 def _options(task: type[MemoryTask]) -> dict[str, Any]:

@@ -49,6 +49,11 @@ def check_not_varying(engine: str, xs: jax.Array) -> None:
         )
 
 
+def is_varying(xs: jax.Array) -> bool:
+    """Whether the inputs are those of a `jax.shard_map` that checks what varies."""
+    return bool(_varying(jax.typeof(xs)))
+
+
 def _varying(kind: Any) -> frozenset[str]:
     """The manual axes of the mesh over which an array of this type differs from device to device."""
     if hasattr(kind, "manual_axis_type"):

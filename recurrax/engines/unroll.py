@@ -22,6 +22,7 @@ ENGINES: dict[str, type[Engine]] = {
     "scan": Scan,
     "adjoint": Adjoint,
     "associative": Associative,
+    "chunkwise": Chunkwise,
     "newton": Newton,
     "pallas": Pallas,
 }
@@ -30,10 +31,10 @@ ENGINES: dict[str, type[Engine]] = {
 def choose(backend: str | Engine, cell: Cell | None = None) -> Engine:
     """The engine for a name, an engine, or "auto".
 
-    "auto" is `Chunkwise` for cells of structure MATRIX, and for all others `Adjoint` on every device, with options
-    chosen for the device and the shape by measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and
-    engine_options); a TPU is not measured. It runs every cell that `Scan` runs, in forward mode and to second order
-    too, which `Pallas`, faster on a GPU where it fits, does not. ``recurrax tune`` measures all engines for a shape.
+    "auto" is `Chunkwise` for cells of structure MATRIX, and for all others `Adjoint`, with options chosen for the device
+    and the shape by measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and engine_options); a TPU is
+    not measured. On an NVIDIA GPU `unroll` takes `Pallas` in its place wherever the kernel fits, in about half the
+    time. ``recurrax tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.
@@ -99,6 +100,8 @@ def unroll(
     cell, carry = put(cell, None), put(carry)
     if cell.structure is Structure.GENERAL:
         carry = _as_the_step_leaves_it(cell, carry, xs)
+    if backend == "auto" and isinstance(engine, Adjoint) and Pallas().fits(cell, carry, xs):
+        engine = Pallas()
     carry, ys = engine(cell, carry, xs, mask, resets)
     return carry, ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))
 

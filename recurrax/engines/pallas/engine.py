@@ -3,9 +3,11 @@ r"""One fused kernel for every real cell of structure DENSE, in Pallas.
     a_t = u_t + sum_k U_k s_{t-1,k} + b        s_t = update(s_{t-1}, a_t)
 
 A law of `Cell` says that ``mix`` is affine: applied to the identity it gives each U, applied to zero it gives b. The
-kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The backward kernel
-carries state cotangents only and takes JAX's derivative of ``update`` inside; all that holds a parameter (``project``,
-``mix`` for all steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's.
+kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The
+tangents of the states solve a linear system, whose transpose is solved by the backward kernel: it carries state
+cotangents only and takes JAX's derivative of ``update`` inside. All that holds a parameter (``project``, ``mix`` for all
+steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's; so forward mode, in a loop, and
+derivatives of any order work too.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ import jax.numpy as jnp
 from jax import lax
 
 from recurrax.cell import Carry, Cell, Structure, cast, preactivations
-from recurrax.engines.engine import Engine, where
+from recurrax.engines.engine import Engine, hold, where
 from recurrax.engines.pallas.fast_math import fast
-from recurrax.engines.pallas.kernels import KIB, backward_kernel, forward_kernel, launch, wide
+from recurrax.engines.pallas.kernels import KIB, backward_kernel, forward_kernel, has_triton, launch, wide
 from recurrax.engines.pallas.tiles import Tiles, multiple
-from recurrax.engines.sharding import check_not_varying
+from recurrax.engines.sharding import check_not_varying, is_varying
 from recurrax.kernels import is_sharded
 
 # KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
@@ -44,8 +46,7 @@ class Pallas(Engine):
     rounded as JAX's own are on the device, to TF32 on CUDA; under ``jax.default_matmul_precision("highest")`` they are
     float32's, on CUDA from three products in TF32, which leaves the last bit or two open. Keeps the states
     ``[T, *batch, H]`` for the backward pass. Sizes are padded to the device's tiles with zeros, where ``update`` must
-    be finite. First derivatives in reverse mode only: forward mode and second derivatives raise TypeError; use
-    `Adjoint` for them.
+    be finite. Tangents in forward mode come from a loop as that of `Scan`, and derivatives of any order exist.
 
     Args:
         block: sequences that one kernel instance runs; by default 8 on CUDA (16 before jax 0.9), up to 128 on a TPU.
@@ -95,6 +96,16 @@ class Pallas(Engine):
         carries = jax.tree.map(lambda leaf: leaf.reshape(T, *batch, -1), carries)
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, -1), last), cell.readout(carries, xs)
 
+    def fits(self, cell: Cell, carry: Carry, xs: jax.Array) -> bool:
+        """Whether the default device is an NVIDIA GPU whose kernel can run the cell over ``xs: [T, *batch, D]``."""
+        if not _is_cuda() or is_sharded(xs) or is_varying(xs):
+            return False
+        try:
+            self._tiles(cell, carry, math.prod(xs.shape[1:-1]))
+        except ValueError:
+            return False
+        return _is_finite_where_padded(cell, carry)
+
     def _tiles(self, cell: Cell, carry: Carry, B: int) -> Tiles:
         """How the kernel runs the cell, or ValueError where it cannot."""
         name, dtype, H = type(cell).__name__, cell_dtype(cell), cell.hidden_features
@@ -118,7 +129,7 @@ class Pallas(Engine):
             precision = tf32.TF32_TF32_F32_X3 if exact else tf32.TF32_TF32_F32
             fits = block >= LEAST_BLOCK and block & (block - 1) == 0
             registers = 0 if exact and dtype == jnp.float32 else REGISTERS  # in three products a matrix is two
-            tiles = Tiles(platform, block, N, precision, gpu=True, registers=registers)
+            tiles = Tiles(platform, block, N, precision, True, registers, fallback=self.platform is None)
         if not fits:
             raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed}. Leave it out.")
         if platform == "cuda":
@@ -144,7 +155,24 @@ def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) ->
         )
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _is_cuda() -> bool:
+    """Whether programs run on an NVIDIA GPU by default, and JAX still has the compiler of kernels for it."""
+    device: Any = jax.config.jax_default_device or jax.devices()[0]  # type: ignore[attr-defined]
+    if getattr(device, "platform", device) not in ("gpu", "cuda"):
+        return False
+    return "cuda" in jax.devices("gpu")[0].client.platform_version.lower() and has_triton()
+
+
+def _is_finite_where_padded(cell: Cell, carry: Carry) -> bool:
+    """Whether ``update`` of zeros is finite: a NaN among the padding would reach what it stands beside."""
+    with jax.ensure_compile_time_eval():
+        zeros = jax.tree.map(lambda leaf: jnp.zeros((1, 1), leaf.dtype), carry)
+        a = jax.eval_shape(lambda: preactivations(cell.project(jnp.zeros((1, cell.in_features or 1))), cell.mix(carry)))
+        new = cell.update(zeros, jax.tree.map(lambda leaf: jnp.zeros((1, 1), leaf.dtype), a))
+        return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(new))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _states(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any) -> tuple[Carry, Carry]:
     """The last carry and the carry after every step: ``initial: [B, H], xs: [T, B, D], flags: [T, B]``."""
     carries = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(xs), *leaf.shape), leaf.dtype), initial)
@@ -157,43 +185,125 @@ def _states(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any)
     def update(carry: Carry, u: list[Any], v: list[Any]) -> Carry:
         return cell.update(carry, preactivations(u_tree.unflatten(u), v_tree.unflatten(v)))
 
-    kernel = functools.partial(forward_kernel, _on_device(tiles, cell, update), tiles)
+    def kernel(tiles: Tiles) -> Any:
+        return functools.partial(forward_kernel, _on_device(tiles, cell, update), tiles)
+
     return launch(tiles, kernel, jax.tree.map(jnp.transpose, weights), flags, (initial, b), us, (initial, carries))
 
 
-def _forward(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any) -> tuple[Any, Any]:
-    out: Any = _states(tiles, cell, initial, xs, flags)
-    return out, (cell, initial, xs, flags, out[1])
+@_states.defjvp
+def _states_jvp(tiles: Tiles, primals: Any, tangents: Any) -> Any:
+    cell, initial, xs, flags = primals
+    last, carries = _states(tiles, *primals)
+    # Rematerialised, so that the pre-activations are computed again in the backward pass and not kept for it.
+    run = jax.checkpoint(functools.partial(_tangents, tiles), prevent_cse=False)
+    d_carries = run(cell, initial, xs, flags, carries, tangents[:3])
+    return (last, carries), (jax.tree.map(lambda d: d[-1], d_carries), d_carries)
 
 
-def _backward(tiles: Tiles, residuals: Any, cotangents: Any) -> tuple[Any, Any, Any, None]:
-    (cell, initial, xs, flags, carries), (d_last, d_carries) = residuals, cotangents
-    before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), initial, carries)
-    if "reset" in flags:
-        start = jax.tree.map(lambda c0, cs: jnp.broadcast_to(c0, cs.shape), initial, before)
-        before = where(flags["reset"] != 0, start, before)
+def _tangents(
+    tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any, carries: Carry, tangents: Any
+) -> Carry:
+    """The tangents of all carries, which solve a linear system; linear in ``tangents``."""
+    d_cell, d_initial, d_xs = tangents
+    keep, reset = (flags[name] != 0 if name in flags else None for name in ("keep", "reset"))
+    before = _before(initial, carries, reset)
 
     def gates(cell: Cell, xs: jax.Array) -> tuple[Any, ...]:
         return preactivations(cell.project(xs), cell.mix(before))
 
-    a, gates_transposed = jax.vjp(gates, cell, xs)
-    a, tree = jax.tree.flatten(a)
-
-    def update(carry: Carry, a: list[Any]) -> Carry:
-        return cell.update(carry, tree.unflatten(a))
-
-    weights, _ = _affine(cell, initial, derivative=True)
-    d_last = cast(d_last, wide(cell_dtype(cell)))
-    mixed = _mixed(cell, initial, xs[0])
-    kernel = functools.partial(backward_kernel, _on_device(tiles, cell, update), tiles, mixed)
-    out = (d_last, d_last if "reset" in flags else ()), a
-    (d_first, d_start), d_a = launch(tiles, kernel, weights, flags, d_last, (before, a, d_carries), out, reverse=True)
-    d_initial = jax.tree.map(jnp.add, d_first, d_start) if "reset" in flags else d_first
-    d_cell, d_xs = gates_transposed(tree.unflatten(d_a))
-    return d_cell, cast(d_initial, cell_dtype(cell)), d_xs, None
+    a, d_a = jax.jvp(gates, (cell, xs), (d_cell, d_xs))
+    _, direct = jax.jvp(functools.partial(cell.update, before), (a,), (d_a,))
+    direct = hold(keep, direct, jax.tree.map(jnp.zeros_like, direct))
+    system, b = System(tiles, cell, keep, reset, before, a), _tied((d_initial, direct), tangents)
+    _, d_carries = jax.lax.custom_linear_solve(
+        system.residual, b, lambda _, b: system.forward(b), lambda _, d: system.backward(flags, d)
+    )
+    return d_carries
 
 
-_states.defvjp(_forward, _backward)
+def _tied(tree: Any, others: Any) -> Any:
+    """The same numbers as functions of all others: JAX transposes and differentiates a system only as a whole.
+
+    Where one array of its right side had no tangent, JAX would fail. What is added is compiled away.
+    """
+    never = jnp.zeros((), bool)
+    nothing: Any = sum(jnp.where(never, leaf.ravel()[0], 0) for leaf in jax.tree.leaves(others))
+    return jax.tree.map(lambda leaf: leaf + nothing.astype(leaf.dtype), tree)
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """The tangents ``d_t`` of the carries as the solution of a linear system of all steps; without mask and resets
+
+        d_0 = b_0,    d_t - J_t d_{t-1} = b_t,    J_t = update' + update_a' mix'
+
+    The unknown and the right side are pairs: of the initial carry, and of all carries ``[T, B, H]``. The transposed
+    system is solved by the kernel, from the last step back.
+    """
+
+    tiles: Tiles
+    cell: Cell
+    keep: jax.Array | None
+    reset: jax.Array | None
+    before: Carry  # each step's, after its reset
+    a: Any
+
+    def step(self, carry: Carry, a: Any, d_carry: Carry) -> Carry:
+        """``J d``, of one step or of all of them."""
+        _, d_mixed = jax.jvp(self.cell.mix, (carry,), (d_carry,))
+        zeros = jax.tree.map(jnp.zeros_like, a)
+        return jax.jvp(self.cell.update, (carry, a), (d_carry, preactivations(zeros, d_mixed)))[1]
+
+    def residual(self, unknown: tuple[Carry, Carry]) -> tuple[Carry, Carry]:
+        """The left side, for all steps at once."""
+        d_initial, d_carries = unknown
+        d_before = _before(d_initial, d_carries, self.reset)
+        d_new = hold(self.keep, self.step(self.before, self.a, d_before), d_before)
+        return _tied((d_initial, jax.tree.map(jnp.subtract, d_carries, d_new)), (self.before, self.a))
+
+    def forward(self, b: tuple[Carry, Carry]) -> tuple[Carry, Carry]:
+        """The solution, step by step."""
+        d_initial, direct = b
+
+        def step(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
+            carry, a, direct, keep, reset = inputs
+            d_carry = where(reset, d_initial, d_carry)
+            d_new = hold(keep, self.step(carry, a, d_carry), d_carry)
+            d_carry = jax.tree.map(jnp.add, d_new, direct)
+            return d_carry, d_carry
+
+        steps = self.before, self.a, direct, self.keep, self.reset
+        return d_initial, jax.lax.scan(step, d_initial, steps)[1]
+
+    def backward(self, flags: Any, d: tuple[Carry, Carry]) -> tuple[Carry, Carry]:
+        """The solution of the transposed system, by the kernel."""
+        d_initial, d_carries = d
+        a, tree = jax.tree.flatten(self.a)
+
+        def update(carry: Carry, a: list[Any]) -> Carry:
+            return self.cell.update(carry, tree.unflatten(a))
+
+        weights, _ = _affine(self.cell, d_initial, derivative=True)
+        def kernel(tiles: Tiles) -> Any:
+            mixed = _mixed(self.cell, d_initial, self.a)
+            return functools.partial(backward_kernel, _on_device(tiles, self.cell, update), tiles, mixed)
+
+        wider = jax.eval_shape(lambda: cast(d_initial, wide(cell_dtype(self.cell))))
+        out = (wider, wider if "reset" in flags else ()), d_carries
+        rows, d_carries = launch(
+            self.tiles, kernel, weights, flags, (), (self.before, a, d_carries), out, reverse=True
+        )
+        for row in rows if "reset" in flags else rows[:1]:
+            d_initial = jax.tree.map(lambda d, more: (d + more).astype(d.dtype), d_initial, row)
+        return d_initial, d_carries
+
+
+def _before(initial: Carry, carries: Carry, reset: jax.Array | None) -> Carry:
+    """The carry that every step starts from, after its reset."""
+    before = jax.tree.map(lambda c0, cs: jnp.concatenate([c0[None], cs[:-1]]), initial, carries)
+    start = jax.tree.map(lambda c0, cs: jnp.broadcast_to(c0, cs.shape), initial, before)
+    return where(reset, start, before)
 
 
 def cell_dtype(cell: Cell) -> Any:
@@ -210,10 +320,10 @@ def _with_bias(us: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[tuple[Any, ...]
     return added, [c if u is None else None for u, c in pairs if c is not None]
 
 
-def _mixed(cell: Cell, carry: Carry, x: jax.Array) -> tuple[int, ...]:
-    """The places, among the gates that a cell has, of those with a part from the carry."""
-    u, v = jax.eval_shape(cell.project, x), jax.eval_shape(cell.mix, carry)
-    there = [c is not None for a, c in zip(u, v, strict=True) if not (a is None and c is None)] if v else []
+def _mixed(cell: Cell, carry: Carry, a: Any) -> tuple[int, ...]:
+    """The places, among the gates ``a`` that a cell has, of those with a part from the carry."""
+    v = jax.eval_shape(cell.mix, carry)
+    there = [c is not None for gate, c in zip(a, v, strict=True) if gate is not None] if v else []
     return tuple(place for place, has in enumerate(there) if has)
 
 

@@ -10,6 +10,7 @@ JAX's Pallas is imported only where a kernel is made, as most programs that impo
 from __future__ import annotations
 
 import functools
+import importlib.util
 from typing import Any
 
 import jax
@@ -52,24 +53,26 @@ def backward_kernel(
     mixed: tuple[int, ...],
     weights: Any,
     flags: Any,
-    d_last: Carry,
+    rows: Any,
     streams: Any,
     d_rows: Any,
-    d_streams: Any,
+    d_carries: Carry,
 ) -> None:
-    """One chunk of time, from its end. ``d_rows``: of the carry, and of the initial carry through resets.
+    """One chunk of time, from its end. ``d_rows``: of the initial carry, and of the same through resets.
 
-    ``mixed`` are the places of the gates that the matrices belong to.
+    ``mixed`` are the places of the gates that the matrices belong to. What is written at every step is the cotangent of
+    the carry after it, with all that comes back from later steps.
     """
+    del rows
     weights = tiles.matrices(weights) if tiles.gpu else weights
 
     def step(t: Any, d_rows: Any, stream: Any) -> Any:
         (d_carry, d_start), (carry, a, d_out) = d_rows, stream
-        d_carry = jax.tree.map(jnp.add, d_carry, d_out)
+        d_carry = jax.tree.map(lambda d, more: d + more.astype(d.dtype), d_carry, d_out)
+        tiles.write(d_carries, d_carry, t)
         zeros, keep = jax.tree.map(jnp.zeros_like, d_carry), _flag(flags, "keep", t, d_carry)
         carry, a = cast((carry, a), jax.tree.leaves(d_carry)[0].dtype)
         d_new, d_a = jax.vjp(update, carry, a)[1](hold(keep, d_carry, zeros))
-        tiles.write(d_streams, d_a, t)
         d_states, tree = jax.tree.flatten(d_new)
         for k, gates in weights.items():
             for place, U in zip(mixed, gates, strict=True):
@@ -80,7 +83,7 @@ def backward_kernel(
             return d_carry, d_start
         return where(reset, zeros, d_carry), jax.tree.map(jnp.add, d_start, where(reset, d_carry, zeros))
 
-    start = _read(d_last), jax.tree.map(lambda ref: jnp.zeros(ref.shape, ref.dtype), d_rows[1])
+    start = jax.tree.map(lambda ref: jnp.zeros(ref.shape, ref.dtype), d_rows)
     _write(d_rows, _loop(tiles, streams, step, _resume(start, d_rows), reverse=True))
 
 
@@ -143,8 +146,8 @@ def launch(
     """Pads to the tiles, runs the kernel over blocks of sequences and chunks of time, and cuts the padding off.
 
     ``weights: [H, H]``, out and in, are whole in every block, ``rows: [B, H]`` are cut along B, ``flags: [T, B]`` and
-    ``streams: [T, B, H]`` along T and B; ``out`` is the shapes of rows and streams that the kernel writes. Chunks run
-    one after the other, with ``reverse`` from the last.
+    ``streams: [T, B, H]`` along T and B; ``kernel(tiles)`` is the kernel, and ``out`` is the shapes of rows and streams
+    that it writes. Chunks run one after the other, with ``reverse`` from the last.
     """
     from jax.experimental import pallas as pl
 
@@ -172,24 +175,31 @@ def launch(
         return cut(a, a.ndim - (1 if tiles.gpu else 2), tiles.block)
 
     whole = jax.tree.map(lambda a: cut(a, axis=-1, size=None), weights)
-    call = jax.custom_jvp(
-        pl.pallas_call(
-            kernel,
+    in_specs = whole, jax.tree.map(lambda a: spec(a, flag=True), flags), *jax.tree.map(spec, (rows, streams))
+
+    def call(tiles: Tiles) -> Any:
+        return pl.pallas_call(
+            kernel(tiles),
             out_shape=out,
             grid=(padded // tiles.block, T // chunk),
-            in_specs=(whole, jax.tree.map(lambda a: spec(a, flag=True), flags), *jax.tree.map(spec, (rows, streams))),
+            in_specs=in_specs,
             out_specs=jax.tree.map(spec, out),
             interpret=tiles.platform == "interpret",
             compiler_params=_parameters(tiles),
         )
-    )
-    call.defjvp(_refuse)
-    out = jax.tree.map(tiles.from_device, call(weights, flags, rows, streams))
+
+    operands = weights, flags, rows, streams
+    if tiles.fallback:  # a program for a GPU may be sent to the host's CPU
+        out = jax.lax.platform_dependent(*operands, cuda=call(tiles), default=call(tiles.interpreted()))
+    else:
+        out = call(tiles)(*operands)
+    out = jax.tree.map(tiles.from_device, out)
     return jax.tree.map(lambda a: a[..., :B, :H], out)
 
 
-def _refuse(*_: Any) -> Any:
-    raise TypeError("Pallas was asked for a second derivative; allowed: the first, in reverse mode. Use Adjoint().")
+def has_triton() -> bool:
+    """Whether JAX still compiles such kernels for a GPU; version 0.12 announces the end of it."""
+    return importlib.util.find_spec("jax.experimental.pallas.triton") is not None
 
 
 def _parameters(tiles: Tiles) -> Any:

@@ -34,6 +34,11 @@ class Tiles:
     precision: Any = jax.lax.Precision.HIGHEST
     gpu: bool = False
     registers: int = 0
+    fallback: bool = False  # whether the same kernel is interpreted where the program runs on no GPU
+
+    def interpreted(self) -> Tiles:
+        """The same tiles where the kernel is run step by step as plain JAX."""
+        return dataclasses.replace(self, platform="interpret", precision=jax.lax.Precision.HIGHEST, fallback=False)
 
     @property
     def warps(self) -> int:
