@@ -9,4 +9,4 @@ EXPERIMENTS = (
 )  # fmt: skip
 # Real data, of which `recurrax datasets get` has the arrays; their committed record is that of the preset "table".
 APPLICATIONS = ("speech", "forecasting", "glucose", "activity", "anomaly")
-BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles")
+BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo")

@@ -9,8 +9,8 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-# By name: colour, dash, marker. Cells of one family share a colour. Another start of a cell has the cell's marker, and a dash of its own; the three named
-# by their activation are the plain RNNs of Pascanu, Mikolov & Bengio (2013).
+# By name: colour, dash, marker. Cells of one family share a colour. Another start of a cell has the cell's marker, and
+# a dash of its own; the three named by their activation are the plain RNNs of Pascanu, Mikolov & Bengio (2013).
 LOOKS = {
     "RNN": ("#D55E00", "-", "o"),
     "IRNN": ("#E69F00", "--", "o"),

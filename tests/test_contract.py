@@ -265,9 +265,7 @@ def test_auto_is_the_loop_in_single_precision(cell, exact):
     close(actual, expected, "float32")
 
 
-@pytest.mark.parametrize(
-    ("cell", "engine"), tiered([(c, e) for c in OWN for e in ENGINES if is_run_by(c, e)])
-)
+@pytest.mark.parametrize(("cell", "engine"), tiered([(c, e) for c in OWN for e in ENGINES if is_run_by(c, e)]))
 def test_no_rank_is_promoted(cell, engine):
     """What is broadcast is broadcast on purpose: users may have JAX refuse the rest."""
     one, weights = weighted_case(cell, jnp.float32)

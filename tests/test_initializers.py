@@ -15,7 +15,6 @@ from recurrax import GRUCell, LSTMCell, cells, initializers
 from recurrax.initializers import Chrono
 
 
-
 def starts_orthogonal(cell):
     """Whether the default of its recurrent kernels is an orthogonal matrix for each gate."""
     init = inspect.signature(cell).parameters.get("recurrent_kernel_init")

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from experiments import lab
-from experiments.initialization import starts
+from experiments.initialization import every_cell, starts
 from experiments.initialization.starts import Config
 from experiments.models import clipped_adam
 from recurrax import Cell, Foreign, gradflow
@@ -36,7 +36,7 @@ OURS: dict[str, Callable[..., Cell]] = {
 
 
 def parts(config: Config) -> dict[str, Any]:
-    """(a) The kernels, (b) the slopes of every cell, (c) the training of every cell, with its initialisations swept."""
+    """(a) The kernels, (b) slopes, (c) training with the initialisations swept, and (d) slopes of all other cells."""
     task = Adding(config.length)
     found: dict[str, Any] = {"kernels": functools.partial(kernels, config)}
     found |= {f"slopes {cell}": functools.partial(slopes, config, cell) for cell in config.cells}
@@ -44,7 +44,7 @@ def parts(config: Config) -> dict[str, Any]:
         names = list(starts.starts(cell, config.hidden, config.length))
         sweep = {"learning_rate": config.learning_rate, "initialization": tuple(range(len(names)))}
         found[f"training {cell}"] = functools.partial(learn, config, cell, names, task, lab.plan(config, sweep=sweep))
-    return found
+    return found | {"every cell": lambda: {name: every_cell.measure(config, name) for name in config.every_cell}}
 
 
 def subjects(hidden: int) -> dict[str, Callable[[jax.Array], Cell]]:

@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from experiments import plots
 from experiments.compare import LEVEL, RULE, best_runs, marked, updates
+from experiments.initialization import every_cell
 from experiments.lab import Record
 from recurrax.palette import look
 from recurrax.report import censored, markdown_table, solved
@@ -48,6 +49,10 @@ def page(record: Record) -> list[Any]:
         f"each rate solved. Solved: {criterion}.",
         training(record),
         RULE,
+        f"## (d) Every cell of the library: T = {config['init_length']}, H = {config['hidden']}",
+        "Slope of ln |dL/ds| against lag with each cell's own defaults, median and range over seeds; the steps after\n"
+        "which 1% is left follow from the slope.",
+        every_cell.table(record["results"]["every cell"]),
     ]
 
 
@@ -129,7 +134,8 @@ def learned(record: Record) -> Iterator[tuple[str, str, Any]]:
 
 def findings(record: Record) -> list[str]:
     """What was found, in sentences made from the numbers."""
-    return [*correlation(record), *orthogonality(record), *extremes(record)]
+    every = every_cell.finding(record["results"]["every cell"])
+    return [*correlation(record), *orthogonality(record), *extremes(record), every]
 
 
 def correlation(record: Record) -> list[str]:

@@ -31,10 +31,10 @@ ENGINES: dict[str, type[Engine]] = {
 def choose(backend: str | Engine, cell: Cell | None = None) -> Engine:
     """The engine for a name, an engine, or "auto".
 
-    "auto" is `Chunkwise` for cells of structure MATRIX, and for all others `Adjoint`, with options chosen for the device
-    and the shape by measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and engine_options); a TPU is
-    not measured. On an NVIDIA GPU `unroll` takes `Pallas` in its place wherever the kernel fits, in about half the
-    time. ``recurrax tune`` measures all engines for a shape.
+    "auto" is `Chunkwise` for cells of structure MATRIX, and for all others `Adjoint`, with options chosen for the
+    device and the shape by measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and engine_options); a
+    TPU is not measured. On an NVIDIA GPU `unroll` takes `Pallas` in its place wherever the kernel fits, in about half
+    the time. ``recurrax tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.

@@ -3,11 +3,11 @@ r"""One fused kernel for every real cell of structure DENSE, in Pallas.
     a_t = u_t + sum_k U_k s_{t-1,k} + b        s_t = update(s_{t-1}, a_t)
 
 A law of `Cell` says that ``mix`` is affine: applied to the identity it gives each U, applied to zero it gives b. The
-kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The
-tangents of the states solve a linear system, whose transpose is solved by the backward kernel: it carries state
-cotangents only and takes JAX's derivative of ``update`` inside. All that holds a parameter (``project``, ``mix`` for all
-steps at once, weight gradients) stands outside, as in `Adjoint`, and is JAX's; so forward mode, in a loop, and
-derivatives of any order work too.
+kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The tangents of the
+states solve a linear system, whose transpose is solved by the backward kernel: it carries state cotangents only and
+takes JAX's derivative of ``update`` inside. All that holds a parameter (``project``, ``mix`` for all steps at once,
+weight gradients) stands outside, as in `Adjoint`, and is JAX's; so forward mode, in a loop, and derivatives of any
+order work too.
 """
 
 from __future__ import annotations
@@ -285,15 +285,14 @@ class System:
             return self.cell.update(carry, tree.unflatten(a))
 
         weights, _ = _affine(self.cell, d_initial, derivative=True)
+
         def kernel(tiles: Tiles) -> Any:
             mixed = _mixed(self.cell, d_initial, self.a)
             return functools.partial(backward_kernel, _on_device(tiles, self.cell, update), tiles, mixed)
 
         wider = jax.eval_shape(lambda: cast(d_initial, wide(cell_dtype(self.cell))))
         out = (wider, wider if "reset" in flags else ()), d_carries
-        rows, d_carries = launch(
-            self.tiles, kernel, weights, flags, (), (self.before, a, d_carries), out, reverse=True
-        )
+        rows, d_carries = launch(self.tiles, kernel, weights, flags, (), (self.before, a, d_carries), out, reverse=True)
         for row in rows if "reset" in flags else rows[:1]:
             d_initial = jax.tree.map(lambda d, more: (d + more).astype(d.dtype), d_initial, row)
         return d_initial, d_carries
