@@ -141,12 +141,13 @@ class Stack(Picklable, nnx.Module):
 
     def _skipped(self, xs: jax.Array, ys: jax.Array, read: str, seq_lengths: Any, mask: Any) -> jax.Array:
         """What a residual connection adds: the input, 0 at steps that do not exist; nothing where shapes differ."""
-        time = 0 if self.time_major else xs.ndim - 2
+        axes = self.layers[0].num_feature_axes
+        time = 0 if self.time_major else xs.ndim - axes - 1
         shape = xs.shape[:time] + xs.shape[time + 1 :] if read == "last" else xs.shape
         if shape != ys.shape:
             return jnp.zeros((), ys.dtype)
         xs = jnp.moveaxis(xs, time, 0)
-        exists, _ = existing(seq_lengths, mask, xs.shape[:-1], self.time_major)
+        exists, _ = existing(seq_lengths, mask, xs.shape[:-axes], self.time_major)
         if read == "last":
             return last(xs, exists)
         xs = xs if exists is None else where(exists, xs, jnp.zeros_like(xs))

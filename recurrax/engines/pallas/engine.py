@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from recurrax.cell import Carry, Cell, Structure, cast, preactivations
+from recurrax.engines.checks import check_vectors
 from recurrax.engines.engine import Engine, where
 from recurrax.engines.pallas.fast_math import fast
 from recurrax.engines.pallas.kernels import KIB, backward_kernel, forward_kernel, launch, wide
@@ -85,6 +86,7 @@ class Pallas(Engine):
                 "Call it inside jax.shard_map, or use Adjoint()."
             )
         check_not_varying("Pallas", xs)
+        check_vectors("Pallas", cell)
         T, *batch, D = xs.shape
         tiles = self._tiles(cell, carry, math.prod(batch))
         flags = {"keep": mask, "reset": resets}
