@@ -12,6 +12,7 @@ from flax import nnx
 from recurrax.cell import data, show_signature
 from recurrax.engines.engine import where
 from recurrax.layers.bidirectional import Bidirectional
+from recurrax.layers.block import Block
 from recurrax.layers.rnn import RNN
 from recurrax.layers.sequences import existing, last
 from recurrax.pickling import Picklable
@@ -21,7 +22,7 @@ class Stack(Picklable, nnx.Module):
     """Layers one above the other, with dropout, normalisation and residual connections between them.
 
     Args:
-        layers: `RNN` or `Bidirectional` layers, lowest first.
+        layers: `RNN`, `Bidirectional` or `Block` layers, lowest first.
         dropout: rate between layers (not after the last), applied in a call that is given a ``dropout_key``.
         layer_norm: normalise what every layer but the lowest reads, before the dropout, with a gain and a bias for
             each feature.
@@ -39,7 +40,7 @@ class Stack(Picklable, nnx.Module):
 
     def __init__(
         self,
-        layers: Sequence[RNN | Bidirectional],
+        layers: Sequence[RNN | Bidirectional | Block],
         *,
         dropout: float = 0.0,
         layer_norm: bool = False,
@@ -49,9 +50,10 @@ class Stack(Picklable, nnx.Module):
         if not layers:
             raise ValueError("Stack got no layers; allowed: one or more. Give e.g. [RNN(LSTMCell(2, 32, rngs=rngs))].")
         for layer in layers:
-            if not isinstance(layer, RNN | Bidirectional):
+            if not isinstance(layer, RNN | Bidirectional | Block):
                 raise TypeError(
-                    f"Stack got {type(layer).__name__}; allowed: RNN or Bidirectional layers. Wrap the cell, RNN(cell)."
+                    f"Stack got {type(layer).__name__}; allowed: RNN, Bidirectional or Block layers. Wrap the cell, "
+                    "RNN(cell)."
                 )
         if len({layer.time_major for layer in layers}) > 1:
             raise ValueError(
