@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from experiments import plots
 from experiments.lab import Record
@@ -68,34 +69,39 @@ def ranged(values: np.ndarray, digits: int = 2) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """Who holds most at each size, task by task; what the convolution does alone; whether one cell is best at both."""
-    lines, best = [], {}
+    """Who is best at the middle size; every size of every task; and what the LSTM's bytes buy in another cell."""
+    lines = [f"{headline(record)}, after the same training. {both(record)}"]
     for problem in record["config"]["problems"]:
         told = []
         for size in record["config"]["state_bytes"]:
-            ranked = sorted(
-                (e for e in entries(record, problem) if e["bytes"] == size), key=lambda e: -float(np.median(held(e)))
-            )
-            best.setdefault(problem, []).append(ranked[0]["cell"])
-            found = ", ".join(f"the {e['cell']} {ranged(held(e), 1)}" for e in ranked)
-            told.append(f"with {size} bytes {found}")
-        what = "the values of" if problem == "recall" else "repeated of"
+            found = (f"the {entry['cell']} {ranged(held(entry), 1)}" for entry in ranked(record, problem, size))
+            told.append(f"with {size} bytes {', '.join(found)}")
+        asked = "values asked for" if problem == "recall" else "symbols to repeat"
         (control,) = entries(record, problem, WINDOW)
         lines.append(
-            f"{problem.capitalize()}, {UNITS[problem]} answered right, {what} {most(record, problem)} "
-            f"{UNITS[problem]}: {'; '.join(told)}. Guessing among them gives {guessed(record, problem):g}, the block "
-            f"without a state {ranged(held(control), 1)}."
-        )
-    if len(best) == 2:
-        first, second = (set(best[problem]) for problem in ("recall", "copy"))
-        together = first | second
-        lines.append(
-            f"The {together.pop()} holds most on both tasks at every size."
-            if len(together) == 1
-            else f"No cell is best at both tasks: {named(first)} at recall, {named(second)} at copying. How many bytes "
-            "a state has says less than what the step can do with them."
+            f"{problem.capitalize()}: of {most(record, problem)} {asked} these are right, {'; '.join(told)}. Guessing "
+            f"gives {guessed(record, problem):g}, the same network without a state {ranged(held(control), 1)}."
         )
     return [*lines, *(line for line in [exchange(record)] if line)]
+
+
+def ranked(record: Record, problem: str, size: int) -> list[Any]:
+    """The cells of a size, the best first."""
+    return sorted((e for e in entries(record, problem) if e["bytes"] == size), key=lambda e: -float(np.median(held(e))))
+
+
+def both(record: Record) -> str:
+    """Whether one cell is best at both tasks."""
+    config = record["config"]
+    best = {p: {ranked(record, p, size)[0]["cell"] for size in config["state_bytes"]} for p in config["problems"]}
+    if len(best) < 2:
+        return ""
+    if len(set.union(*best.values())) == 1:
+        return f"The {named(best['recall'])} is best at both tasks at every size."
+    return (
+        f"No cell is best at both tasks: at recall it is the {named(best['recall'])}, at copying the "
+        f"{named(best['copy'])}. How many bytes a state has says less than what a step can do with them."
+    )
 
 
 def named(cells: set[str]) -> str:
@@ -108,7 +114,8 @@ def exchange(record: Record) -> str:
     if "recall" not in record["config"]["problems"] or not (own := entries(record, "recall", "LSTM")):
         return ""
     level, size = float(np.median(held(own[-1]))), own[-1]["bytes"]
-    cheaper = [e for e in entries(record, "recall") if e["bytes"] < size and np.median(held(e)) >= level]
+    others = (e for e in entries(record, "recall") if e["cell"] != "LSTM" and e["bytes"] < size)
+    cheaper = [e for e in others if np.median(held(e)) >= level]
     if not cheaper:
         return ""
     least = min(cheaper, key=lambda e: e["bytes"])
@@ -231,14 +238,11 @@ def headline(record: Record) -> str:
     config = record["config"]
     middle, told = config["state_bytes"][len(config["state_bytes"]) // 2], []
     for problem in config["problems"]:
-        best = max(
-            (e for e in entries(record, problem) if e["bytes"] == middle), key=lambda e: float(np.median(held(e)))
-        )
-        verb = "recalls" if problem == "recall" else "copies"
+        best, verb = ranked(record, problem, middle)[0], "recalls" if problem == "recall" else "copies"
         told.append(
             f"the {best['cell']} {verb} {np.median(held(best)):.0f} of {most(record, problem)} {UNITS[problem]}"
         )
-    return f"In {middle} bytes of state {', '.join(told)}"
+    return f"In {middle} bytes of state {' and '.join(told)}"
 
 
 def banded(axes: Axes, x: Any, seeds: np.ndarray, style: dict[str, Any], label: str) -> None:
@@ -259,6 +263,7 @@ def sizes(axes: Axes, record: Record, problem: str) -> None:
     axes.set(xscale="log", ylim=(0, 1.08 * most(record, problem)), xlabel="bytes of state",
              ylabel=f"{UNITS[problem]} held of {most(record, problem)}")  # fmt: skip
     axes.set_xticks(config["state_bytes"], [str(size) for size in config["state_bytes"]])
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 4, 5, 10]))
     axes.minorticks_off()
 
 
@@ -268,8 +273,7 @@ def by_pairs(axes: Axes, record: Record, size: int) -> None:
     for entry in (e for e in entries(record, "recall") if e["bytes"] == size):
         banded(axes, pairs, np.stack([accuracy(entry, p) for p in pairs], axis=1), styles[entry["cell"]], entry["cell"])
     axes.plot(pairs, [1 / p for p in pairs], color="0.4", ls="--", lw=0.7)
-    axes.annotate("one of the values shown", (pairs[-1], 1 / pairs[-1]), (0, 4), textcoords="offset points", ha="right",
-                  fontsize=6, color="0.3")  # fmt: skip
+    axes.annotate("dashed: one of the values shown, at random", (pairs[0], 0.04), fontsize=6, color="0.3")
     axes.set(xscale="log", ylim=(0, 1.05), xlabel="pairs in the sequence", ylabel="share of answers right")
     axes.set_xticks(pairs, [str(p) for p in pairs])
     axes.minorticks_off()
