@@ -277,6 +277,27 @@ def qrnn_equations(p: Any, c: Any, x: Any) -> Any:
     return c, sigmoid(o) * c, {}
 
 
+def hgrn_equations(p: Any, h: Any, x: Any) -> Any:
+    """Qin et al. (2023), equations 2 to 5, without the norm."""
+    real, imaginary, f, *g = (x @ W.T + b for W, b in zip(p.kernel, p.bias, strict=True))
+    gamma = sigmoid(p.bound) if hasattr(p, "bound") else 0
+    f = gamma + (1 - gamma) * sigmoid(f)
+    h = f * np.exp(1j * p.theta) * h + (1 - f) * (silu(real) + 1j * silu(imaginary))
+    both = np.concatenate([h.real, h.imag], -1) * sigmoid(np.concatenate(g, -1))
+    return h, both @ np.concatenate(list(p.output_kernel), -1).T, {"f": f}
+
+
+def sru_equations(p: Any, carry: Any, x: Any) -> Any:
+    """Lei et al. (2018), equations 1 to 4; for a highway bias of 0 the scale of section 3.2 is sqrt(3)."""
+    c, _ = carry
+    f = sigmoid(x @ p.kernel[0].T + p.recurrent[0] * c + p.bias[0])
+    r = sigmoid(x @ p.kernel[1].T + p.recurrent[1] * c + p.bias[1])
+    c = f * c + (1 - f) * (x @ p.kernel[2].T)
+    passing = x @ p.skip_kernel[0].T if hasattr(p, "skip_kernel") else x
+    h = r * c + (1 - r) * passing * np.sqrt(3)
+    return (c, h), h, {"f": f, "r": r}
+
+
 def discrete(rate: Any, step: Any) -> Any:
     """Zero-order hold of dh/dt = rate h + u, by SciPy, state by state."""
     pairs = [cont2discrete((np.array([[r]]), np.eye(1), np.eye(1), np.zeros((1, 1))), s, "zoh")[:2]
@@ -436,6 +457,8 @@ EQUATIONS: dict[str, Any] = {
     "sLSTM": slstm_equations,
     "RG-LRU": rg_lru_equations,
     "QRNN": qrnn_equations,
+    "HGRN": hgrn_equations,
+    "SRU": sru_equations,
     "S5": s5_equations,
     "S4D": s4d_equations,
     "Mamba": mamba_equations,

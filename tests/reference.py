@@ -123,7 +123,7 @@ def abstract(name: str) -> Cell:
 def is_run_by(cell: str, engine: str) -> bool:
     """Whether the engine runs cells of that structure; the contract also tests that it refuses all others."""
     one = abstract(cell)
-    is_complex = isinstance(one, cells.LRUCell | cells.S5Cell | cells.S4DCell)
+    is_complex = isinstance(one, cells.LRUCell | cells.S5Cell | cells.S4DCell | cells.HGRNCell)
     return {
         "associative": one.structure is Structure.LINEAR,
         "chunkwise": one.structure is Structure.MATRIX,

@@ -18,7 +18,7 @@ from recurrax import Structure, cells, unroll
 
 LSTMS = {"LSTM", "NoForgetGate", "NoInputGate", "NoOutputGate", "CIFG"}
 VARIANTS = {"PeepholeLSTM", "ProjectedLSTM", "LayerNormLSTM", "MultiplicativeLSTM"}
-TWO_STATES = LSTMS | VARIANTS | {"coRNN", "LEM"}
+TWO_STATES = LSTMS | VARIANTS | {"coRNN", "LEM", "SRU"}
 # Of what is not one number a unit: two heads, or two states a channel.
 SHAPES = {
     **{key: [(2 * H,)] for key in ("S4D", "Mamba")},
@@ -208,7 +208,7 @@ def test_the_initial_carry_is_zero_with_the_shape_and_dtype_of_the_cell(name):
     assert [leaf.shape for leaf in leaves] == [(*BATCH, *shape) for shape in SHAPES.get(name, [(H,)] * count)]
     # Flax's cells start in float32, whatever their parameters are, and matrices are sums over many steps.
     wide = name.startswith("Foreign") or cell.structure is Structure.MATRIX
-    expected = jnp.complex64 if name in ("LRU", "S5", "S4D") else jnp.float32 if wide else jnp.bfloat16
+    expected = jnp.complex64 if name in ("LRU", "S5", "S4D", "HGRN") else jnp.float32 if wide else jnp.bfloat16
     assert all(leaf.dtype == expected for leaf in leaves)
     if name == "sLSTM":
         m = leaves.pop(2)

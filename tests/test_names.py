@@ -19,8 +19,8 @@ from recurrax.tasks import Adding
 
 SHORT = (
     "RNN LSTM GRU NoForgetGate NoInputGate NoOutputGate CIFG Hochreiter1997 PeepholeLSTM ProjectedLSTM "
-    "MultiplicativeLSTM LayerNormLSTM LayerNormGRU MGU IndRNN OrthogonalRNN AntisymmetricRNN coRNN LEM CfC sLSTM "
-    "DiagonalRNN LRU MinGRU MinLSTM RG-LRU QRNN S5 S4D Mamba Mamba2 mLSTM DeltaNet GatedDeltaNet GLA"
+    "MultiplicativeLSTM LayerNormLSTM LayerNormGRU MGU IndRNN OrthogonalRNN AntisymmetricRNN coRNN LEM CfC sLSTM SRU "
+    "DiagonalRNN LRU MinGRU MinLSTM RG-LRU QRNN HGRN S5 S4D Mamba Mamba2 mLSTM DeltaNet GatedDeltaNet GLA"
 )
 ARGUMENTS: dict[Any, set[str]] = {
     rx.RNN: {"cell", "unroll", "broadcast_rngs"},

@@ -11,6 +11,7 @@ from recurrax.cells.affine import AffineCell as AffineCell
 from recurrax.cells.continuous import CfCCell as CfCCell
 from recurrax.cells.continuous import CoRNNCell as CoRNNCell
 from recurrax.cells.continuous import LEMCell as LEMCell
+from recurrax.cells.convolutional import ConvLSTMCell as ConvLSTMCell
 from recurrax.cells.delta import DeltaNetCell as DeltaNetCell
 from recurrax.cells.delta import GatedDeltaNetCell as GatedDeltaNetCell
 from recurrax.cells.delta import GLACell as GLACell
@@ -20,6 +21,7 @@ from recurrax.cells.elman_variants import IndRNNCell as IndRNNCell
 from recurrax.cells.elman_variants import OrthogonalRNNCell as OrthogonalRNNCell
 from recurrax.cells.gated import GRUCell as GRUCell
 from recurrax.cells.gated import LSTMCell as LSTMCell
+from recurrax.cells.hgrn import HGRNCell as HGRNCell
 from recurrax.cells.hochreiter1997 import Hochreiter1997Cell as Hochreiter1997Cell
 from recurrax.cells.linear import DiagonalRNNCell as DiagonalRNNCell
 from recurrax.cells.linear import LRUCell as LRUCell
@@ -40,6 +42,7 @@ from recurrax.cells.real_gated import RGLRUCell as RGLRUCell
 from recurrax.cells.regularized import VariationalDropout as VariationalDropout
 from recurrax.cells.regularized import WeightDrop as WeightDrop
 from recurrax.cells.regularized import Zoneout as Zoneout
+from recurrax.cells.sru import SRUCell as SRUCell
 from recurrax.cells.state_space import S4DCell as S4DCell
 from recurrax.cells.state_space import S5Cell as S5Cell
 from recurrax.cells.truncated import TruncatedGradient as TruncatedGradient
@@ -69,6 +72,7 @@ ALL = (
     LEMCell,
     CfCCell,
     SLSTMCell,
+    SRUCell,
     # linear: a product of two numbers in every step
     DiagonalRNNCell,
     LRUCell,
@@ -76,6 +80,7 @@ ALL = (
     MinLSTMCell,
     RGLRUCell,
     QRNNCell,
+    HGRNCell,
     S5Cell,
     S4DCell,
     MambaCell,

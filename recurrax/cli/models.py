@@ -31,7 +31,7 @@ def _floats(cell: type[Cell]) -> dict[str, Any]:
     return {
         name: found[name].default
         for name, hint in hints.items()
-        if name.endswith("_bias") and float in (hint, *typing.get_args(hint))
+        if name.endswith("_bias") and float in typing.get_args(hint)
     }
 
 

@@ -26,6 +26,15 @@ def check_inputs(cell: Cell, xs: jax.Array) -> tuple[int, ...]:
     return steps
 
 
+def check_vectors(engine: str, cell: Cell) -> None:
+    """Raises ValueError where the states of the cell are no vectors, as those of convolutional cells."""
+    if cell.num_feature_axes != 1:
+        raise ValueError(
+            f"{engine} got {type(cell).__name__} with {cell.num_feature_axes} feature axes; allowed: cells with one. "
+            "Use backend='auto' or 'scan'."
+        )
+
+
 def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> Carry:
     """The carry as arrays; raises where it has another structure or shape than the cell's for inputs ``[*batch, D]``.
 

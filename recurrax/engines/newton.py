@@ -25,6 +25,7 @@ from jax.core import Tracer
 
 from recurrax.cell import Carry, Cell, Structure, preactivations
 from recurrax.engines.adjoint import Adjoint
+from recurrax.engines.checks import check_vectors
 from recurrax.engines.engine import Engine, advance, hold, where
 from recurrax.engines.recurrence import solve
 from recurrax.engines.sharding import check_not_varying
@@ -62,7 +63,7 @@ class Newton(Engine):
             and so all derivatives, are NaN.
 
     Raises:
-        ValueError: an option is not among these; a cell of another structure; a complex carry.
+        ValueError: an option is not among these; a cell of another structure or with images; a complex carry.
         RuntimeError: it has not converged, with ``on_failure="error"``.
 
     Source: Lim, Zhu, Selfridge & Kasim (2024), "Parallelizing non-linear sequential models over the sequence length"
@@ -160,6 +161,7 @@ def newton(
 
 
 def _check(cell: Cell, carry: Carry) -> None:
+    check_vectors("Newton", cell)
     name = type(cell).__name__
     if cell.structure not in (Structure.DENSE, Structure.LINEAR):
         raise ValueError(

@@ -5,6 +5,8 @@ Batch-major by default, ``[*batch, T, D]``, with Flax's argument names and meani
 
 from recurrax.layers.attention import AdditiveAttention as AdditiveAttention
 from recurrax.layers.bidirectional import Bidirectional as Bidirectional
+from recurrax.layers.block import Block as Block
+from recurrax.layers.convolution import ShortConvolution as ShortConvolution
 from recurrax.layers.ctc import ctc_greedy as ctc_greedy
 from recurrax.layers.decoding import beam_search as beam_search
 from recurrax.layers.decoding import greedy as greedy

@@ -133,6 +133,11 @@ class Bidirectional(Picklable, nnx.Module):
         return self.forward_rnn.in_features
 
     @property
+    def num_feature_axes(self) -> int:
+        """Trailing feature axes of the inputs."""
+        return self.forward_rnn.num_feature_axes
+
+    @property
     def out_features(self) -> int | None:
         """The size of the merged outputs' last axis; None if a cell does not tell its own."""
         sizes = self.forward_rnn.out_features, self.backward_rnn.out_features

@@ -10,6 +10,7 @@ from flax import nnx
 
 from recurrax.cell import show_signature
 from recurrax.layers.bidirectional import Bidirectional
+from recurrax.layers.block import Block
 from recurrax.layers.rnn import RNN, check_read
 from recurrax.layers.sequences import check_tokens, existing
 from recurrax.layers.stack import Stack, check_dropout, drop
@@ -20,7 +21,7 @@ class SequenceModel(Picklable, nnx.Module):
     """``outputs = Linear(dropout(layer(embed(inputs))))``, batch-major, from Flax's own Embed, Dropout and Linear.
 
     Args:
-        layer: `RNN`, `Bidirectional` or `Stack`, `LSTM` and its kin included.
+        layer: `RNN`, `Bidirectional`, `Block` or `Stack`, `LSTM` and its kin included.
         out_features: O.
         read: "every" gives an output for every step, ``[*batch, T, O]``; "last" reads the last step that exists,
             ``[*batch, O]`` (at ``seq_lengths - 1``, not at the padded end); of a `Bidirectional` layer each direction
@@ -41,7 +42,7 @@ class SequenceModel(Picklable, nnx.Module):
 
     def __init__(
         self,
-        layer: RNN | Bidirectional | Stack,
+        layer: RNN | Bidirectional | Block | Stack,
         out_features: int,
         *,
         read: str = "every",
@@ -51,9 +52,10 @@ class SequenceModel(Picklable, nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_read(read)
-        if not isinstance(layer, RNN | Bidirectional | Stack):
+        if not isinstance(layer, RNN | Bidirectional | Block | Stack):
             raise TypeError(
-                f"SequenceModel got {type(layer).__name__}; allowed: RNN, Bidirectional or Stack. Wrap it, RNN(cell)."
+                f"SequenceModel got {type(layer).__name__}; allowed: RNN, Bidirectional, Block or Stack. Wrap it, "
+                "RNN(cell)."
             )
         features = layer.out_features
         if features is None:

@@ -91,6 +91,12 @@ class RNN(Picklable, nnx.Module):
         self.backend, self.broadcast_rngs = _with_unroll(backend, unroll), broadcast_rngs
         self.initial_carry = data(None)
         if learn_initial_carry:
+            if self.num_feature_axes != 1:
+                raise ValueError(
+                    f"RNN got learn_initial_carry=True with {type(cell).__name__}, whose states have "
+                    f"{self.num_feature_axes} feature axes; allowed: cells with one. Leave it out, or give the carry "
+                    "to the call."
+                )
             self.initial_carry = data(
                 jax.tree.map(nnx.Param, self._cell.initialize_carry((self._cell.in_features or 1,)))
             )
@@ -194,6 +200,11 @@ class RNN(Picklable, nnx.Module):
     def out_features(self) -> int | None:
         """O, the size of the outputs' last axis; None for a `Foreign` cell that does not tell."""
         return self._cell.out_features
+
+    @property
+    def num_feature_axes(self) -> int:
+        """Trailing feature axes of the inputs: more than 1 for convolutional cells, ``[*batch, T, *image, D]``."""
+        return self._cell.num_feature_axes
 
     @property
     def _cell(self) -> Cell:

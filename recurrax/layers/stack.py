@@ -12,6 +12,7 @@ from flax import nnx
 from recurrax.cell import data, show_signature
 from recurrax.engines.engine import where
 from recurrax.layers.bidirectional import Bidirectional
+from recurrax.layers.block import Block
 from recurrax.layers.rnn import RNN
 from recurrax.layers.sequences import existing, last
 from recurrax.pickling import Picklable
@@ -21,7 +22,7 @@ class Stack(Picklable, nnx.Module):
     """Layers one above the other, with dropout, normalisation and residual connections between them.
 
     Args:
-        layers: `RNN` or `Bidirectional` layers, lowest first.
+        layers: `RNN`, `Bidirectional` or `Block` layers, lowest first.
         dropout: rate between layers (not after the last), applied in a call that is given a ``dropout_key``.
         layer_norm: normalise what every layer but the lowest reads, before the dropout, with a gain and a bias for
             each feature.
@@ -39,7 +40,7 @@ class Stack(Picklable, nnx.Module):
 
     def __init__(
         self,
-        layers: Sequence[RNN | Bidirectional],
+        layers: Sequence[RNN | Bidirectional | Block],
         *,
         dropout: float = 0.0,
         layer_norm: bool = False,
@@ -49,9 +50,10 @@ class Stack(Picklable, nnx.Module):
         if not layers:
             raise ValueError("Stack got no layers; allowed: one or more. Give e.g. [RNN(LSTMCell(2, 32, rngs=rngs))].")
         for layer in layers:
-            if not isinstance(layer, RNN | Bidirectional):
+            if not isinstance(layer, RNN | Bidirectional | Block):
                 raise TypeError(
-                    f"Stack got {type(layer).__name__}; allowed: RNN or Bidirectional layers. Wrap the cell, RNN(cell)."
+                    f"Stack got {type(layer).__name__}; allowed: RNN, Bidirectional or Block layers. Wrap the cell, "
+                    "RNN(cell)."
                 )
         if len({layer.time_major for layer in layers}) > 1:
             raise ValueError(
@@ -141,12 +143,13 @@ class Stack(Picklable, nnx.Module):
 
     def _skipped(self, xs: jax.Array, ys: jax.Array, read: str, seq_lengths: Any, mask: Any) -> jax.Array:
         """What a residual connection adds: the input, 0 at steps that do not exist; nothing where shapes differ."""
-        time = 0 if self.time_major else xs.ndim - 2
+        axes = self.layers[0].num_feature_axes
+        time = 0 if self.time_major else xs.ndim - axes - 1
         shape = xs.shape[:time] + xs.shape[time + 1 :] if read == "last" else xs.shape
         if shape != ys.shape:
             return jnp.zeros((), ys.dtype)
         xs = jnp.moveaxis(xs, time, 0)
-        exists, _ = existing(seq_lengths, mask, xs.shape[:-1], self.time_major)
+        exists, _ = existing(seq_lengths, mask, xs.shape[:-axes], self.time_major)
         if read == "last":
             return last(xs, exists)
         xs = xs if exists is None else where(exists, xs, jnp.zeros_like(xs))

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from recurrax.cell import Carry, Cell, Structure, cast, preactivations
+from recurrax.engines.checks import check_vectors
 from recurrax.engines.engine import Engine, hold, where
 from recurrax.engines.pallas.fast_math import fast
 from recurrax.engines.pallas.kernels import KIB, backward_kernel, forward_kernel, has_triton, launch, wide
@@ -86,6 +87,7 @@ class Pallas(Engine):
                 "Call it inside jax.shard_map, or use Adjoint()."
             )
         check_not_varying("Pallas", xs)
+        check_vectors("Pallas", cell)
         T, *batch, D = xs.shape
         tiles = self._tiles(cell, carry, math.prod(batch))
         flags = {"keep": mask, "reset": resets}
@@ -98,7 +100,7 @@ class Pallas(Engine):
 
     def fits(self, cell: Cell, carry: Carry, xs: jax.Array) -> bool:
         """Whether the default device is an NVIDIA GPU whose kernel can run the cell over ``xs: [T, *batch, D]``."""
-        if not _is_cuda() or is_sharded(xs) or is_varying(xs):
+        if not _is_cuda() or is_sharded(xs) or is_varying(xs) or cell.num_feature_axes != 1:
             return False
         try:
             self._tiles(cell, carry, math.prod(xs.shape[1:-1]))
