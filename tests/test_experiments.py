@@ -19,6 +19,7 @@ from matplotlib import pyplot as plt
 
 from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, lab, plots, rendering
 from experiments import __main__ as every
+from recurrax import cells
 from recurrax.palette import LOOKS, look
 from recurrax.report import config_hash
 
@@ -142,6 +143,7 @@ def test_no_two_cells_look_the_same():
     same = {"LSTM-fb1": "LSTM", "basic tanh": "RNN"}  # other names of a default
     looks = {name: value for name, value in LOOKS.items() if name not in same}
     assert len(set(looks.values())) == len(looks)
+    assert {cell.short for cell in cells.ALL} <= set(LOOKS)
     assert all(LOOKS[name] == LOOKS[other] for name, other in same.items())
 
 
