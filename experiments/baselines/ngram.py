@@ -45,16 +45,29 @@ class NGram:
         The first tokens, which have too few before them for an order, get the probability of a lower one.
         """
         found = [np.full(len(tokens), 1 / self.vocabulary)]
-        for k, (grams, counts, histories, totals, types) in enumerate(self.tables, start=1):
-            lower, current = found[-1][k - 1 :], found[-1].copy()
-            codes = _codes(tokens, self.vocabulary, k)
-            c = _look_up(grams, counts, codes)
-            total = _look_up(histories, totals, codes // self.vocabulary)
-            different = _look_up(histories, types, codes // self.vocabulary)
-            mixed = (c + different * lower) / np.maximum(total + different, 1)
-            current[k - 1 :] = np.where(total > 0, mixed, lower)
+        for k in range(1, self.order + 1):
+            current = found[-1].copy()
+            current[k - 1 :] = self._mixed(k, _codes(tokens, self.vocabulary, k), found[-1][k - 1 :])
             found.append(current)
         return np.log(np.stack(found))
+
+    def after(self, tokens: np.ndarray) -> np.ndarray:
+        """Natural logarithm of the probability of the last of n tokens given the others: ``[..., n]`` to ``[...]``."""
+        found = np.full(tokens.shape[:-1], 1 / self.vocabulary)
+        for k in range(1, self.order + 1):
+            code = np.zeros(tokens.shape[:-1], np.int64)
+            for place in range(self.order - k, self.order):
+                code = code * self.vocabulary + tokens[..., place]
+            found = self._mixed(k, code, found)
+        return np.log(found)
+
+    def _mixed(self, k: int, codes: np.ndarray, lower: np.ndarray) -> np.ndarray:
+        """The probabilities of order k from those of the order below."""
+        grams, counts, histories, totals, types = self.tables[k - 1]
+        before = codes // self.vocabulary
+        c, total = _look_up(grams, counts, codes), _look_up(histories, totals, before)
+        different = _look_up(histories, types, before)
+        return np.where(total > 0, (c + different * lower) / np.maximum(total + different, 1), lower)
 
 
 def compressed_bits(train: str, test: str) -> dict[str, float]:
