@@ -11,7 +11,7 @@ with Witten and Bell's smoothing up to six characters, and bz2 and xz, which are
 2.1 bits a character of an LSTM after five minutes, and a 6-gram, which takes seconds, still ahead.
 """
 
-from experiments.language_model.pages import draw as draw
+from experiments.language_model.figures import draw as draw
 from experiments.language_model.pages import page as page
 from experiments.language_model.training import PRESETS as PRESETS
 from experiments.language_model.training import Config as Config

@@ -24,7 +24,7 @@ from recurrax import datasets
 from recurrax.datasets import Text
 from recurrax.layers import RNN, SequenceModel, Stack, generate
 from recurrax.tasks import NextToken
-from recurrax.training import clip_by_norm
+from recurrax.training import clip_by_norm, predict
 
 CELLS = ("LSTM", "GRU", "RNN", "MinGRU")
 ORDER = 6  # of the longest n-gram
@@ -32,6 +32,7 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 PROMPT = "And it came to pass "
 DRAWN = 300  # characters of each sample
 WARM, SHOWN = 1000, 360  # characters of the test split that are read first, and whose surprise is kept
+PLACES = 8  # letters of a word whose mean surprise is kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,11 +113,14 @@ def count_ngrams(text: Text) -> dict[str, Any]:
     bits = {
         split: -model.log_probabilities(_tokens(text, split))[:, 1:] / math.log(2) for split in ("validation", "test")
     }
+    drawn = model.sample(text.encode(PROMPT), DRAWN, np.random.default_rng(0))
     return {
         "orders": list(range(ORDER + 1)),
         "validation": bits["validation"].mean(axis=1),
         "test": bits["test"].mean(axis=1),
         "passage": np.round(bits["test"][-1, WARM : WARM + SHOWN], 3),
+        "by_place": by_place(text.decode(_tokens(text, "test"))[1:], bits["test"][-1]),
+        "sample": text.decode(drawn),
         "contexts": [len(table[2]) for table in model.tables],
         "grams": [len(table[0]) for table in model.tables],
         "seconds": time.perf_counter() - began,
@@ -148,14 +152,14 @@ def learn(config: Config, task: NextToken, cell: str) -> dict[str, Any]:
         "bits": history.metric("bits"),
         "test_bits": history.test_metrics["bits"],
         "best_seed": int(history.seeds[best]),
-        **write(model, task.data),
+        **write(model, task),
     }
 
 
-def write(model: SequenceModel, text: Text) -> dict[str, Any]:
-    """A passage of the test split with the surprise of each character in bits, and samples at every temperature."""
-    test = _tokens(text, "test")[: WARM + SHOWN + 1]
-    logits = np.asarray(model(test[None, :-1])[0], np.float64)
+def write(model: SequenceModel, task: NextToken) -> dict[str, Any]:
+    """The surprises in bits over the test split, which is read from beginning to end, and samples of text."""
+    text, test = task.data, _tokens(task.data, "test")
+    logits = np.asarray(predict(model, task, "test"), np.float64)
     log_probabilities = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     surprise = -log_probabilities[np.arange(len(test) - 1), test[1:]] / math.log(2)
     prompt = jnp.asarray(text.encode(PROMPT))[None]
@@ -164,11 +168,24 @@ def write(model: SequenceModel, text: Text) -> dict[str, Any]:
         for t in TEMPERATURES
     }
     return {
-        "passage": text.decode(test[1 + WARM :]),
-        "surprise": np.round(surprise[WARM:], 3),
+        "streamed_bits": float(surprise.mean()),
+        "by_place": by_place(text.decode(test)[1:], surprise),
+        "passage": text.decode(test[1 + WARM :][:SHOWN]),
+        "surprise": np.round(surprise[WARM : WARM + SHOWN], 3),
         "prompt": PROMPT,
         "samples": samples,
     }
+
+
+def by_place(text: str, surprise: np.ndarray) -> list[float]:
+    """The mean surprise of the first letter of a word, of the second, and so on to the eighth."""
+    place, sums, counts = 0, np.zeros(PLACES), np.zeros(PLACES)
+    for character, bits in zip(text, surprise, strict=True):
+        place = place + 1 if character.isalpha() else 0
+        if 1 <= place <= PLACES:
+            sums[place - 1] += bits
+            counts[place - 1] += 1
+    return [float(value) for value in sums / np.maximum(counts, 1)]
 
 
 def make(cell: str, embedding: int, hidden: int, vocabulary: int, key: jax.Array) -> SequenceModel:
