@@ -123,9 +123,7 @@ def unfinished(record: Record) -> str:
     """Whether more updates would help."""
     entries = [record["results"][cell] for cell in cells(record)]
     last = [at[-1] <= min(at) for entry in entries for at in entry["bits"]]
-    return (
-        f"In {sum(last)} of {len(last)} runs the last evaluation is the best: longer training would improve them."
-    )
+    return f"In {sum(last)} of {len(last)} runs the last evaluation is the best: longer training would improve them."
 
 
 def places(record: Record) -> str:

@@ -59,6 +59,8 @@ class Config(lab.Settings):
     """Places of the book that are read side by side."""
     window: int = 128
     """Characters of an update in each of them, through which gradients go."""
+    restart_rate: float = 0.05
+    """Probability that a place is read on from the initial state in place of the last one, at every update."""
     chunk: int = 200
     """Updates between evaluations on the validation split."""
     evaluation_streams: int = 32
@@ -86,7 +88,7 @@ def parts(config: Config) -> dict[str, Any]:
     for cell in config.cells:
         hidden_size(cell, config, text.vocabulary_size)
     lab.plan(config)
-    task = NextToken(text, window=config.window, evaluation_streams=config.evaluation_streams)
+    task = NextToken(text, config.window, config.evaluation_streams, config.restart_rate)
     return {
         "data": functools.partial(describe, text),
         "n-grams": functools.partial(count_ngrams, text),
