@@ -94,11 +94,11 @@ class Stream(Task):
         """
         if key is None:
             return jax.tree.map(lambda new, old: jnp.where(first, new, old), initial, carry)
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(carry)]
-        if len({shape[:1] for shape in shapes} | {()}) > 2 or () in shapes:
+        shapes = [list(jnp.shape(leaf)) for leaf in jax.tree.leaves(carry)]
+        if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
             raise ValueError(
-                f"restart_rate={self.restart_rate} with a carry of shapes {[list(shape) for shape in shapes]}; allowed: a "
-                "leading axis of all streams in each. Give every stream its own carry, or restart_rate=0."
+                f"restart_rate={self.restart_rate} with a carry of shapes {shapes}; allowed: a leading axis of all "
+                "streams in each. Give every stream its own carry, or restart_rate=0."
             )
         again = first | jax.random.bernoulli(key, self.restart_rate, shapes[0][:1])
         return where(again, initial, carry)
