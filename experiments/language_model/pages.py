@@ -23,6 +23,7 @@ def page(record: Record) -> list[Any]:
         wrapped(compared(record)),
         "## What they write",
         samples(record),
+        *restarts(record),
         *reading(record),
         "## How",
         wrapped(method(record)),
@@ -75,7 +76,7 @@ def rival(record: Record) -> tuple[str, float]:
 
 def findings(record: Record) -> list[str]:
     """Who wins, in which order the cells come, and where in a word the surprises are."""
-    return [verdict(record), ranking(record), places(record)]
+    return [verdict(record), ranking(record), places(record), *trap(record)]
 
 
 def verdict(record: Record) -> str:
@@ -135,6 +136,45 @@ def places(record: Record) -> str:
         f"The first letter of a word costs the {NAMED[cell]} {mine[0]:.2f} bits, the fourth {mine[3]:.2f}: once a word "
         f"has begun, it is soon known. For the {order}-gram these are {theirs[0]:.2f} and {theirs[3]:.2f}."
     )
+
+
+def trap(record: Record) -> list[str]:
+    """What happens without restarts."""
+    if "without restarts" not in record["results"]:
+        return []
+    cell, other = cells(record)[0], record["results"]["without restarts"]
+    shares, kept = (np.asarray(entry["stuck"], float) for entry in (other, record["results"][cell]))
+    return [
+        f"Without restarts in training the {NAMED[cell]} gets stuck at {shares.min():.1%} to {shares.max():.1%} of the "
+        f"places where it is begun anew (by seed), and predicts nothing from there on; with restarts at "
+        f"{kept.min():.1%}{'' if kept.min() == kept.max() else f' to {kept.max():.1%}'}."
+    ]
+
+
+def restarts(record: Record) -> list[str]:
+    """What restarts do, in a table and a paragraph."""
+    if "without restarts" not in record["results"]:
+        return []
+    cell, rate = cells(record)[0], record["config"]["restart_rate"]
+    found = {f"{rate:.0%}": record["results"][cell], "none": record["results"]["without restarts"]}
+    rows = [
+        {
+            "restarts": name,
+            "test bits, each seed": ", ".join(f"{value:.3f}" for value in entry["test_bits"]),
+            "stuck, each seed": ", ".join(f"{value:.1%}" for value in entry["stuck"]),
+        }
+        for name, entry in found.items()
+    ]
+    config = record["config"]
+    text = (
+        f"A model that reads {config['batch_size']} places of the book on and on begins from the initial state once. "
+        "If it is begun anywhere else, it may fall into states that training never came to, and it may stay there: one "
+        "of the pieces in which a split is read then costs ten bits a character to its end. The last column has the "
+        "share of places on the validation split from which that happens: after 200 characters the model still does "
+        "worse than if all characters were equally likely. The remedy is to let some windows begin from the initial "
+        f"state. All models of the table above do so with a probability of {rate:.0%} at every update and place."
+    )
+    return ["## A trap: where a model may begin", wrapped(text), markdown_table(rows)]
 
 
 def table(record: Record) -> str:

@@ -32,6 +32,7 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 PROMPT = "And it came to pass "
 DRAWN = 300  # characters of each sample
 WARM, SHOWN = 1000, 360  # characters of the test split that are read first, and whose surprise is kept
+BEGUN, TRIED = 400, 500  # characters read from places of the validation split, and how many places
 PLACES = 8  # letters of a word whose mean surprise is kept
 
 
@@ -43,25 +44,27 @@ class Config(lab.Settings):
     """Where `recurrax datasets get kjv` kept the text; its own folder by default."""
     cells: tuple[Literal[*CELLS], ...] = ("LSTM",)  # type: ignore[valid-type]
     """Cells, one after another: LSTM, GRU, RNN, and MinGRU, a linear one, in two layers."""
-    weights: int = 350_000
+    weights: int = 200_000
     """About how many weights every model has; its hidden size follows from it."""
     embedding: int = 64
     """Size of the embedding of a character (D)."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 5e-3
     """Adam's first learning rate, which falls to 0 along half a cosine; a third of it for the RNN."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
     seeds: tuple[int, ...] = (0,)
     """Seeds, all of which are reported."""
-    steps: int = 2000
+    steps: int = 5000
     """Updates of each run."""
     batch_size: int = 32
     """Places of the book that are read side by side."""
-    window: int = 128
+    window: int = 64
     """Characters of an update in each of them, through which gradients go."""
     restart_rate: float = 0.05
     """Probability that a place is read on from the initial state in place of the last one, at every update."""
-    chunk: int = 200
+    without_restarts: bool = False
+    """Also train the first cell without restarts."""
+    chunk: int = 500
     """Updates between evaluations on the validation split."""
     evaluation_streams: int = 32
     """Pieces in which a split is read when it is evaluated, each from the initial state."""
@@ -69,14 +72,14 @@ class Config(lab.Settings):
 
 PRESETS = {
     "default": Config(),
-    "table": Config(cells=CELLS, seeds=(0, 1, 2), steps=500, chunk=100),
+    "table": Config(cells=CELLS, seeds=(0, 1, 2), steps=2000, chunk=250, without_restarts=True),
     "accelerator": Config(
-        cells=CELLS, seeds=(0, 1, 2), weights=4_000_000, embedding=128, steps=10_000, batch_size=128, chunk=500,
-        learning_rate=2e-3,
+        cells=CELLS, seeds=(0, 1, 2), weights=4_000_000, embedding=128, steps=20_000, batch_size=128, window=128,
+        learning_rate=2e-3, chunk=1000, without_restarts=True,
     ),
     "smoke": Config(
         cells=("LSTM", "MinGRU"), seeds=(0, 1), weights=4_000, embedding=8, steps=4, batch_size=4, window=16, chunk=2,
-        evaluation_streams=2,
+        evaluation_streams=2, restart_rate=0.5, without_restarts=True,
     ),
 }  # fmt: skip
 
@@ -89,12 +92,16 @@ def parts(config: Config) -> dict[str, Any]:
         hidden_size(cell, config, text.vocabulary_size)
     lab.plan(config)
     task = NextToken(text, config.window, config.evaluation_streams, config.restart_rate)
-    return {
+    found = {
         "data": functools.partial(describe, text),
         "n-grams": functools.partial(count_ngrams, text),
         "compressors": functools.partial(compress, text),
         **{cell: functools.partial(learn, config, task, cell) for cell in config.cells},
     }
+    if config.without_restarts:
+        unbroken = dataclasses.replace(task, restart_rate=0.0)
+        found["without restarts"] = functools.partial(learn, config, unbroken, config.cells[0], ", without restarts")
+    return found
 
 
 def describe(text: Text) -> dict[str, Any]:
@@ -136,13 +143,13 @@ def compress(text: Text) -> dict[str, Any]:
     return {"test": compressed_bits(train, test), "seconds": time.perf_counter() - began}
 
 
-def learn(config: Config, task: NextToken, cell: str) -> dict[str, Any]:
+def learn(config: Config, task: NextToken, cell: str, title: str = "") -> dict[str, Any]:
     """Every seed of a cell, and what its best model writes and is surprised by."""
     hidden = hidden_size(cell, config, task.out_features)
     build = functools.partial(make, cell, config.embedding, hidden, task.out_features)
     rate = config.learning_rate / (3 if cell == "RNN" else 1)
     optimizer = optax.chain(clip_by_norm(config.clip_norm), optax.adam(optax.cosine_decay_schedule(rate, config.steps)))
-    history = lab.train(config, cell, build, task, optimizer, lab.plan(config))
+    history = lab.train(config, cell + title, build, task, optimizer, lab.plan(config))
     best = int(np.argmin(np.nanmin(history.loss, axis=1)))
     model = history.best(best)
     return {
@@ -153,9 +160,24 @@ def learn(config: Config, task: NextToken, cell: str) -> dict[str, Any]:
         **lab.outcome(history),
         "bits": history.metric("bits"),
         "test_bits": history.test_metrics["bits"],
+        "stuck": [stuck(history.best(run), task.data) for run in range(len(history))],
         "best_seed": int(history.seeds[best]),
         **write(model, task),
     }
+
+
+def stuck(model: SequenceModel, text: Text) -> float:
+    """Of places on the validation split, the share from which a model never gets going.
+
+    It begins there from the initial state, and after half of its way knows less than that all characters are equally
+    likely.
+    """
+    tokens = _tokens(text, "validation")
+    starts = np.random.default_rng(0).integers(0, max(len(tokens) - BEGUN, 1), TRIED)
+    rows = np.stack([tokens[start : start + BEGUN] for start in starts])
+    outputs = jax.jit(lambda model, inputs: jax.nn.log_softmax(model(inputs)))(model, rows[:, :-1])
+    bits = -np.take_along_axis(np.asarray(outputs), rows[:, 1:, None], axis=-1)[..., 0] / math.log(2)
+    return float(np.mean(bits[:, BEGUN // 2 :].mean(axis=1) > 1.001 * math.log2(text.vocabulary_size)))
 
 
 def write(model: SequenceModel, task: NextToken) -> dict[str, Any]:
