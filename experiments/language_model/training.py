@@ -48,7 +48,7 @@ class Config(lab.Settings):
     """About how many weights every model has; its hidden size follows from it."""
     embedding: int = 64
     """Size of the embedding of a character (D)."""
-    learning_rate: float = 5e-3
+    learning_rate: float = 1e-2
     """Adam's first learning rate, which falls to 0 along half a cosine; a third of it for the RNN."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
@@ -72,7 +72,7 @@ class Config(lab.Settings):
 
 PRESETS = {
     "default": Config(),
-    "table": Config(cells=CELLS, seeds=(0, 1, 2), steps=2000, chunk=250, without_restarts=True),
+    "table": Config(cells=CELLS, seeds=(0, 1, 2), steps=1500, chunk=250, without_restarts=True),
     "accelerator": Config(
         cells=CELLS, seeds=(0, 1, 2), weights=4_000_000, embedding=128, steps=20_000, batch_size=128, window=128,
         learning_rate=2e-3, chunk=1000, without_restarts=True,
