@@ -8,14 +8,16 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from experiments import plots
 from experiments.lab import Record
 from experiments.language_model.pages import NAMED, bits, cells, counted, middle, rival, winner
 from recurrax.palette import look
 
-LINE = 72  # characters of a line of the passage
+LINE, LINES = 72, 5  # characters of a line of the passage, and lines at most
 MOST = 8.0  # bits, from which on the colour stays
 COUNTED = "#888888"
 
@@ -50,12 +52,13 @@ def passage(axes: Axes, figure: Figure, record: Record) -> None:
     for y, places in enumerate(lines):
         for x, place in enumerate(places):
             share = min(surprise[place] / MOST, 1)
-            axes.add_patch(plt.Rectangle((x, -y - 0.5), 1, 0.94, color=colors(share), lw=0))
+            axes.add_patch(Rectangle((x, -y - 0.5), 1, 0.94, color=colors(share), lw=0))
             axes.text(x + 0.5, -y, text[place], ha="center", va="center", family="monospace", fontsize=9,
                       color="white" if share > 0.7 else "black")  # fmt: skip
-    axes.set(xlim=(0, LINE), ylim=(-len(lines) + 0.4, 0.6))
-    axes.axis("off")
-    shown = plt.cm.ScalarMappable(plt.Normalize(0, MOST), colors)
+    axes.set(xlim=(0, LINE), ylim=(-len(lines) + 0.4, 0.6), xticks=[], yticks=[])
+    axes.set_xlabel("one square a character, from left to right and from line to line")
+    axes.spines[:].set_visible(False)
+    shown = plt.cm.ScalarMappable(Normalize(0, MOST), colors)
     bar = figure.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, extend="max")
     bar.set_label("surprise, bits")
     name = NAMED[winner(record)]
@@ -65,7 +68,7 @@ def passage(axes: Axes, figure: Figure, record: Record) -> None:
 def broken(text: str) -> list[list[int]]:
     """The places of the characters of every line, broken at spaces."""
     lines, at = [], 0
-    for line in textwrap.wrap(text, LINE):
+    for line in textwrap.wrap(text, LINE)[:LINES]:
         begin = text.index(line[:10], at)
         lines.append(list(range(begin, min(begin + len(line) + 1, len(text), begin + LINE))))
         at = begin + len(line)
@@ -87,7 +90,7 @@ def by_model(axes: Axes, record: Record) -> None:
     for y, (value, name, values, style) in enumerate(rows):
         axes.hlines(y, 0, value, color=style["color"], lw=0.8, alpha=0.5)
         axes.plot(values, [y] * len(values), ls="", ms=4, mfc="none" if name in NAMED else COUNTED, **style)
-        axes.text(max(values) + 0.05, y, f"{value:.2f}", va="center", fontsize=7)
+        axes.annotate(f"{value:.2f}", (max(values), y), (6, 0), textcoords="offset points", va="center", fontsize=7)
     axes.set_yticks(range(len(rows)), [name for _, name, *_ in rows])
     low = min(min(values) for _, _, values, _ in rows)
     axes.set(xlabel="test bits a character", xlim=(max(low - 0.3, 0), max(value for value, *_ in rows) + 0.4))
@@ -110,7 +113,10 @@ def learning(axes: Axes, record: Record) -> None:
             plots.level(axes, **{f"{k}-gram": value})
     axes.legend(loc="upper right")
     axes.set(xlabel="millions of characters read in training", ylabel="validation bits a character")
-    axes.set_title("c  Learning passes one n-gram after another")
+    best = winner(record)
+    lowest = float(np.median(np.nanmin(np.asarray(record["results"][best]["bits"], float), axis=1)))
+    passed = [k for k, value in zip(grams["orders"], grams["validation"], strict=True) if lowest < value]
+    axes.set_title(f"c  The {best} passes the {passed[-1]}-gram" if passed[1:] else "c  Learning")
 
 
 def by_place(axes: Axes, record: Record) -> None:
@@ -123,4 +129,7 @@ def by_place(axes: Axes, record: Record) -> None:
     axes.set(xlabel="letter of the word", ylabel="mean surprise, bits", ylim=(0, None))
     axes.set_xticks(1 + np.arange(len(values)))
     axes.legend()
-    axes.set_title("d  Once a word has begun it is soon known")
+    hard = 1 + int(np.argmax(record["results"][best]["by_place"]))
+    axes.set_title(
+        "d  The first letter of a word is the hard one" if hard == 1 else "d  Surprise by letter of the word"
+    )

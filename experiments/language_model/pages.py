@@ -255,7 +255,7 @@ def reading(record: Record) -> list[str]:
         f"choose, {test} to test. There are {data['vocabulary']} different characters. The test begins: "
         f"\u201c{' '.join(data['begins'].split())[:140]}...\u201d",
         "What the network learns": f"First how often characters occur, then pairs of them, then words and the way "
-        f"verses are built; figure c shows it pass one n-gram after another. Figure a and d show what is left: {easy}.",
+        f"verses are built; figure c sets this beside n-grams. Figures a and d show what is left: {easy}.",
         "What beats it": beaten(name, value, mine, cell),
         "When to use an LSTM here": "To learn how language models work, for texts of a few megabytes, and where a "
         "small model must read a stream character by character in constant memory. For a quick "
