@@ -114,7 +114,8 @@ def ngram_bits(counts, text, order, vocabulary):
 
 
 counts = count(train, 5)
-ngrams = {order: ngram_bits(counts, test, order, text.vocabulary_size) for order in (1, 2, 3, 4, 5)}
+V = text.vocabulary_size
+ngrams = {order: ngram_bits(counts, test, order, V) for order in (1, 2, 3, 4, 5)}
 for order, bits in ngrams.items():
     print(f"{order}-gram   {bits:.2f} bits a character")
 tail = train[-(890_000 - len(test)) :].encode()  # bz2 sorts blocks of 900 kB
@@ -143,13 +144,13 @@ history = training.fit(build, task, optimizer, plan)
 print(f"LSTM     {history.test_metrics['bits'][0]:.2f} bits a character of the test")
 
 figure, ax = plt.subplots(figsize=(5.5, 3.2), layout="constrained")
-ax.plot(history.steps[1:], history.metrics["bits"][0, 1:], color="#0072B2", marker="o", label="LSTM, validation")
+ax.plot(history.steps[1:], history.metrics["bits"][0, 1:], color="#0072B2", marker="o", label="LSTM")
 for order in (3, 4, 5):
-    ax.axhline(ngrams[order], color="0.6", ls="--", lw=0.8)
-    ax.text(steps, ngrams[order], f"{order}-gram", ha="right", va="bottom", fontsize=7, color="0.4")
-ax.axhline(compressed, color="black", ls=":", lw=1, label="bz2")
+    level = ngram_bits(counts, text.decode(text.validation.inputs), order, V)
+    ax.axhline(level, color="0.6", ls="--", lw=0.8)
+    ax.text(0, level, f"{order}-gram", va="bottom", fontsize=8, color="0.4")
 ax.set_xlabel("updates")
-ax.set_ylabel("bits a character")
+ax.set_ylabel("validation bits a character")
 ax.legend()
 plt.show()
 
@@ -171,7 +172,7 @@ figure, ax = plt.subplots(figsize=(9, 1.7), layout="constrained")
 colors = plt.get_cmap("YlOrRd")
 for place, (character, bits) in enumerate(zip(passage, surprise, strict=True)):
     x, y = place % width, -(place // width)
-    ax.add_patch(plt.Rectangle((x, y - 0.5), 1, 0.94, color=colors(min(bits / 8, 1))))
+    ax.add_patch(plt.Rectangle((x, y - 0.5), 1, 0.94, color=colors(min(bits / 8, 1.0))))
     color = "white" if bits > 5.6 else "black"
     ax.text(x + 0.5, y, character, ha="center", va="center", family="monospace", color=color)
 ax.set(xlim=(0, width), ylim=(-(shown - 1) // width + 0.4, 0.6))

@@ -51,7 +51,7 @@ def passage(axes: Axes, figure: Figure, record: Record) -> None:
     colors = plt.get_cmap("YlOrRd")
     for y, places in enumerate(lines):
         for x, place in enumerate(places):
-            share = min(surprise[place] / MOST, 1)
+            share = min(surprise[place] / MOST, 1.0)  # the integer 1 would be the second colour
             axes.add_patch(Rectangle((x, -y - 0.5), 1, 0.94, color=colors(share), lw=0))
             axes.text(x + 0.5, -y, text[place], ha="center", va="center", family="monospace", fontsize=9,
                       color="white" if share > 0.7 else "black")  # fmt: skip
