@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib", reason="the experiments need recurrax[experime
 
 from experiments import lab, language_model
 from experiments.baselines import ngram
-from experiments.language_model import pages, training
+from experiments.language_model import judging, training
 from recurrax import datasets
 from recurrax.datasets import Text
 from recurrax.report import load
@@ -163,7 +163,7 @@ def test_small(tmp_path, monkeypatch, capsys):
         assert words in text
     assert list(tmp_path.glob("*.png"))
     consistent(record)
-    assert pages.rival(record)[0] != "unigram" and pages.counted(record)["unigram"] > pages.rival(record)[1]
+    assert judging.rival(record)[0] != "unigram" and judging.counted(record)["unigram"] > judging.rival(record)[1]
 
 
 def consistent(record: dict) -> None:

@@ -1,14 +1,16 @@
 """How well does a recurrent net predict the next character of a book, and is it better than counting?
 
     recurrax datasets get kjv                                # the text, once
-    python -m experiments.language_model                     # one LSTM, about five minutes on a CPU core
-    python -m experiments.language_model --preset table      # four cells, three seeds each, about a quarter of an hour
+    python -m experiments.language_model                     # one LSTM, about four minutes on a CPU core
+    python -m experiments.language_model --preset table      # four cells, three seeds each: 25 minutes of a CPU core
     python -m experiments.language_model --help
 
 The King James Bible is cut in order: 90% of its characters are trained on, the next 5% choose the best evaluation, and
 the last 5% are the test. Cells of about equally many weights get the same number of updates. Beside them stand n-grams
-with Witten and Bell's smoothing up to six characters, and bz2 and xz, which are given the training text. Expect about
-2.1 bits a character of an LSTM after five minutes, and a 6-gram, which takes seconds, still ahead.
+with Witten and Bell's smoothing up to six characters, and bz2 and xz, which are given the training text. In training,
+places of the book are now and then read on from the initial state; the table also shows what happens without.
+
+Expect just below 2 bits a character of an LSTM after minutes, and bz2 and a 6-gram, which take seconds, still ahead.
 """
 
 from experiments.language_model.figures import draw as draw

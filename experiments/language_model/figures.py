@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 from experiments import plots
 from experiments.lab import Record
-from experiments.language_model.pages import NAMED, bits, cells, counted, middle, rival, winner
+from experiments.language_model.judging import NAMED, bits, cells, counted, middle, rival, spells, winner
 from recurrax.palette import look
 
 LINE, LINES = 72, 5  # characters of a line of the passage, and lines at most
@@ -129,7 +129,6 @@ def by_place(axes: Axes, record: Record) -> None:
     axes.set(xlabel="letter of the word", ylabel="mean surprise, bits", ylim=(0, None))
     axes.set_xticks(1 + np.arange(len(values)))
     axes.legend()
-    hard = 1 + int(np.argmax(record["results"][best]["by_place"]))
-    axes.set_title(
-        "d  The first letter of a word is the hard one" if hard == 1 else "d  Surprise by letter of the word"
-    )
+    mine, theirs = (np.asarray(record["results"][name]["by_place"], float) for name in (best, "n-grams"))
+    told = f"The {best} guesses words, the n-gram spells" if spells(mine, theirs) else "Surprise by letter of the word"
+    axes.set_title(f"d  {told}")
