@@ -138,7 +138,7 @@ def build(key):
     return rx.SequenceModel(rx.LSTM(48, hidden, rngs=rngs), V, vocabulary=V, rngs=rngs)
 
 
-optimizer = optax.chain(training.clip_by_norm(1.0), optax.adam(optax.cosine_decay_schedule(5e-3, steps)))
+optimizer = optax.chain(training.clip_by_norm(1.0), optax.adam(optax.cosine_decay_schedule(1e-2, steps)))
 plan = training.Plan(steps=steps, chunk=steps // 8, batch_size=32, seeds=(0,))
 history = training.fit(build, task, optimizer, plan)
 print(f"LSTM     {history.test_metrics['bits'][0]:.2f} bits a character of the test")
@@ -148,7 +148,7 @@ ax.plot(history.steps[1:], history.metrics["bits"][0, 1:], color="#0072B2", mark
 for order in (3, 4, 5):
     level = ngram_bits(counts, text.decode(text.validation.inputs), order, V)
     ax.axhline(level, color="0.6", ls="--", lw=0.8)
-    ax.text(0, level, f"{order}-gram", va="bottom", fontsize=8, color="0.4")
+    ax.text(steps / 2, level, f"{order}-gram", va="bottom", fontsize=8, color="0.4")
 ax.set_xlabel("updates")
 ax.set_ylabel("validation bits a character")
 ax.legend()
