@@ -110,8 +110,10 @@ def learning(axes: Axes, record: Record) -> None:
     grams = record["results"]["n-grams"]
     for k, value in zip(grams["orders"][2:], grams["validation"][2:], strict=True):
         if value < highest + 0.2 and k != 5:
-            plots.level(axes, **{f"{k}-gram": value})
-    axes.legend(loc="upper right")
+            axes.axhline(value, color="0.4", ls="--", lw=0.7)
+            axes.annotate(f"{k}-gram", (0.5, value), (0, 2), xycoords=("axes fraction", "data"), fontsize=6,
+                          textcoords="offset points", ha="center", color="0.3")  # fmt: skip
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
     axes.set(xlabel="millions of characters read in training", ylabel="validation bits a character")
     best = winner(record)
     lowest = float(np.median(np.nanmin(np.asarray(record["results"][best]["bits"], float), axis=1)))
