@@ -111,7 +111,7 @@ def learning(axes: Axes, record: Record) -> None:
     for k, value in zip(grams["orders"][2:], grams["validation"][2:], strict=True):
         if value < highest + 0.2 and k != 5:
             axes.axhline(value, color="0.4", ls="--", lw=0.7)
-            axes.annotate(f"{k}-gram", (0.5, value), (0, 2), xycoords=("axes fraction", "data"), fontsize=6,
+            axes.annotate(f"{k}-gram", (0.68, value), (0, 2), xycoords=("axes fraction", "data"), fontsize=6,
                           textcoords="offset points", ha="center", color="0.3")  # fmt: skip
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
     axes.set(xlabel="millions of characters read in training", ylabel="validation bits a character")
