@@ -3,6 +3,7 @@
     recurrax datasets get kjv                                # the text, once
     python -m experiments.language_model                     # one LSTM, about four minutes on a CPU core
     python -m experiments.language_model --preset table      # four cells, three seeds each: 25 minutes of a CPU core
+    python -m experiments.language_model --preset restarts   # settings with which an LSTM gets stuck: 7 minutes
     python -m experiments.language_model --help
 
 The King James Bible is cut in order: 90% of its characters are trained on, the next 5% choose the best evaluation, and

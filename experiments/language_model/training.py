@@ -73,6 +73,10 @@ class Config(lab.Settings):
 PRESETS = {
     "default": Config(),
     "table": Config(cells=CELLS, seeds=(0, 1, 2), steps=1500, chunk=250, without_restarts=True),
+    "restarts": Config(
+        cells=("LSTM",), seeds=(0, 1, 2), weights=350_000, learning_rate=4e-3, window=128, steps=500, chunk=100,
+        without_restarts=True,
+    ),
     "accelerator": Config(
         cells=CELLS, seeds=(0, 1, 2), weights=4_000_000, embedding=128, steps=20_000, batch_size=128, window=128,
         learning_rate=2e-3, chunk=1000, without_restarts=True,
