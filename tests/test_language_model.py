@@ -158,7 +158,15 @@ def test_small(tmp_path, monkeypatch, capsys):
     record = load(tmp_path, language_model.PRESETS["smoke"])
     assert record is not None and record["complete"]
     text = capsys.readouterr().out
-    said = "How well does a recurrent net", "6-gram", "bz2", "xz", "temperature 0.5", "linear cell", "Without restarts"
+    said = (
+        "How well does a recurrent net",
+        "6-gram",
+        "bz2",
+        "xz",
+        "temperature 0.5",
+        "linear cell",
+        "restarts of the LSTM",
+    )
     for words in said:
         assert words in text
     assert list(tmp_path.glob("*.png"))
