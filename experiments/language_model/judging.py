@@ -55,5 +55,5 @@ def rival(record: Record) -> tuple[str, float]:
 
 
 def spells(mine: np.ndarray, theirs: np.ndarray) -> bool:
-    """Whether the network is ahead at the first letter of a word, and the n-gram at the sixth."""
-    return bool(mine[0] < theirs[0] and mine[5] > theirs[5])
+    """Whether the network is ahead by 0.05 bits at the first letter of a word, and the n-gram at the sixth."""
+    return bool(mine[0] < theirs[0] - 0.05 and mine[5] > theirs[5])
