@@ -222,6 +222,7 @@ class Letters(Stream):
     window: int = 5
     documents: bool = True
     evaluation_streams: int = 1
+    restart_rate: float = 0.0
 
     def sequence(self, split):
         tokens = jnp.asarray(TEXT if split == "train" else TEXT[::-1])
@@ -288,6 +289,76 @@ def test_the_carry_goes_on_from_update_to_update_and_begins_anew_with_text_and_d
         model = jax.tree.map(lambda p, g: p - 0.1 * g, model, gradient)
     for ours, expected in zip(*map(jax.tree.leaves, (run.model, model)), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+class Counting(nnx.Module):
+    """Its carry counts the steps since the beginning in two leaves of different shapes; it starts from 100."""
+
+    def __init__(self, key):
+        self.scale = nnx.Param(jnp.ones(VOCABULARY))
+
+    def initialize_carry(self, shape):
+        return jnp.full(shape, 100.0), jnp.full((*shape, 2, 3), 100.0)
+
+    def __call__(self, tokens, initial_carry, return_carry, resets=None):
+        carry = jax.tree.map(lambda leaf: leaf + tokens.shape[1], initial_carry)
+        return carry, self.scale * jnp.ones((*tokens.shape, 1))
+
+
+def steps_since_the_beginning(rate: float, seed: int = 0, updates: int = 40) -> np.ndarray:
+    """After every update, ``[updates, 5]``: what the carry of every stream counted; splits of 9 steps, windows of 3."""
+    recipe = Recipe(Counting, Letters(3, False, restart_rate=rate), optax.sgd(0.1), 5)
+    run, step, found = recipe.start(seed), jax.jit(recipe.step), []
+    for _ in range(updates):
+        run, _ = step(run)
+        np.testing.assert_array_equal(run.carry[1], jnp.broadcast_to(run.carry[0][:, None, None], (5, 2, 3)))
+        found.append(np.asarray(run.carry[0]) - 100)
+    return np.stack(found)
+
+
+def test_restarts_take_streams_to_the_initial_carry_at_their_rate():
+    """Every window begins with the last one's carry or with the initial one, which is not 0; each stream for itself."""
+    np.testing.assert_array_equal(steps_since_the_beginning(0.0), np.tile([[3], [6], [9]], (14, 5))[:40])
+    assert (steps_since_the_beginning(1.0) == 3).all()
+    counted = steps_since_the_beginning(0.4, updates=150)
+    assert set(counted.ravel()) == {3, 6, 9} and (counted[::3] == 3).all()
+    begun = counted[np.arange(150) % 3 > 0] == 3
+    assert begun.mean() == pytest.approx(0.4, abs=0.08) and begun.all(1).mean() < 0.05
+    went_on = ~begun & (np.roll(counted, 1, axis=0)[np.arange(150) % 3 > 0] == 3)
+    assert (counted[np.arange(150) % 3 > 0][went_on] == 6).all()
+    assert (counted != steps_since_the_beginning(0.4, seed=1, updates=150)).any()
+
+
+def test_restarts_change_no_evaluation_and_no_first_window():
+    model, runs = speaker(jax.random.key(0)), []
+    for rate in (0.0, 0.5):
+        task = Letters(6, True, restart_rate=rate)
+        runs.append((training.evaluate(model, task, "test")["loss"], Recipe(speaker, task, optax.sgd(0.1), 3)))
+    assert runs[0][0] == runs[1][0]
+    first, second = (jax.jit(recipe.step)(recipe.start(0)) for _, recipe in runs)
+    np.testing.assert_array_equal(first[1], second[1])
+    alone = Recipe(speaker, Letters(6, True, restart_rate=1.0), optax.sgd(0.1), 3)
+    run, _ = jax.jit(alone.step)(alone.start(0))
+    expected = alone.loss(run.model, alone.examples(run))  # each window from the initial carry
+    np.testing.assert_allclose(jax.jit(alone.step)(run)[1], expected, rtol=1e-5)
+
+
+def test_a_stopped_run_with_restarts_goes_on_as_it_would_have(tmp_path):
+    task, half = Letters(6, False, restart_rate=0.5), dataclasses.replace(PLAN, steps=3)
+    whole = training.fit(speaker, task, optax.sgd(0.1), PLAN)
+    training.fit(speaker, task, optax.sgd(0.1), half, Output(tmp_path))
+    same(training.fit(speaker, task, optax.sgd(0.1), PLAN, Output(tmp_path)), whole)
+    with pytest.raises(training.CheckpointError, match="restart_rate"):
+        training.fit(speaker, Letters(6, False, restart_rate=0.4), optax.sgd(0.1), PLAN, Output(tmp_path))
+
+
+def test_restarts_of_a_carry_that_streams_share_are_refused():
+    class Shared(Counting):
+        def initialize_carry(self, shape):
+            return jnp.zeros(()), jnp.zeros(shape)
+
+    with pytest.raises(ValueError, match=r"restart_rate=0.5 with a carry of shapes \[\[\], \[4\]\]; allowed"):
+        training.fit(Shared, Letters(3, False, restart_rate=0.5), optax.sgd(0.1), PLAN)
 
 
 def test_more_streams_than_steps_are_refused():

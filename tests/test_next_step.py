@@ -107,6 +107,8 @@ def test_errors_say_what_is_allowed():
         (lambda: NextValue(TEXT, "mean"), ValueError, "objective='mean' is unknown"),  # type: ignore
         (lambda: NextToken(TEXT, 0), ValueError, "window=0 is too short"),
         (lambda: NextToken(TEXT, 8, 1.0), TypeError, "evaluation_streams=1.0 is a float"),  # type: ignore
+        (lambda: NextToken(TEXT, 8, 1, -0.1), ValueError, "restart_rate=-0.1; allowed: a number from 0 to 1"),
+        (lambda: NextValue(STEPS, restart_rate=True), ValueError, "restart_rate=True; allowed: a number"),
     ):
         with pytest.raises(error, match=message):
             make()

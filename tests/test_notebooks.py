@@ -39,7 +39,9 @@ def test_the_text_twin_of_one_runs(monkeypatch):
 
 
 def test_there_are_these():
-    names = ["01_cells", "02_vanishing_gradients", "03_long_dependencies", "04_your_own_cell", "06_forecasting"]
+    names = [
+        "01_cells", "02_vanishing_gradients", "03_long_dependencies", "04_your_own_cell", "05_text", "06_forecasting",
+    ]  # fmt: skip
     assert [path.stem for path in NOTEBOOKS] == names
 
 

@@ -35,22 +35,24 @@ class NextToken(Stream):
         data: the text.
         window: T, steps of an update, through which gradients go.
         evaluation_streams: how many streams a split is read in when it is evaluated.
+        restart_rate: probability that a stream begins a window of training from the initial carry, see `Stream`.
 
     Raises:
         TypeError: the data are no `Text`, or a size is no int.
-        ValueError: a size is below 1.
+        ValueError: a size is below 1, or the rate is no probability.
     """
 
     name: ClassVar[str] = "next_token"
     data: Text = dataclasses.field(metadata={"setting": False})
     window: int = 128
     evaluation_streams: int = 1
+    restart_rate: float = 0.0
     sha256: str = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.data, Text):
             raise TypeError(f"NextToken got {type(self.data).__name__}; allowed: Text. Use Text.contiguous(text).")
-        _check_sizes(self)
+        _check_settings(self)
         object.__setattr__(self, "sha256", self.data.sha256)
 
     @property
@@ -99,10 +101,11 @@ class NextValue(Stream):
             units.
         window: T, steps of an update, through which gradients go.
         evaluation_streams: how many streams a split is read in when it is evaluated.
+        restart_rate: probability that a stream begins a window of training from the initial carry, see `Stream`.
 
     Raises:
         TypeError: the data are not of `Steps`, or a size is no int.
-        ValueError: the objective is unknown, or a size is below 1.
+        ValueError: the objective is unknown, a size is below 1, or the rate is no probability.
     """
 
     name: ClassVar[str] = "next_value"
@@ -110,6 +113,7 @@ class NextValue(Stream):
     objective: str = "regression"
     window: int = 128
     evaluation_streams: int = 1
+    restart_rate: float = 0.0
     sha256: str = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -117,7 +121,7 @@ class NextValue(Stream):
             kind = type(getattr(self.data, "train", self.data)).__name__
             raise TypeError(f"NextValue got {kind}; allowed: a Dataset of Steps. Use Series(...).split().steps().")
         check_choice("objective", self.objective, ("regression", "absolute"))
-        _check_sizes(self)
+        _check_settings(self)
         object.__setattr__(self, "sha256", self.data.sha256)
 
     @property
@@ -189,6 +193,9 @@ def _mean(values: Array, example: Example) -> Array:
     return weighted_mean(values, example.weights)
 
 
-def _check_sizes(task: Any) -> None:
+def _check_settings(task: Any) -> None:
     check_size("window", task.window, 1)
     check_size("evaluation_streams", task.evaluation_streams, 1)
+    rate = task.restart_rate
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise ValueError(f"restart_rate={rate!r}; allowed: a number from 0 to 1. Try 0.05; 0 is without restarts.")

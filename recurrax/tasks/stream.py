@@ -7,6 +7,9 @@ A split of N steps is cut into B streams of equal length that are read side by s
                update 0                update 1
 
 With the last window the streams begin again, from the initial carry. This is truncated backpropagation through time.
+
+A model that was trained so has met the initial carry once in a pass over the data. Begun anywhere else it may get stuck
+in states that training never came to, and stay there. ``restart_rate`` is the remedy: some windows begin anew.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from recurrax.engines.engine import where
 from recurrax.tasks.calling import call
 from recurrax.tasks.task import Example, Task
 
@@ -33,17 +37,21 @@ class Stream(Task):
     Attributes:
         window: T, steps of an update.
         evaluation_streams: how many streams a split is read in when it is evaluated.
+        restart_rate: probability, from 0 to 1, that a stream begins a window of training from the initial carry in
+            place of the last one, drawn for every stream, update and seed. It is what teaches a model to begin
+            anywhere: give it where evaluation has several streams, or where text is to follow a prompt.
 
     Streams have no lengths: a step that does not count has weight 0.
 
     A model takes ``initial_carry`` and ``return_carry``, as `recurrax.SequenceModel` does, or the task has its own
     `advance` and `initialize_carry`.
 
-    Source: Williams & Peng (1990); for language models Mikolov et al. (2010).
+    Source: Williams & Peng (1990); for language models Mikolov et al. (2010); restarts Melis, Dyer & Blunsom (2018).
     """
 
     window: int
     evaluation_streams: int = 1
+    restart_rate: float = 0.0
 
     @abc.abstractmethod
     def sequence(self, split: str) -> Example:
@@ -71,6 +79,29 @@ class Stream(Task):
     def initialize_carry(self, model: Any, streams: int) -> Any:
         """The carry that so many streams start from: ``model.initialize_carry((streams,))``."""
         return model.initialize_carry((streams,))
+
+    def continued(self, initial: Any, carry: Any, first: Array, key: Array | None) -> Any:
+        """The carry before a window of training: the last one, or the initial one, of all streams or those drawn.
+
+        Args:
+            initial: carry of B streams.
+            carry: of B streams after the last window.
+            first: whether the streams begin with this window, a scalar.
+            key: of the restarts; None without them.
+
+        Raises:
+            ValueError: there are restarts, and a leaf of the carry has no axis B.
+        """
+        if key is None:
+            return jax.tree.map(lambda new, old: jnp.where(first, new, old), initial, carry)
+        shapes = [list(jnp.shape(leaf)) for leaf in jax.tree.leaves(carry)]
+        if any(not shape or shape[0] != shapes[0][0] for shape in shapes):
+            raise ValueError(
+                f"restart_rate={self.restart_rate} with a carry of shapes {shapes}; allowed: a leading axis of all "
+                "streams in each. Give every stream its own carry, or restart_rate=0."
+            )
+        again = first | jax.random.bernoulli(key, self.restart_rate, shapes[0][:1])
+        return where(again, initial, carry)
 
     def apply(self, model: Any, example: Example, key: Array | None = None) -> Any:
         """Outputs of a model for a batch of windows, each from the initial carry."""

@@ -145,8 +145,8 @@ class Recipe:
         """The carry before the next window of a `Stream`, which begins anew, from that of the model."""
         if not isinstance(self.task, Stream):
             return ()
-        initial, first = self.initial_carry(model, self.batch_size), self._window(run) == 0
-        return jax.tree.map(lambda new, old: jnp.where(first, new, old), initial, run.carry)
+        key = jax.random.fold_in(run.key, run.step) if self.task.restart_rate else None
+        return self.task.continued(self.initial_carry(model, self.batch_size), run.carry, self._window(run) == 0, key)
 
     def forward(self, model: Model, examples: Example, carry: Any = (), key: jax.Array | None = None) -> Pass:
         """The model's outputs for a batch, computed in the recipe's precision; with a key in training.

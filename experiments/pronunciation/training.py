@@ -1,0 +1,191 @@
+"""The settings, what counting reaches, and the training of encoder-decoders."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+import recurrax as rx
+from experiments import lab
+from experiments.baselines.graphones import JointNGram, Windows, align
+from experiments.pronunciation.lexicon import LONGEST, Lexicon, judge, lexicon, until_end
+from experiments.tuning import count
+from recurrax import datasets
+from recurrax.layers import EncoderDecoder, beam_search, greedy
+from recurrax.tasks import SequenceToSequence
+from recurrax.training import clip_by_norm
+
+MODELS = ("attention", "no attention")
+SHOWN = ("thorough", "phonetics", "knighthood", "unexplained", "schoolteacher", "nightingale")  # where they are tested
+WAYS = ("greedy", "beam search")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(lab.Settings):
+    """Spelling to sound; the defaults take about four minutes on a CPU core."""
+
+    data_dir: Path | None = dataclasses.field(default=None, metadata={"setting": False})
+    """Where `recurrax datasets get cmudict` kept the dictionary; its own folder by default."""
+    models: tuple[Literal[*MODELS], ...] = ("attention",)  # type: ignore[valid-type]
+    """Encoder-decoders, with and without attention."""
+    embedding: int = 64
+    """Size of the embedding of a letter or phoneme."""
+    hidden: int = 256
+    """Units of the decoder; each direction of the encoder has half as many."""
+    dropout: float = 0.1
+    """Dropout on embeddings and before the last layer."""
+    learning_rate: float = 3e-3
+    """Adam's first learning rate, which falls to 0 along half a cosine."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds, all of which are reported."""
+    steps: int = 2000
+    """Updates of each run."""
+    batch_size: int = 128
+    """Words of an update."""
+    chunk: int = 200
+    """Updates between evaluations on the validation split."""
+    beams: int = 4
+    """Kept by the beam search."""
+    order: int = 6
+    """Of the n-grams of letter-phoneme pairs."""
+
+
+PRESETS = {
+    "default": Config(),
+    "table": Config(models=MODELS, seeds=(0, 1, 2), steps=800, chunk=100),
+    "accelerator": Config(
+        models=MODELS, seeds=(0, 1, 2), hidden=512, dropout=0.3, steps=20_000, batch_size=256, chunk=1000,
+        learning_rate=2e-3,
+    ),
+    "smoke": Config(
+        models=MODELS, seeds=(0, 1), embedding=8, hidden=8, steps=4, batch_size=4, chunk=2, beams=2, order=3,
+    ),
+}  # fmt: skip
+
+
+def parts(config: Config) -> dict[str, Any]:
+    """The data, what counting reaches, and every encoder-decoder."""
+    words = lexicon(datasets.read("cmudict", config.data_dir))
+    lab.plan(config)
+    if config.hidden % 2:
+        raise ValueError(f"hidden={config.hidden}; allowed: an even number, half of it a direction. Pass --hidden 256.")
+    return {
+        "data": functools.partial(describe, words),
+        "counting": functools.partial(count_pairs, words, config.order),
+        **{name: functools.partial(learn, config, words, name) for name in config.models},
+    }
+
+
+def describe(words: Lexicon) -> dict[str, Any]:
+    """What the data are, with a few words of the training split."""
+    several = sum(len(sounds) > 1 for sounds in words.answers("test"))
+    train = words.splits["train"]
+    shown = train[np.linspace(0, len(train) - 1, 8).astype(int)]
+    return {
+        "sizes": {name: len(numbers) for name, numbers in words.splits.items()},
+        "phonemes": words.phonemes,
+        "several": several,
+        "sha256": words.dataset().sha256,
+        "shared": len(np.intersect1d(train, words.splits["test"])),
+        "examples": {words.words[n]: " ".join(words.phonemes[p - 1] for p in words.sounds[n][0]) for n in shown},
+    }
+
+
+def count_pairs(words: Lexicon, order: int) -> dict[str, Any]:
+    """What letters alone, windows of five and n-grams of pairs reach on the test split."""
+    began = time.perf_counter()
+    order_of = np.random.RandomState(0).permutation(len(words.splits["train"]))  # EM looks at the first ones
+    letters, sounds = words.letters("train")[order_of], words.firsts("train")[order_of]
+    aligned = align(letters, sounds)
+    test = words.letters("test")
+    methods = {
+        "letter by letter": Windows(letters, aligned, 0),
+        "window of 5 letters": Windows(letters, aligned, 2),
+        f"{order}-grams of pairs": JointNGram(letters, aligned, order),
+    }
+    found = {name: judge(method(test), words, "test") for name, method in methods.items()}
+    return {"methods": found, "seconds": time.perf_counter() - began}
+
+
+def learn(config: Config, words: Lexicon, name: str) -> dict[str, Any]:
+    """Every seed of an encoder-decoder: error rates on the test split by both ways of decoding."""
+    task = SequenceToSequence(words.dataset(), end=0)
+    build = functools.partial(make, config, len(words.phonemes) + 1, name == "attention")
+    optimizer = optax.chain(
+        clip_by_norm(config.clip_norm), optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.steps))
+    )
+    history = lab.train(config, name, build, task, optimizer, lab.plan(config))
+    judged: dict[str, list[Any]] = {way: [] for way in WAYS}
+    for seed in range(len(history)):
+        for way, written in pronounce(history.best(seed), words.letters("test"), config.beams).items():
+            judged[way].append(judge(written, words, "test"))
+    return {
+        "model": name,
+        "parameters": count(build),
+        **lab.outcome(history),
+        "judged": judged,
+        "shown": show(history.best(0), words, config.beams),
+    }
+
+
+def make(config: Config, phonemes: int, attention: bool, key: jax.Array) -> EncoderDecoder:
+    """A bidirectional LSTM that reads 26 letters, and an LSTM that writes phonemes."""
+    rngs = nnx.Rngs(key)
+    return EncoderDecoder(
+        rx.LSTM(config.embedding, config.hidden // 2, bidirectional=True, rngs=rngs),
+        rx.LSTM(config.embedding, config.hidden, rngs=rngs),
+        27,
+        phonemes,
+        attention=attention,
+        attention_features=config.hidden // 2,
+        dropout=config.dropout,
+        rngs=rngs,
+    )
+
+
+def pronounce(model: EncoderDecoder, letters: np.ndarray, beams: int, at_once: int = 512) -> dict[str, list[list[int]]]:
+    """The phonemes that a model writes for words ``[N, L]``, by both ways of decoding."""
+    found: dict[str, list[list[int]]] = {way: [] for way in WAYS}
+    padded = np.pad(letters, ((0, -len(letters) % at_once), (0, 0)))
+    padded[len(letters) :, 0] = 1  # a letter, as no word is empty
+    for part in np.split(padded, len(padded) // at_once):
+        options = {"steps": LONGEST + 1, "end": 0, "seq_lengths": (part > 0).sum(axis=1)}
+        tokens, _ = beam_search(model, part, beams=beams, **options)
+        found["greedy"] += until_end(np.asarray(greedy(model, part, **options)))
+        found["beam search"] += until_end(np.asarray(tokens[:, 0]))
+    return {way: rows[: len(letters)] for way, rows in found.items()}
+
+
+def show(model: EncoderDecoder, words: Lexicon, beams: int) -> list[dict[str, Any]]:
+    """What a model writes for a few test words, and where it looks while it does."""
+    test = words.splits["test"]
+    asked = [n for n in range(len(test)) if words.words[test[n]] in SHOWN]
+    longest = sorted(range(len(test)), key=lambda n: (-len(words.words[test[n]]), n))
+    chosen = (asked + [n for n in longest if n not in asked])[:6]
+    letters = words.letters("test")[chosen]
+    written = pronounce(model, letters, beams)["beam search"]
+    shown = []
+    for row, tokens, n in zip(letters, written, chosen, strict=True):
+        looked = None
+        if model.attention is not None:
+            length = int((row > 0).sum())
+            looked = np.round(model.alignment(row[None, :length], np.array([[0, *tokens]]))[0], 3)
+        shown.append(
+            {
+                "word": words.words[test[n]],
+                "written": [words.phonemes[token - 1] for token in tokens],
+                "answers": [" ".join(words.phonemes[p - 1] for p in sound) for sound in words.sounds[test[n]]],
+                "looked": looked,
+            }
+        )
+    return shown

@@ -1,0 +1,271 @@
+"""The settings, what translates without a net, the training of encoder-decoders, and the checks for leaks."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+import recurrax as rx
+from experiments import lab
+from experiments.baselines.dictionary import IBM1, recall
+from experiments.translation.verses import LONGEST, Sentence, Verses, judge, padded, verses
+from experiments.tuning import count
+from recurrax import datasets
+from recurrax.datasets import Arrays, Dataset, Vocabulary
+from recurrax.layers import EncoderDecoder, beam_search, greedy
+from recurrax.tasks import SequenceToSequence
+from recurrax.training import Plan, clip_by_norm, fit
+
+MODELS = ("attention", "no attention")
+WAYS = ("greedy", "beam search")
+SHOWN = 6  # verses on the page
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(lab.Settings):
+    """Spanish to English; the defaults take about four minutes on a CPU core."""
+
+    data_dir: Path | None = dataclasses.field(default=None, metadata={"setting": False})
+    """Where `recurrax datasets get kjv-es` kept the verses; its own folder by default."""
+    models: tuple[Literal[*MODELS], ...] = ("attention",)  # type: ignore[valid-type]
+    """Encoder-decoders, with and without attention."""
+    vocabulary: int = 2800
+    """Words of each language; rarer ones, seen once or twice in training, are unknown."""
+    embedding: int = 128
+    """Size of the embedding of a word."""
+    hidden: int = 192
+    """Units of the decoder; each direction of the encoder has half as many."""
+    dropout: float = 0.3
+    """Dropout on embeddings and before the last layer."""
+    learning_rate: float = 3e-3
+    """Adam's first learning rate, which falls to 0 along half a cosine."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds, all of which are reported."""
+    steps: int = 1500
+    """Updates of each run."""
+    batch_size: int = 64
+    """Verses of an update."""
+    chunk: int = 150
+    """Updates between evaluations on the validation split."""
+    held_out: int = 128
+    """Verses evaluated at once."""
+    beams: int = 4
+    """Kept by the beam search."""
+    length_penalty: float = 1.0
+    """Of the beam search; 1 compares the mean log probability of a word."""
+    control_steps: int = 150
+    """Updates of the runs that look for leaks."""
+
+
+PRESETS = {
+    "default": Config(),
+    "table": Config(models=MODELS, seeds=(0, 1, 2), steps=900, chunk=150),
+    "accelerator": Config(
+        models=MODELS, seeds=(0, 1, 2), vocabulary=5000, embedding=256, hidden=512, dropout=0.4, steps=4000, chunk=200,
+        learning_rate=1e-3, control_steps=1000,
+    ),
+    "smoke": Config(
+        models=MODELS, seeds=(0, 1), vocabulary=50, embedding=8, hidden=8, steps=4, batch_size=4, chunk=2, beams=2,
+        control_steps=2,
+    ),
+}  # fmt: skip
+
+
+def parts(config: Config) -> dict[str, Any]:
+    """The data, what needs no net, the checks, and every encoder-decoder."""
+    pairs = verses(datasets.read("kjv-es", config.data_dir))
+    lab.plan(config)
+    if config.hidden % 2:
+        raise ValueError(f"hidden={config.hidden}; allowed: an even number, half of it a direction. Pass --hidden 192.")
+    return {
+        "data": functools.partial(describe, config, pairs),
+        "without a net": functools.partial(without_a_net, pairs),
+        **{name: functools.partial(learn, config, pairs, name) for name in config.models},
+        "leaks": functools.partial(look_for_leaks, config, pairs),
+    }
+
+
+def describe(config: Config, pairs: Verses) -> dict[str, Any]:
+    """What the data are."""
+    source, target = pairs.vocabularies(config.vocabulary)
+    unknown = [
+        float(np.mean([word not in vocabulary.tokens for verse in language["test"] for word in verse]))
+        for vocabulary, language in ((source, pairs.spanish), (target, pairs.english))
+    ]
+    return {
+        "sizes": {split: len(found) for split, found in pairs.spanish.items()},
+        "taken_out": pairs.taken_out,
+        "shared": pairs.shared(),
+        "vocabularies": [len(source), len(target)],
+        "unknown": unknown,
+        "sha256": pairs.dataset(source, target).sha256,
+        "spanish": [" ".join(verse) for verse in pairs.spanish["test"][:SHOWN]],
+        "english": [" ".join(verse) for verse in pairs.english["test"][:SHOWN]],
+    }
+
+
+def without_a_net(pairs: Verses) -> dict[str, Any]:
+    """BLEU and chrF of the source itself, the translation memory and IBM's first model."""
+    began = time.perf_counter()
+    spanish, english = pairs.spanish, pairs.english
+    dictionary = IBM1(spanish["train"], english["train"])
+    written = {
+        "the Spanish verse": spanish["test"],
+        "translation memory": recall(spanish["train"], english["train"], spanish["test"]),
+        "IBM model 1": [dictionary(verse) for verse in spanish["test"]],
+    }
+    return {
+        "judged": {name: judge(found, english["test"]) for name, found in written.items()},
+        "shown": {name: [" ".join(verse) for verse in found[:SHOWN]] for name, found in written.items()},
+        "seconds": time.perf_counter() - began,
+    }
+
+
+def learn(config: Config, pairs: Verses, name: str) -> dict[str, Any]:
+    """Every seed of an encoder-decoder: BLEU and chrF on the test split by both ways of decoding."""
+    source, target = pairs.vocabularies(config.vocabulary)
+    task = SequenceToSequence(pairs.dataset(source, target), end=int(target.end or 0))
+    build = functools.partial(make, config, len(source), len(target), name == "attention")
+    history = lab.train(config, name, build, task, optimizer(config, config.steps), lab.plan(config))
+    translator = Translator(config, source, target, IBM1(pairs.spanish["train"], pairs.english["train"]))
+    judged: dict[str, list[Any]] = {way: [] for way in WAYS}
+    shown: dict[str, list[str]] = {}
+    for seed in range(len(history)):
+        for way, written in translator(history.best(seed), pairs.spanish["test"]).items():
+            judged[way].append(judge(written, pairs.english["test"]))
+            if seed == 0:
+                shown[way] = [" ".join(verse) for verse in written[:SHOWN]]
+    looked = translator.looked(history.best(0), pairs.spanish["test"][:SHOWN]) if name == "attention" else None
+    return {
+        "model": name,
+        "parameters": count(build),
+        **lab.outcome(history),
+        "judged": judged,
+        "shown": shown,
+        "looked": looked,
+    }
+
+
+def look_for_leaks(config: Config, pairs: Verses) -> dict[str, Any]:
+    """Validation losses in nats a word of short runs: true pairs, each target with another source, and one source."""
+    source, target = pairs.vocabularies(config.vocabulary)
+    data = pairs.dataset(source, target)
+    build = functools.partial(make, config, len(source), len(target), True)
+    plan = Plan(
+        steps=config.control_steps, batch_size=config.batch_size, chunk=config.control_steps, seeds=config.seeds[:1],
+        held_out=config.held_out,
+    )  # fmt: skip
+    found = {}
+    for name, sources in (("true pairs", None), ("shuffled pairs", "shuffled"), ("no source", "one")):
+        task = SequenceToSequence(_with_sources(data, sources), end=int(target.end or 0))
+        history = fit(build, task, optimizer(config, config.control_steps), plan)
+        found[name] = float(history.loss[0, -1])
+    return {"loss": found, "steps": config.control_steps}
+
+
+def _with_sources(data: Dataset[Arrays], which: str | None) -> Dataset[Arrays]:
+    """The data with sources of other pairs, or with the same source everywhere, in all splits."""
+    parts = {}
+    for split in ("train", "validation", "test"):
+        part = getattr(data, split)
+        order = np.arange(len(part))
+        if which is not None:
+            order = np.random.RandomState(0).permutation(len(part)) if which == "shuffled" else 0 * order
+        inputs, lengths = np.asarray(part.inputs)[order], np.asarray(part.lengths)[order]
+        parts[split] = Arrays(inputs, part.targets, lengths, weights=part.weights)
+    return Dataset(f"{data.name}, {which or 'true'} sources", data.source, **parts)
+
+
+def optimizer(config: Config, steps: int) -> optax.GradientTransformation:
+    """Adam whose learning rate falls to 0 within so many updates, after clipping."""
+    rate = optax.cosine_decay_schedule(config.learning_rate, steps)
+    return optax.chain(clip_by_norm(config.clip_norm), optax.adam(rate))
+
+
+def make(config: Config, spanish: int, english: int, attention: bool, key: jax.Array) -> EncoderDecoder:
+    """A bidirectional LSTM that reads Spanish, and an LSTM that writes English."""
+    rngs = nnx.Rngs(key)
+    return EncoderDecoder(
+        rx.LSTM(config.embedding, config.hidden // 2, bidirectional=True, rngs=rngs),
+        rx.LSTM(config.embedding, config.hidden, rngs=rngs),
+        spanish,
+        english,
+        attention=attention,
+        attention_features=config.hidden // 2,
+        dropout=config.dropout,
+        rngs=rngs,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Translator:
+    """Writes English with a model; an unknown word becomes what the dictionary has for the word most looked at.
+
+    Source of that: Luong et al. (2015), "Addressing the rare word problem in neural machine translation".
+    """
+
+    config: Config
+    source: Vocabulary
+    target: Vocabulary
+    dictionary: IBM1
+
+    def __call__(self, model: EncoderDecoder, spanish: list[Sentence], at_once: int = 128) -> dict[str, list[Sentence]]:
+        """The translations of verses by both ways of decoding."""
+        found: dict[str, list[Sentence]] = {way: [] for way in WAYS}
+        options: dict[str, Any] = {"steps": LONGEST + 1, "end": self.target.end}
+        search = {"beams": self.config.beams, "length_penalty": self.config.length_penalty}
+        for first in range(0, len(spanish), at_once):
+            some = spanish[first : first + at_once]
+            filled = some + [spanish[0]] * (at_once - len(some))  # so that one program serves all
+            tokens, lengths = padded(filled, self.source, LONGEST)
+            written = {
+                "greedy": greedy(model, tokens, seq_lengths=lengths, **options),
+                "beam search": beam_search(model, tokens, seq_lengths=lengths, **search, **options)[0][:, 0],
+            }
+            for way, rows in written.items():
+                found[way] += self._words(model, filled, tokens, lengths, np.asarray(rows))[: len(some)]
+        return found
+
+    def looked(self, model: EncoderDecoder, spanish: list[Sentence]) -> list[dict[str, Any]]:
+        """The words that greedy search writes for a few verses, and the weights of attention ``[T, S]``."""
+        found = []
+        for verse in spanish:
+            tokens, lengths = padded([verse], self.source, len(verse))
+            written = greedy(model, tokens, LONGEST + 1, self.target.end or 0, seq_lengths=lengths)
+            row = np.asarray(written[0]).tolist()
+            row = row[: row.index(self.target.end)] if self.target.end in row else row
+            weights = model.alignment(tokens, np.array([[self.target.end, *row]]))[0]
+            words = [self.target.tokens[token] for token in row]
+            found.append({"spanish": verse, "english": words, "weights": np.round(weights, 2)})
+        return found
+
+    def _words(
+        self, model: EncoderDecoder, spanish: list[Sentence], tokens: np.ndarray, lengths: np.ndarray, rows: np.ndarray
+    ) -> list[Sentence]:
+        looks = None
+        if model.attention is not None:
+            before = np.concatenate([np.full((len(rows), 1), self.target.end), rows[:, :-1]], axis=1)
+            looks = np.asarray(model.alignment(tokens, before, lengths)).argmax(axis=-1)
+        found = []
+        for number, row in enumerate(rows.tolist()):
+            words: Sentence = []
+            for step, token in enumerate(row):
+                if token == self.target.end:
+                    break
+                if token != self.target.unknown:
+                    words.append(self.target.tokens[token])
+                elif looks is not None:
+                    word = spanish[number][looks[number, step]]
+                    words.append(self.dictionary.best.get(word, word))
+            found.append(words)
+        return found
