@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +17,16 @@ from flax import nnx
 import recurrax as rx
 from experiments import lab
 from experiments.baselines.dictionary import IBM1, recall
-from experiments.translation.verses import LONGEST, Sentence, Verses, judge, padded, verses
+from experiments.translation.verses import LENGTHS, LONGEST, Sentence, Verses, judge, padded, verses
 from experiments.tuning import count
 from recurrax import datasets
 from recurrax.datasets import Arrays, Dataset, Vocabulary
 from recurrax.layers import EncoderDecoder, beam_search, greedy
-from recurrax.tasks import SequenceToSequence
+from recurrax.tasks import Bucketed, SequenceToSequence
 from recurrax.training import Plan, clip_by_norm, fit
 
 MODELS = ("attention", "no attention")
 WAYS = ("greedy", "beam search")
-SHOWN = 6  # verses on the page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Config(lab.Settings):
     """Where `recurrax datasets get kjv-es` kept the verses; its own folder by default."""
     models: tuple[Literal[*MODELS], ...] = ("attention",)  # type: ignore[valid-type]
     """Encoder-decoders, with and without attention."""
-    vocabulary: int = 2800
-    """Words of each language; rarer ones, seen once or twice in training, are unknown."""
+    vocabulary: int = 3000
+    """Words of each language; rarer ones are unknown."""
     embedding: int = 128
     """Size of the embedding of a word."""
     hidden: int = 192
@@ -57,6 +57,8 @@ class Config(lab.Settings):
     """Verses of an update."""
     chunk: int = 150
     """Updates between evaluations on the validation split."""
+    shapes: int = 3
+    """Lengths that batches of similar verses are padded to."""
     held_out: int = 128
     """Verses evaluated at once."""
     beams: int = 4
@@ -106,11 +108,12 @@ def describe(config: Config, pairs: Verses) -> dict[str, Any]:
         "sizes": {split: len(found) for split, found in pairs.spanish.items()},
         "taken_out": pairs.taken_out,
         "shared": pairs.shared(),
+        "lengths": LENGTHS,
         "vocabularies": [len(source), len(target)],
         "unknown": unknown,
         "sha256": pairs.dataset(source, target).sha256,
-        "spanish": [" ".join(verse) for verse in pairs.spanish["test"][:SHOWN]],
-        "english": [" ".join(verse) for verse in pairs.english["test"][:SHOWN]],
+        "spanish": texts(pairs.spanish["test"], pairs.shown()),
+        "english": texts(pairs.english["test"], pairs.shown()),
     }
 
 
@@ -125,16 +128,21 @@ def without_a_net(pairs: Verses) -> dict[str, Any]:
         "IBM model 1": [dictionary(verse) for verse in spanish["test"]],
     }
     return {
-        "judged": {name: judge(found, english["test"]) for name, found in written.items()},
-        "shown": {name: [" ".join(verse) for verse in found[:SHOWN]] for name, found in written.items()},
+        "judged": {name: judge(found, english["test"], spanish["test"]) for name, found in written.items()},
+        "shown": {name: texts(found, pairs.shown()) for name, found in written.items()},
         "seconds": time.perf_counter() - began,
     }
+
+
+def texts(verses: Sequence[Sentence], numbers: Sequence[int]) -> list[str]:
+    """Some of the verses as text."""
+    return [" ".join(verses[n]) for n in numbers]
 
 
 def learn(config: Config, pairs: Verses, name: str) -> dict[str, Any]:
     """Every seed of an encoder-decoder: BLEU and chrF on the test split by both ways of decoding."""
     source, target = pairs.vocabularies(config.vocabulary)
-    task = SequenceToSequence(pairs.dataset(source, target), end=int(target.end or 0))
+    task = in_batches(config, pairs.dataset(source, target), target)
     build = functools.partial(make, config, len(source), len(target), name == "attention")
     history = lab.train(config, name, build, task, optimizer(config, config.steps), lab.plan(config))
     translator = Translator(config, source, target, IBM1(pairs.spanish["train"], pairs.english["train"]))
@@ -142,10 +150,11 @@ def learn(config: Config, pairs: Verses, name: str) -> dict[str, Any]:
     shown: dict[str, list[str]] = {}
     for seed in range(len(history)):
         for way, written in translator(history.best(seed), pairs.spanish["test"]).items():
-            judged[way].append(judge(written, pairs.english["test"]))
+            judged[way].append(judge(written, pairs.english["test"], pairs.spanish["test"]))
             if seed == 0:
-                shown[way] = [" ".join(verse) for verse in written[:SHOWN]]
-    looked = translator.looked(history.best(0), pairs.spanish["test"][:SHOWN]) if name == "attention" else None
+                shown[way] = texts(written, pairs.shown())
+    asked = [pairs.spanish["test"][n] for n in pairs.shown()]
+    looked = translator.looked(history.best(0), asked) if name == "attention" else None
     return {
         "model": name,
         "parameters": count(build),
@@ -167,7 +176,7 @@ def look_for_leaks(config: Config, pairs: Verses) -> dict[str, Any]:
     )  # fmt: skip
     found = {}
     for name, sources in (("true pairs", None), ("shuffled pairs", "shuffled"), ("no source", "one")):
-        task = SequenceToSequence(_with_sources(data, sources), end=int(target.end or 0))
+        task = in_batches(config, _with_sources(data, sources), target)
         history = fit(build, task, optimizer(config, config.control_steps), plan)
         found[name] = float(history.loss[0, -1])
     return {"loss": found, "steps": config.control_steps}
@@ -184,6 +193,12 @@ def _with_sources(data: Dataset[Arrays], which: str | None) -> Dataset[Arrays]:
         inputs, lengths = np.asarray(part.inputs)[order], np.asarray(part.lengths)[order]
         parts[split] = Arrays(inputs, part.targets, lengths, weights=part.weights)
     return Dataset(f"{data.name}, {which or 'true'} sources", data.source, **parts)
+
+
+def in_batches(config: Config, data: Dataset[Arrays], target: Vocabulary) -> Bucketed:
+    """The task, in batches of verses of similar lengths."""
+    assert target.end is not None
+    return Bucketed(SequenceToSequence(data, end=int(target.end)), config.batch_size, config.shapes)
 
 
 def optimizer(config: Config, steps: int) -> optax.GradientTransformation:
