@@ -58,8 +58,7 @@ def bible(count: int = 400) -> dict[str, np.ndarray]:
     english = [[WORD[word] for word in verse] for verse in spanish]
     for verse in english[count : count + 10]:  # the same Spanish, another English
         verse.append("!")
-    join = lambda rows: np.array([" ".join(row) for row in rows])  # noqa: E731
-    return {"spanish": join(spanish), "english": join(english)}
+    return {"spanish": np.array(list(map(" ".join, spanish))), "english": np.array(list(map(" ".join, english)))}
 
 
 MADE = {"cmudict": dictionary(), "kjv-es": bible()}
@@ -213,7 +212,13 @@ def test_bleu_of_its_counts_is_that_of_the_corpus():
 def test_a_network_learns_nothing_from_shuffled_pairs():
     """It is as good without a source; with the true pairs it is better."""
     config = training.Config(
-        vocabulary=20, embedding=16, hidden=32, control_steps=250, batch_size=32, learning_rate=0.01
+        spanish_words=20,
+        english_words=20,
+        embedding=16,
+        hidden=32,
+        control_steps=250,
+        batch_size=32,
+        learning_rate=0.01,
     )
     found = training.look_for_leaks(config, verses.verses(MADE["kjv-es"]))["loss"]
     assert found["true pairs"] < found["no source"] - 0.1

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -169,8 +170,8 @@ def pronounce(model: EncoderDecoder, letters: np.ndarray, beams: int, at_once: i
     padded[len(letters) :, 0] = 1  # a letter, as no word is empty
     for part in np.split(padded, len(padded) // at_once):
         options = {"steps": LONGEST + 1, "end": 0, "seq_lengths": (part > 0).sum(axis=1)}
-        tokens, _ = beam_search(model, part, beams=beams, **options)
-        found["greedy"] += until_end(np.asarray(greedy(model, part, **options)))
+        tokens, _ = beam_search(model, jnp.asarray(part), beams=beams, **options)
+        found["greedy"] += until_end(np.asarray(greedy(model, jnp.asarray(part), **options)))
         found["beam search"] += until_end(np.asarray(tokens[:, 0]))
     return {way: rows[: len(letters)] for way, rows in found.items()}
 
@@ -202,7 +203,7 @@ def show(model: EncoderDecoder, words: Lexicon, beams: int) -> list[dict[str, An
         looked = None
         if model.attention is not None:
             length = int((row > 0).sum())
-            looked = np.round(model.alignment(row[None, :length], np.array([[0, *tokens]]))[0], 3)
+            looked = np.round(model.alignment(jnp.asarray(row[None, :length]), jnp.array([[0, *tokens]]))[0], 3)
         answers = [words.spoken(sound) for sound in words.sounds[test[n]]]
         shown.append(
             {"word": words.words[test[n]], "written": words.spoken(tokens), "answers": answers, "looked": looked}

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from experiments import plots
 from experiments.lab import Record
+from experiments.translation.decoding import WAYS
 from experiments.translation.pages import DICTIONARY, MEMORY, by_length, middle, models, simple, winner
-from experiments.translation.training import WAYS
 
 COLORS = {"attention": "#0072B2", "no attention": "#56B4E9", DICTIONARY: "#D55E00", MEMORY: "#E69F00"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lab import Record
-from experiments.translation.training import WAYS
+from experiments.translation.decoding import WAYS
 from experiments.translation.verses import LEARNT, LONGEST
 from recurrax.report import markdown_table
 
@@ -127,8 +127,7 @@ def scores(record: Record) -> str:
     """Every network and baseline."""
     rows = []
     for name, entry in models(record).items():
-        for way in WAYS:
-            seeds = entry["judged"][way]
+        for way, seeds in entry["judged"].items():
             rows.append(
                 {
                     "what translates": f"LSTM, {name}, {way}",
@@ -176,7 +175,8 @@ def how(record: Record) -> str:
         f"tested, of up to {LONGEST} words and signs. The vocabularies have {spanish:,} and {english:,} words; "
         f"{unknown:.0%} of the Spanish and {missing:.0%} of the English test words are outside of them. Where the "
         "network with attention writes the sign for an unknown word, the page puts what the dictionary has for the "
-        "word it looks at most (Luong et al., 2015); without attention such a word is left out.",
+        "word it looks at most (Luong et al., 2015); one row has what the network writes alone. Without attention "
+        "such a word is left out.",
         f"Networks: a bidirectional LSTM of {config['hidden'] // 2} units a direction reads, an LSTM of "
         f"{config['hidden']} writes; embeddings of {config['embedding']}, dropout {config['dropout']:g}, Adam at "
         f"{config['learning_rate']:g} falling to 0 in {config['steps']:,} updates of {config['batch_size']} verses of "

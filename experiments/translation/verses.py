@@ -27,12 +27,12 @@ class Verses(NamedTuple):
     english: dict[str, list[Sentence]]
     taken_out: int
 
-    def vocabularies(self, size: int) -> tuple[Vocabulary, Vocabulary]:
-        """Of Spanish and English, the most frequent words of the training split; unknown is 0 and the end is 1."""
+    def vocabularies(self, spanish: int, english: int) -> tuple[Vocabulary, Vocabulary]:
+        """So many of the most frequent words of the training split in each; unknown is 0 and the end is 1."""
         words = Tokenizer(str.split)
         return tuple(  # type: ignore[return-value]
             Vocabulary.fit([" ".join(verse) for verse in language["train"]], words, size=size, end=True)
-            for language in (self.spanish, self.english)
+            for language, size in ((self.spanish, spanish), (self.english, english))
         )
 
     def dataset(self, source: Vocabulary, target: Vocabulary) -> Dataset[Arrays]:
@@ -111,7 +111,8 @@ def judge(written: Sequence[Sentence], meant: Sequence[Sentence], sources: Seque
     Beside them: the 95% bootstrap interval of BLEU over verses, the BLEU of the verses of each length in `LENGTHS`,
     null where there are none, and the BLEU beside the English of other verses, which is chance.
     """
-    from sacrebleu.metrics import BLEU, CHRF
+    from sacrebleu.metrics.bleu import BLEU
+    from sacrebleu.metrics.chrf import CHRF
 
     found, references, others = (
         [" ".join(words) for words in sentences] for sentences in (written, meant, [*meant[1:], *meant[:1]])
@@ -131,7 +132,7 @@ def judge(written: Sequence[Sentence], meant: Sequence[Sentence], sources: Seque
 
 def counts(found: Sequence[str], references: Sequence[str]) -> np.ndarray:
     """What BLEU adds up over sentences: right and all n-grams for n = 1 to 4, and both lengths, ``[N, 10]``."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     metric = BLEU(effective_order=True)
     scores = [metric.sentence_score(one, [other]) for one, other in zip(found, references, strict=True)]
@@ -140,7 +141,7 @@ def counts(found: Sequence[str], references: Sequence[str]) -> np.ndarray:
 
 def bleu(stats: np.ndarray) -> float:
     """BLEU of sentences whose `counts` these are."""
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     total = stats.sum(axis=0).tolist()
     return BLEU.compute_bleu(total[:4], total[4:8], total[8], total[9], smooth_method="exp").score
