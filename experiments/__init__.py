@@ -8,5 +8,5 @@ EXPERIMENTS = (
     "copy_memory", "temporal_order", "length_generalization", "sequential_digits", "hochreiter1997",
 )  # fmt: skip
 # Real data, of which `recurrax datasets get` has the arrays; their committed record is that of the preset "table".
-APPLICATIONS = ("speech", "forecasting", "glucose", "activity", "anomaly")
+APPLICATIONS = ("pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly")
 BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles")

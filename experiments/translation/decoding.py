@@ -14,6 +14,7 @@ from recurrax.datasets import Vocabulary
 from recurrax.layers import EncoderDecoder, beam_search, greedy
 
 WAYS = ("greedy", "beam search")
+UNKNOWN = "(unknown)"
 ALONE = "beam search, unknown words left out"
 
 
@@ -61,7 +62,7 @@ class Translator:
         for verse in spanish:
             tokens, _ = padded([verse], self.source, len(verse))
             rows = np.asarray(greedy(model, jnp.asarray(tokens), LONGEST + 1, self._end))
-            words = list(map(str, self._until_end(rows[0])))
+            words = [word or UNKNOWN for word in self._until_end(rows[0])]
             weights = np.asarray(model.alignment(jnp.asarray(tokens), self._before(rows)))[0, : len(words) + 1]
             found.append({"spanish": verse, "english": words, "weights": np.round(weights, 2)})
         return found

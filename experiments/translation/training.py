@@ -67,7 +67,7 @@ class Config(lab.Settings):
     """Kept by the beam search."""
     length_penalty: float = 1.0
     """Of the beam search; 1 compares the mean log probability of a word."""
-    control_steps: int = 150
+    control_steps: int = 300
     """Updates of the runs that look for leaks."""
 
 
@@ -75,14 +75,12 @@ PRESETS = {
     "default": Config(),
     "table": Config(models=MODELS, seeds=(0, 1, 2)),
     "accelerator": Config(
-        models=MODELS, seeds=(0, 1, 2), spanish_words=10_000, english_words=6000, embedding=256,
-        hidden=512, dropout=0.4, steps=4000, chunk=200,
-        learning_rate=1e-3, control_steps=1000,
+        models=MODELS, seeds=(0, 1, 2), spanish_words=10_000, english_words=6000, embedding=256, hidden=512,
+        dropout=0.4, learning_rate=1e-3, steps=4000, control_steps=1000,
     ),
     "smoke": Config(
-        models=MODELS, seeds=(0, 1), spanish_words=50, english_words=50, embedding=8,
-        hidden=8, steps=4, batch_size=4, chunk=2, beams=2,
-        control_steps=2,
+        models=MODELS, seeds=(0, 1), spanish_words=50, english_words=50, embedding=8, hidden=8, steps=4, batch_size=4,
+        chunk=2, beams=2, control_steps=2,
     ),
 }  # fmt: skip
 
