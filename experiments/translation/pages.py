@@ -189,9 +189,12 @@ def how(record: Record) -> str:
 def chosen(record: Record) -> str:
     """How the settings were chosen."""
     return (
-        "Two probes of the network with attention on the validation split, one seed each, chose how long training "
-        "verses may be; the network without attention has the same settings, which were not tuned for it. Test scores "
-        "of the methods without a net, but of no network, had been seen while this experiment was written."
+        "Two probes of the network with attention, one seed each, chose on the validation split. The first learnt from "
+        "verses of up to 20 words, knew 2,800 English words and had a BLEU of 16.8 there. The second learnt from verses "
+        "of up to 30 words, knew 1,500, at another learning rate and dropout, and had 29.6; which of the changes "
+        "mattered most was not measured. The network without attention has the same settings, which were not tuned for "
+        "it. Test scores of the methods without a net, but of no network, had been seen while this experiment was "
+        "written."
     )
 
 
@@ -247,9 +250,8 @@ def reader(record: Record) -> str:
         "chapter and number (the SWORD modules SpaRV and KJV, public domain outside the United Kingdom). The language "
         f"is old and repetitive, and {record['results']['data']['sizes']['train']:,} pairs are very few: systems for "
         "general use learn from millions.",
-        "What the network learns": "With attention, which word stands for which and how the order changes: see the "
-        "heat maps. Without it, the network writes fluent verses in the style of the Bible that have little to do with "
-        "the source: the one vector is learnt too slowly from so few pairs.",
+        "What the network learns": f"With attention, which word stands for which and how the order changes: see the "
+        f"heat maps. {blind(record)}",
         "What beats it": (
             "The dictionary of IBM's first model (Brown et al., 1993), which counts and has no notion of grammar, "
             "still scores higher here. "
@@ -260,11 +262,26 @@ def reader(record: Record) -> str:
         + "A phrase-based system or a translation network that was trained on more text would be better than all rows "
         "of this table; neither was tried.",
         "When to use an LSTM here": "Today one would fine-tune a translation network that others have trained. An LSTM "
-        "with attention remains a good choice where sequences are short, data are few hundred thousand pairs or the "
-        "model must be small; it is also the clearest way to see what attention does.",
+        "with attention is of use where the model must be small or must be trained from nothing, and it is the clearest "
+        "way to see what attention does.",
     }  # fmt: skip
     return "## In short, for a reader of an article on LSTMs\n\n" + "\n\n".join(
         filled(f"**{title}.** {text}") for title, text in paragraphs.items()
+    )
+
+
+def blind(record: Record) -> str:
+    """What a network without attention is worth."""
+    entry = models(record).get("no attention")
+    if entry is None:
+        return ""
+    by_chance = float(np.median([one["chance"] for one in entry["judged"][WAYS[-1]]]))
+    memory = simple(record)[MEMORY]["BLEU"]
+    return (
+        f"Without attention the network has {middle(entry):.1f} BLEU where chance has {by_chance:.1f} and the "
+        f"translation memory {memory:.1f}: it writes verses in the style of the Bible, of which "
+        f"{'little' if middle(entry) < memory else 'a part'} comes from the source. So few pairs do not teach it to "
+        "keep a sentence in one vector."
     )
 
 
