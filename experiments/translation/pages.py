@@ -190,8 +190,8 @@ def chosen(record: Record) -> str:
     """How the settings were chosen."""
     return (
         "Two probes of the network with attention, one seed each, chose on the validation split. The first learnt from "
-        "verses of up to 20 words, knew 2,800 English words and had a BLEU of 16.8 there. The second learnt from verses "
-        "of up to 30 words, knew 1,500, at another learning rate and dropout, and had 29.6; which of the changes "
+        "verses of up to 20 words, knew 2,800 English words and had a BLEU of 16.8 there. The second learnt from "
+        "verses of up to 30 words, knew 1,500, at another learning rate and dropout, and had 29.6; which of the changes "
         "mattered most was not measured. The network without attention has the same settings, which were not tuned for "
         "it. Test scores of the methods without a net, but of no network, had been seen while this experiment was "
         "written."
@@ -262,8 +262,8 @@ def reader(record: Record) -> str:
         + "A phrase-based system or a translation network that was trained on more text would be better than all rows "
         "of this table; neither was tried.",
         "When to use an LSTM here": "Today one would fine-tune a translation network that others have trained. An LSTM "
-        "with attention is of use where the model must be small or must be trained from nothing, and it is the clearest "
-        "way to see what attention does.",
+        "with attention is of use where the model must be small or must be trained from nothing, and it is the "
+        "clearest way to see what attention does.",
     }  # fmt: skip
     return "## In short, for a reader of an article on LSTMs\n\n" + "\n\n".join(
         filled(f"**{title}.** {text}") for title, text in paragraphs.items()
