@@ -191,10 +191,10 @@ def chosen(record: Record) -> str:
     return (
         "Two probes of the network with attention, one seed each, chose on the validation split. The first learnt from "
         "verses of up to 20 words, knew 2,800 English words and had a BLEU of 16.8 there. The second learnt from "
-        "verses of up to 30 words, knew 1,500, at another learning rate and dropout, and had 29.6; which of the changes "
-        "mattered most was not measured. The network without attention has the same settings, which were not tuned for "
-        "it. Test scores of the methods without a net, but of no network, had been seen while this experiment was "
-        "written."
+        "verses of up to 30 words, knew 1,500, at another learning rate and dropout, and had 29.6; which of the "
+        "changes mattered most was not measured. The network without attention has the same settings, which were not "
+        "tuned for it. Test scores of the methods without a net, but of no network, had been seen while this "
+        "experiment was written."
     )
 
 
