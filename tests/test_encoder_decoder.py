@@ -215,6 +215,38 @@ def test_the_task_refuses_what_it_cannot_use():
         tasks.SequenceToSequence(datasets.Arrays(np.ones((9, 4, 2)), np.ones((9, 4), int)).split())
 
 
+@pytest.mark.parametrize("longer", ["sources", "targets"])
+def test_pairs_in_batches_by_length_have_the_same_loss_and_are_all_there(longer):
+    random = np.random.RandomState(0)
+    sizes = random.randint(1, 7, 30)
+    others = sizes + random.randint(0, 4, 30)
+    short, long = ([random.randint(1, 3, size=n) for n in lengths] for lengths in (sizes, others))
+    sources, targets = (long, short) if longer == "sources" else (short, long)
+    arrays = datasets.Arrays.padded(sources, [[*target, 0] for target in targets])
+    whole = tasks.SequenceToSequence(arrays.split((0.6, 0.2, 0.2)), end=0)
+    task = tasks.Bucketed(whole, batch_size=3, shapes=3)
+    padded, seen = jax.tree.map(np.asarray, whole.examples("train")), []
+    logits = random.normal(size=(18, padded.targets.shape[1], 3)).astype(np.float32)
+    expected = jax.vmap(whole.loss)(logits, padded)
+    for step in range(task.buckets.epoch):
+        numbers, length = task.buckets.place(step)
+        batch = task.batches(step)
+        for found, full in zip(jax.tree.leaves(batch._replace(lengths=None)), jax.tree.leaves(padded), strict=False):
+            np.testing.assert_array_equal(found, full[numbers, :length])
+            assert found.shape[1] == min(length, full.shape[1]) and not full[numbers, length:].any()
+        np.testing.assert_array_equal(batch.lengths, padded.lengths[numbers])
+        found = jax.vmap(task.loss)(logits[numbers, :length], jax.tree.map(jnp.asarray, batch))
+        np.testing.assert_allclose(found, expected[numbers], rtol=1e-5)
+        seen += numbers.tolist()
+    assert set(seen) == set(range(18)) and len(task.buckets.lengths) == 3
+
+
+def test_pairs_in_batches_by_length_need_lengths():
+    arrays = datasets.Arrays(np.ones((9, 3), int), np.zeros((9, 2), int))
+    with pytest.raises(ValueError, match="have no lengths"):
+        tasks.Bucketed(tasks.SequenceToSequence(arrays.split(), end=0), batch_size=2)
+
+
 def test_it_learns_to_write_backwards():
     task = tasks.SequenceToSequence(copying().split(), end=0)
 

@@ -68,7 +68,7 @@ def recall(sources: Sequence[Sentence], targets: Sequence[Sentence], asked: Sequ
     """A translation memory: the target of the most similar training source, by the cosine of tf-idf of words."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectors = TfidfVectorizer(analyzer=list)
+    vectors = TfidfVectorizer(analyzer=list)  # type: ignore[arg-type]
     known = vectors.fit_transform(sources)
     similarity = vectors.transform(asked) @ known.T
     return [targets[int(place)] for place in np.asarray(similarity.argmax(axis=1)).ravel()]

@@ -98,7 +98,7 @@ def _best(words: np.ndarray, sounds: np.ndarray, theta: np.ndarray) -> np.ndarra
     return found
 
 
-def spell(numbers: Sequence[int]) -> list[int]:
+def spell(numbers: Sequence[int] | np.ndarray) -> list[int]:
     """The phonemes of numbers of graphones."""
     return [phoneme for number in numbers for phoneme in divmod(int(number), BASE) if phoneme]
 

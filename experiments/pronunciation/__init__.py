@@ -12,7 +12,7 @@ alone, a window of five letters, and n-grams of letter-phoneme pairs, which are 
 Expect about 10% wrong phonemes of the nets after a few minutes.
 """
 
-from experiments.pronunciation.pages import draw as draw
+from experiments.pronunciation.figures import draw as draw
 from experiments.pronunciation.pages import page as page
 from experiments.pronunciation.training import PRESETS as PRESETS
 from experiments.pronunciation.training import Config as Config

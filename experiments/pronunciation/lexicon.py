@@ -41,6 +41,10 @@ class Lexicon(NamedTuple):
             row[: len(self.sounds[index][0])] = self.sounds[index][0]
         return found
 
+    def spoken(self, tokens: Sequence[int]) -> str:
+        """Numbers of phonemes as text."""
+        return " ".join(self.phonemes[token - 1] for token in tokens)
+
     def answers(self, split: str) -> list[list[tuple[int, ...]]]:
         """All pronunciations of each word."""
         return [self.sounds[index] for index in self.splits[split]]
@@ -79,7 +83,8 @@ def lexicon(arrays: dict[str, np.ndarray]) -> Lexicon:
 def judge(written: Sequence[Sequence[int]], lexicon: Lexicon, split: str) -> dict[str, Any]:
     """Phoneme and word error rate in percent, each answer beside the nearest pronunciation that the dictionary has.
 
-    ``by_length`` is the phoneme error rate of words of 3 to 12 letters, null where there are none.
+    ``intervals`` are their 95% bootstrap intervals over words; ``by_length`` is the phoneme error rate of words of 3 to
+    12 letters, null where there are none.
     """
     edits, lengths = [], []
     for found, answers in zip(written, lexicon.answers(split), strict=True):
@@ -93,9 +98,15 @@ def judge(written: Sequence[Sequence[int]], lexicon: Lexicon, split: str) -> dic
         100 * distance[of].sum() / length[of].sum() if (of := letters == n).any() else None
         for n in range(3, LONGEST + 1)
     ]
+    draws = np.random.RandomState(0).randint(0, len(length), (500, len(length)))
+    drawn = {
+        "PER": 100 * distance[draws].sum(axis=1) / length[draws].sum(axis=1),
+        "WER": 100 * (distance > 0)[draws].mean(axis=1),
+    }
     return {
         "PER": 100 * distance.sum() / length.sum(),
         "WER": 100 * float(np.mean(distance > 0)),
+        "intervals": {name: np.percentile(values, [2.5, 97.5]) for name, values in drawn.items()},
         "by_length": by_length,
     }
 

@@ -11,7 +11,7 @@ in two splits. Beside the nets stand the Spanish verse itself, the English of th
 and IBM's first model, a dictionary found by EM, which writes word by word. BLEU and chrF are sacreBLEU's.
 """
 
-from experiments.translation.pages import draw as draw
+from experiments.translation.figures import draw as draw
 from experiments.translation.pages import page as page
 from experiments.translation.training import PRESETS as PRESETS
 from experiments.translation.training import Config as Config

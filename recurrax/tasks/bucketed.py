@@ -10,8 +10,9 @@ import jax
 import numpy as np
 from jax import Array
 
-from recurrax.datasets import Buckets
+from recurrax.datasets import Arrays, Buckets
 from recurrax.tasks.host import HostTask
+from recurrax.tasks.sequence_to_sequence import SequenceToSequence
 from recurrax.tasks.supervised import Supervised
 from recurrax.tasks.task import Example
 from recurrax.tasks.transcription import Transcription
@@ -20,9 +21,10 @@ from recurrax.tasks.transcription import Transcription
 @final
 @dataclasses.dataclass(frozen=True)
 class Bucketed(HostTask):
-    """`Supervised` or `Transcription`, trained on batches from the host, as `recurrax.datasets.Buckets` makes them.
+    """A task on sequences, trained on batches from the host, as `recurrax.datasets.Buckets` makes them.
 
-    Every epoch takes each training example once; all seeds see the same batches. Evaluations are those of the task.
+    Every epoch takes each training example once; all seeds see the same batches. Evaluations are those of the task. A
+    pair of a `SequenceToSequence` is as long as the longer of its source and its target with the end; both are cut.
 
     Args:
         task: what is learnt; its data have lengths.
@@ -35,7 +37,7 @@ class Bucketed(HostTask):
         ValueError: the examples have no lengths or have weights of their own, or a number cannot be used.
     """
 
-    task: Supervised | Transcription
+    task: Supervised | Transcription | SequenceToSequence
     batch_size: int = 32
     shapes: int | tuple[int, ...] = 4
     seed: int = 0
@@ -54,7 +56,8 @@ class Bucketed(HostTask):
     def buckets(self) -> Buckets:
         """The batches, by number."""
         sizes = (self.batch_size, self.shapes, self.seed, self.consecutive)
-        return Buckets(self.task.data.train, *sizes, per_step=self.task.per_step)
+        train = self.task.data.train
+        return Buckets(_of_pairs(train) if self._in_pairs else train, *sizes, per_step=self._cut_targets)
 
     def batches(self, step: int) -> Example:
         """The batch of update number ``step``: NumPy arrays ``[B, ...]``, of T_k steps."""
@@ -62,7 +65,7 @@ class Bucketed(HostTask):
         found = jax.tree.map(lambda leaf: leaf[indices], self._train)
         cut = functools.partial(jax.tree.map, lambda leaf: leaf[:, :length])
         changes: dict[str, Any] = {"inputs": cut(found.inputs)}
-        if self.task.per_step:
+        if self._cut_targets:
             changes |= {"targets": cut(found.targets), "weights": cut(found.weights)}
         return found._replace(**changes)
 
@@ -86,6 +89,25 @@ class Bucketed(HostTask):
         """As the task does it."""
         return self.task.finish(means)
 
+    @property
+    def _in_pairs(self) -> bool:
+        return isinstance(self.task, SequenceToSequence)
+
+    @property
+    def _cut_targets(self) -> bool:
+        return isinstance(self.task, SequenceToSequence) or self.task.per_step
+
     @functools.cached_property
     def _train(self) -> Example:
         return jax.tree.map(np.asarray, self.task.examples("train"))
+
+
+def _of_pairs(arrays: Arrays) -> Arrays:
+    """Sources as wide as the targets at least, and as long as the longer of the two."""
+    if arrays.lengths is None:
+        return arrays  # which `Buckets` refuses
+    sources, targets = np.asarray(arrays.inputs), np.asarray(arrays.targets)
+    counted = np.ones(targets.shape) if arrays.weights is None else np.asarray(arrays.weights)
+    ends = targets.shape[1] - np.argmax(counted[:, ::-1] > 0, axis=1)
+    wide = np.pad(sources, ((0, 0), (0, max(0, targets.shape[1] - sources.shape[1]))))
+    return Arrays(wide, targets, np.maximum(np.asarray(arrays.lengths), ends), weights=arrays.weights)
