@@ -169,7 +169,7 @@ def how(record: Record) -> str:
         "BLEU and chrF are those of sacreBLEU with its own settings, on lower-cased words that are set apart from "
         "signs; they are not comparable with published numbers. Networks: the median over seeds and in parentheses "
         "their range. The intervals come from a bootstrap over test verses. The training times are those of all seeds "
-        f"together; all methods without a net took {seconds:.0f} s.",
+        f"together, on a machine that may have had other work; all methods without a net took {seconds:.0f} s.",
         f"Of verses of up to {LEARNT} words and signs, {sizes['train']:,} are learnt from, by the networks, the "
         f"dictionary and the translation memory alike. {sizes['validation']:,} verses choose and {sizes['test']:,} are "
         f"tested, of up to {LONGEST} words and signs. The vocabularies have {spanish:,} and {english:,} words; "
