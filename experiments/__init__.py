@@ -8,8 +8,9 @@ EXPERIMENTS = (
     "copy_memory", "temporal_order", "length_generalization", "sequential_digits", "hochreiter1997",
     "memory_capacity",
 )  # fmt: skip
-# Real data, of which `recurrax datasets get` has the arrays; their committed record is that of the preset "table".
+# Real data, of which `recurrax datasets get` has the arrays.
 APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
+TABLES = (*APPLICATIONS, "memory_capacity")  # whose committed record is that of the preset "table"
 BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo")

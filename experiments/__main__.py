@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, lab
+from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, TABLES, lab
 from recurrax import report
 from recurrax.cli import settings
 
@@ -82,7 +82,7 @@ def run(name: str, preset: str, results: Path) -> bool:
 
 def recorded(name: str, preset: str) -> str:
     """The preset of the record: of an application "table" in place of "default", which is one model and one seed."""
-    return "table" if name in APPLICATIONS and preset == "default" else preset
+    return "table" if name in TABLES and preset == "default" else preset
 
 
 def state(name: str, preset: str, results: Path) -> tuple[dict[str, Any] | None, str]:

@@ -37,7 +37,7 @@ matplotlib.use("Agg")  # before pyplot: figures are written, not shown
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from experiments import APPLICATIONS, plots
+from experiments import TABLES, plots
 from recurrax import compilation, report
 from recurrax.cli import command
 from recurrax.cli import settings as flags
@@ -152,7 +152,7 @@ def place(name: str, results: Path = RESULTS) -> Path:
 def records(name: str, results: Path = RESULTS) -> list[Record]:
     """The complete records of an experiment, that of the default settings first, or of an application's table."""
     presets = importlib.import_module(f"experiments.{name}").PRESETS
-    default = report.config_hash(presets["table" if name in APPLICATIONS else next(iter(presets))])
+    default = report.config_hash(presets["table" if name in TABLES else next(iter(presets))])
     found = [json.loads(path.read_text()) for path in sorted(place(name, results).glob("*.json"))]
     return sorted((r for r in found if r.get("complete", True)), key=lambda record: record["hash"] != default)
 
