@@ -21,6 +21,7 @@ pytest.importorskip("matplotlib", reason="the command needs recurrax[cli]")
 import recurrax as rx
 from recurrax import cli
 from recurrax.cli import gradients, models, train, tune
+from recurrax.initializers import Initializer
 from recurrax.tasks import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -122,7 +123,7 @@ BAD_WORDS = {
     "train --preset tiny": "--preset tiny; allowed: default, smoke, accelerator.",
     "train --out /proc/nowhere": "cannot write to the output folder '/proc/nowhere'",
     "gradients --length 1": "length=1; allowed: an int >= 2",
-    "gradients --update-bias 1": "update_bias=(1.0,) with RNN, LSTM; allowed: with GRU, MinGRU alone",
+    "gradients --update-bias 1": "update_bias=(1.0,) with RNN, LSTM; allowed: with GRU, LayerNormGRU, MinGRU alone",
     "gradients --out /proc/nowhere": "cannot write to the output folder '/proc/nowhere'",
     "tune --shape 0 1 1 1": "shape=(0, 1, 1, 1); allowed: an int >= 1. Change --shape.",
     "tune --rounds 0": "rounds=0; allowed: an int >= 1",
@@ -155,10 +156,15 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch, capsys):
 
 def test_a_new_cell_and_its_floats_become_flags():
     class LeakyCell(rx.RNNCell):
-        def __init__(self, in_features, hidden_features, *, leak: float = 0.5, rngs):
+        def __init__(
+            self, in_features, hidden_features, *, leak: float | Initializer = 0.5, step_size: float = 0.1,
+            step_range: tuple[float, float] = (0.1, 1.0), rngs,
+        ):  # fmt: skip
             super().__init__(in_features, hidden_features, rngs=rngs)
 
-    assert models._floats(LeakyCell) == {"leak": 0.5}
+    assert models._floats(LeakyCell) == {"leak": 0.5}  # the others are constants of a program
+    constants = {"step_size", "step_range", "damping", "frequency", "lower_bound", "highway_bias"}
+    assert not constants & {name for floats in models.CELL_FLOATS.values() for name in floats}
     assert models.CELL_FLOATS["GRU"] == {"update_bias": 0.0} and not models.CELL_FLOATS["LRU"]
     assert models.TASK_OPTIONS["recall"] == {"noise": 0.1, "distractors": 0.0} and not models.TASK_OPTIONS["copy"]
 

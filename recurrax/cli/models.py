@@ -22,16 +22,17 @@ BACKENDS = ("auto", *ENGINES)
 
 
 def _floats(cell: type[Cell]) -> dict[str, Any]:
-    """The biases of a cell that a number can be given for, with their defaults; constants of a cell are no such ones.
+    """The arguments of a cell that a number or an array can be given for, with their defaults.
 
-    A number becomes a parameter, so that one program trains all values of it side by side.
+    They become parameters, so that one program trains all values of them side by side. An argument that can only be a
+    float is a constant of the program.
     """
     hints = typing.get_type_hints(cell.__init__)
     found = inspect.signature(cell.__init__).parameters
     return {
         name: found[name].default
         for name, hint in hints.items()
-        if name.endswith("_bias") and float in typing.get_args(hint)
+        if float in typing.get_args(hint) and typing.get_origin(hint) is not tuple
     }
 
 
