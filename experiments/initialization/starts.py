@@ -48,8 +48,10 @@ class Config(lab.Settings):
     """Sequence length T of the slopes in (b) and (d)."""
     init_seeds: int = 32
     """Random initialisations in (a), (b) and (d), each with an input sequence of its own."""
-    every_cell: tuple[Literal[*EVERY], ...] = EVERY  # type: ignore[valid-type]
-    """Cells whose slope is measured with their defaults in (d)."""
+    every_cell: tuple[Literal[*EVERY], ...] = dataclasses.field(  # type: ignore[valid-type]
+        default=EVERY, metadata={"setting": False}
+    )
+    """Cells whose slope is measured with their defaults in (d); a record stays valid when a cell is added."""
 
     def __post_init__(self) -> None:
         """Refuses also what is too small to be measured."""
