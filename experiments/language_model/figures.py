@@ -113,7 +113,7 @@ def learning(axes: Axes, record: Record) -> None:
             axes.axhline(value, color="0.4", ls="--", lw=0.7)
             axes.annotate(f"{k}-gram", (0.68, value), (0, 2), xycoords=("axes fraction", "data"), fontsize=6,
                           textcoords="offset points", ha="center", color="0.3")  # fmt: skip
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.9), frameon=True, edgecolor="none", framealpha=1)
     axes.set(xlabel="millions of characters read in training", ylabel="validation bits a character")
     best = winner(record)
     lowest = float(np.median(np.nanmin(np.asarray(record["results"][best]["bits"], float), axis=1)))
