@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments import plots
 from experiments.lab import Record
-from experiments.translation.decoding import WAYS
+from experiments.translation.decoding import UNKNOWN, WAYS
 from experiments.translation.pages import DICTIONARY, MEMORY, by_length, middle, models, simple, winner
 
 COLORS = {"attention": "#0072B2", "no attention": "#56B4E9", DICTIONARY: "#D55E00", MEMORY: "#E69F00"}
@@ -21,9 +21,10 @@ def draw(record: Record) -> Figure:
     """Above: two verses and their alignments; below: BLEU by length, and all methods."""
     figure, axes = plots.panels(2, 2, 4.8, 3.2, gridspec_kw={"height_ratios": [1.35, 1]})
     looked = [one for entry in models(record).values() for one in entry["looked"] or () if one["english"]]
-    for place, letter, one in zip(axes[0], "ab", looked[1:] or looked, strict=False):
+    looked.sort(key=lambda one: (one["english"].count(UNKNOWN), -len(one["english"])))
+    for place, letter, one in zip(axes[0], "ab", looked, strict=False):
         alignment(place, one, letter)
-    for place in axes[0][len(looked[1:] or looked) :]:
+    for place in axes[0][len(looked) :]:
         place.set_axis_off()
     lengths(axes[1, 0], record)
     bars(axes[1, 1], record)

@@ -186,14 +186,16 @@ def look_for_leaks(config: Config, pairs: Verses) -> dict[str, Any]:
 
 
 def _with_sources(data: Dataset[Arrays], which: str | None) -> Dataset[Arrays]:
-    """The data with sources of other pairs, or with the same source everywhere, in all splits."""
+    """The data with sources of other pairs, or with the same source of one word everywhere, in all splits."""
     parts = {}
     for split in ("train", "validation", "test"):
         part = getattr(data, split)
-        order = np.arange(len(part))
-        if which is not None:
-            order = np.random.RandomState(0).permutation(len(part)) if which == "shuffled" else 0 * order
-        inputs, lengths = np.asarray(part.inputs)[order], np.asarray(part.lengths)[order]
+        inputs, lengths = np.asarray(part.inputs), np.asarray(part.lengths)
+        if which == "shuffled":
+            order = np.random.RandomState(0).permutation(len(part))
+            inputs, lengths = inputs[order], lengths[order]
+        elif which == "one":
+            inputs, lengths = np.zeros_like(inputs), np.ones_like(lengths)
         parts[split] = Arrays(inputs, part.targets, lengths, weights=part.weights)
     return Dataset(f"{data.name}, {which or 'true'} sources", data.source, **parts)
 
