@@ -106,8 +106,8 @@ def both(record: Record) -> str:
     if len(set.union(*best.values())) == 1:
         return f"The {named(best['recall'])} is best at both tasks at every size."
     return (
-        f"By the median over seeds no cell is best at both tasks: at recall it is the {named(best['recall'])}, at copying the "
-        f"{named(best['copy'])}. How many bytes a state has says less than what a step can do with them."
+        f"By the median over seeds no cell is best at both tasks: at recall it is the {named(best['recall'])}, at "
+        f"copying the {named(best['copy'])}. How many bytes a state has says less than what a step can do with them."
     )
 
 
