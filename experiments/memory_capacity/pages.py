@@ -1,4 +1,4 @@
-"""The page and the figure: functions of the record and nothing else."""
+"""The page: functions of the record and nothing else."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import textwrap
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from experiments import plots
 from experiments.lab import Record
 from experiments.memory_capacity.training import NUMBER, WINDOW
-from recurrax.palette import looks
 from recurrax.report import markdown_table
 
 SYMBOLS, KINDS = 10, 8  # symbols to copy, and how many different ones there are
@@ -72,10 +67,7 @@ def findings(record: Record) -> list[str]:
     """Who is best at the middle size; every size of every task; and what the LSTM's bytes buy in another cell."""
     lines = [f"{headline(record)}, after the same training. {both(record)}"]
     for problem in record["config"]["problems"]:
-        told = []
-        for size in record["config"]["state_bytes"]:
-            found = (f"the {entry['cell']} {ranged(held(entry), 1)}" for entry in ranked(record, problem, size))
-            told.append(f"with {size} bytes {', '.join(found)}")
+        told = [f"with {size} bytes {order(record, problem, size)}" for size in record["config"]["state_bytes"]]
         asked = "values asked for" if problem == "recall" else "symbols to repeat"
         (control,) = entries(record, problem, WINDOW)
         lines.append(
@@ -90,17 +82,32 @@ def ranked(record: Record, problem: str, size: int) -> list[Any]:
     return sorted((e for e in entries(record, problem) if e["bytes"] == size), key=lambda e: -float(np.median(held(e))))
 
 
+def order(record: Record, problem: str, size: int) -> str:
+    """The cells of a size and what they hold, the best first, or that none holds anything."""
+    found = ranked(record, problem, size)
+    if not holds(record, found[0]):
+        return "no cell does better than guessing"
+    return ", ".join(f"the {entry['cell']} {ranged(held(entry), 1)}" for entry in found)
+
+
+def holds(record: Record, entry: Any) -> bool:
+    """Whether a cell does better than guessing, by the median over seeds."""
+    return bool(np.median(held(entry)) > 1.05 * guessed(record, entry["problem"]))
+
+
 def both(record: Record) -> str:
-    """Whether one cell is best at both tasks."""
-    config = record["config"]
-    best = {p: {ranked(record, p, size)[0]["cell"] for size in config["state_bytes"]} for p in config["problems"]}
-    if len(best) < 2:
+    """Whether one cell is best at both tasks, at the sizes at which any cell holds something."""
+    best: dict[str, set[str]] = {}
+    for problem in record["config"]["problems"]:
+        first = [ranked(record, problem, size)[0] for size in record["config"]["state_bytes"]]
+        best[problem] = {entry["cell"] for entry in first if holds(record, entry)}
+    if len(best) < 2 or not all(best.values()):
         return ""
     if len(set.union(*best.values())) == 1:
         return f"The {named(best['recall'])} is best at both tasks at every size."
     return (
-        f"No cell is best at both tasks: at recall it is the {named(best['recall'])}, at copying the "
-        f"{named(best['copy'])}. How many bytes a state has says less than what a step can do with them."
+        f"By the median over seeds no cell is best at both tasks: at recall it is the {named(best['recall'])}, at "
+        f"copying the {named(best['copy'])}. How many bytes a state has says less than what a step can do with them."
     )
 
 
@@ -118,10 +125,11 @@ def exchange(record: Record) -> str:
     cheaper = [e for e in others if np.median(held(e)) >= level]
     if not cheaper:
         return ""
-    least = min(cheaper, key=lambda e: e["bytes"])
+    least = min(cheaper, key=lambda e: (e["bytes"], -np.median(held(e))))
     return (
-        f"At recall the {least['cell']} holds more in {least['bytes']} bytes ({np.median(held(least)):.1f} pairs) than "
-        f"the LSTM in {size} ({level:.1f})."
+        f"At recall the {least['cell']} holds more pairs in {least['bytes']} bytes, {ranged(held(least), 1)}, than the "
+        f"LSTM in {size}, {ranged(held(own[-1]), 1)}, and has {least['parameters']:,} parameters beside "
+        f"{own[-1]['parameters']:,}."
     )
 
 
@@ -149,9 +157,19 @@ def row(record: Record, entry: Any) -> dict[str, str]:
         line |= {"first 3": f"{symbols[:3].mean():.2f}", "middle 4": f"{symbols[3:7].mean():.2f}",
                  "last 3": f"{symbols[7:].mean():.2f}"}  # fmt: skip
     line[f"{UNITS[problem]} held"] = ranged(held(entry), 1)
+    line["still falling"] = falling(entry)
     known = max(0.0, float(np.median(held(entry))) - guessed(record, problem))
     line["bits a byte"] = f"{known * bits(record, problem) / count:.3f}" if count else "-"
     return line
+
+
+def falling(entry: Any) -> str:
+    """By how much the held-out loss fell in the last quarter of training, median over seeds."""
+    if np.all(np.asarray(entry["solved_at"]) >= 0):
+        return "solved"
+    loss = np.asarray(entry["loss"], float)
+    before, end = loss[:, round(0.75 * (loss.shape[1] - 1))], loss[:, -1]
+    return f"{np.nanmedian(1 - end / before):.0%}"
 
 
 def how(record: Record, problem: str) -> str:
@@ -174,8 +192,9 @@ def how(record: Record, problem: str) -> str:
         f"Share of answers right in {config['tested']} fresh sequences: median of seeds "
         f"{', '.join(map(str, config['seeds']))} [lowest, highest]. {floor} Held: answers right in the longest "
         f"sequences. Bits a byte: {bits(record, problem):g} bits for each answer beyond those that are guessed, "
-        f"divided by the bytes of the state. Every network makes at most {config['steps']} updates on batches of "
-        f"{config['batch_size']} by Adam, clipped at norm 1. {chosen}"
+        f"divided by the bytes of the state. Still falling: how far the held-out loss fell in the last quarter of the "
+        "updates; where it is much, training and not the state sets the limit. Every network makes at most "
+        f"{config['steps']} updates on batches of {config['batch_size']} by Adam, clipped at norm 1. {chosen}"
     )
 
 
@@ -201,36 +220,23 @@ def reading(record: Record) -> list[str]:
         ),
         "When to use which": (
             "Use a matrix memory where things are looked up by what they are: names, definitions, earlier tokens of a "
-            "text. Use a linear recurrent unit, or another model with oscillating states, where order and time matter: "
-            "signals, delays, copying. Its step does not depend on the input, so that it cannot choose what to keep. "
-            "An LSTM needs more bytes for the same number of pairs, but it is the one that does something of both, and "
-            "the only one of them whose next step depends on its state: counting and parity need that (see the "
-            "experiments on temporal order and length generalisation)."
+            "text. It has no order: what comes first and what next must be told by the inputs. Use a linear recurrent "
+            "unit, or another state that oscillates, where order and time matter: signals, delays, copying. Its step "
+            "does not depend on the input, so that it cannot choose what to keep. Gates that see the input alone, as "
+            "MinGRU's, choose what to keep, and keep it without order. An LSTM can do all of it, as its next step "
+            "depends on its state, which counting and parity need; but it has to learn from its gates what the others "
+            "are built to do, so that it takes longer, and it learns to copy long before it learns to look up."
         ),
         "What this does not show": (
             f"These are results after {config['steps']} updates, not what the states could hold at best: an answer is "
-            f"{bits(record, 'recall'):g} bits, and a byte has eight. Longer training raises the slow learners, above "
-            "all the LSTM on copying. Tokens are drawn at random; text is more regular. Arora et al. (2023) "
-            "found the same order at larger sizes: recall sets apart architectures that perplexity hardly does, and "
-            "grows with the size of the state."
+            f"{bits(record, 'recall'):g} bits, and a byte has eight. Where the loss was still falling, longer training "
+            "raises the numbers. Tokens are drawn at random; text is more regular. Arora et al. (2023) find that "
+            "recall explains most of the gap in perplexity between attention and gated convolutions, and Arora et al. "
+            '(2024), "Simple linear attention language models balance the recall-throughput tradeoff", that it grows '
+            "with the size of the state."
         ),
     }
     return [f"## {title}\n\n{textwrap.fill(text, 118)}" for title, text in texts.items()]
-
-
-def draw(record: Record) -> Figure:
-    """Of each task, what the states of each size hold, and for the middle size which answers are right."""
-    problems, config = record["config"]["problems"], record["config"]
-    middle = config["state_bytes"][len(config["state_bytes"]) // 2]
-    figure, rows = plots.panels(len(problems), 2, 4.2, 3.1)
-    for (left, right), letters, problem in zip(rows, ("ab", "cd"), problems, strict=False):
-        sizes(left, record, problem)
-        left.set_title(f"{letters[0]}  {problem}: {UNITS[problem]} held by a state")
-        (by_pairs if problem == "recall" else by_place)(right, record, middle)
-        right.set_title(f"{letters[1]}  {problem} with {middle} bytes")
-    plots.takeaway(figure, headline(record))
-    plots.legend_below(figure, rows[0][0])
-    return figure
 
 
 def headline(record: Record) -> str:
@@ -243,46 +249,3 @@ def headline(record: Record) -> str:
             f"the {best['cell']} {verb} {np.median(held(best)):.0f} of {most(record, problem)} {UNITS[problem]}"
         )
     return f"In {middle} bytes of state {' and '.join(told)}"
-
-
-def banded(axes: Axes, x: Any, seeds: np.ndarray, style: dict[str, Any], label: str) -> None:
-    """The median over seeds and their range: ``seeds: [S, points]``."""
-    axes.fill_between(x, seeds.min(axis=0), seeds.max(axis=0), color=style["color"], alpha=0.15, lw=0)
-    axes.plot(x, np.median(seeds, axis=0), **style, label=label)
-
-
-def sizes(axes: Axes, record: Record, problem: str) -> None:
-    """Answers held against bytes."""
-    config, styles = record["config"], looks(record["config"]["cells"])
-    for cell in config["cells"]:
-        found = entries(record, problem, cell)
-        banded(axes, [e["bytes"] for e in found], np.stack([held(e) for e in found], axis=1), styles[cell], cell)
-    (control,) = entries(record, problem, WINDOW)
-    levels = {"all": float(most(record, problem)), "no state": float(np.median(held(control)))}
-    plots.level(axes, **levels)
-    axes.set(xscale="log", ylim=(0, 1.08 * most(record, problem)), xlabel="bytes of state",
-             ylabel=f"{UNITS[problem]} held of {most(record, problem)}")  # fmt: skip
-    axes.set_xticks(config["state_bytes"], [str(size) for size in config["state_bytes"]])
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 4, 5, 10]))
-    axes.minorticks_off()
-
-
-def by_pairs(axes: Axes, record: Record, size: int) -> None:
-    """Share of right answers against the number of pairs."""
-    pairs, styles = record["config"]["pairs"], looks(record["config"]["cells"])
-    for entry in (e for e in entries(record, "recall") if e["bytes"] == size):
-        banded(axes, pairs, np.stack([accuracy(entry, p) for p in pairs], axis=1), styles[entry["cell"]], entry["cell"])
-    axes.plot(pairs, [1 / p for p in pairs], color="0.4", ls="--", lw=0.7)
-    axes.annotate("dashed: one of the values shown, at random", (pairs[0], 0.04), fontsize=6, color="0.3")
-    axes.set(xscale="log", ylim=(0, 1.05), xlabel="pairs in the sequence", ylabel="share of answers right")
-    axes.set_xticks(pairs, [str(p) for p in pairs])
-    axes.minorticks_off()
-
-
-def by_place(axes: Axes, record: Record, size: int) -> None:
-    """Share of right answers for each symbol in turn."""
-    places, styles = np.arange(1, SYMBOLS + 1), looks(record["config"]["cells"])
-    for entry in (e for e in entries(record, "copy") if e["bytes"] == size):
-        banded(axes, places, np.asarray(entry["answers"]["symbols"], float), styles[entry["cell"]], entry["cell"])
-    plots.level(axes, guessing=1 / KINDS)
-    axes.set(ylim=(0, 1.05), xlabel="place of the symbol", ylabel="share of answers right", xticks=places)
