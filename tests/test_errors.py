@@ -257,7 +257,7 @@ BAD: dict[str, tuple[Any, type[Exception], str, str, str]] = {
         "=32",
     ),
     "no layer": (lambda: Stack([]), ValueError, "no layers", "one or more", "RNN(LSTM"),
-    "a cell in a stack": (lambda: Stack([lstm()]), TypeError, "LSTM", "RNN or Bidirectional", "RNN(cell)"),
+    "a cell in a stack": (lambda: Stack([lstm()]), TypeError, "LSTM", "RNN, Bidirectional or Block", "RNN(cell)"),
     "dropout": (lambda: Stack([RNN(lstm())], dropout=1.5), ValueError, "dropout=1.5", "[0, 1)", "0 is none"),
     "dropout of 1": (lambda: model(dropout=1.0), ValueError, "dropout=1.0", "[0, 1)", "0 is none"),
     "carries of a stack": (

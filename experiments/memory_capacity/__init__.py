@@ -1,6 +1,6 @@
 """What does a byte of state remember?
 
-    python -m experiments.memory_capacity                       # three cells at one size, one seed: a few minutes
+    python -m experiments.memory_capacity                       # three cells at one size, one seed: three minutes
     python -m experiments.memory_capacity --preset table        # four cells, three sizes, three seeds: half an hour
     python -m experiments.memory_capacity --preset accelerator  # more cells, sizes and pairs, longer training
     python -m experiments.memory_capacity --help

@@ -105,8 +105,9 @@ def both(record: Record) -> str:
         return ""
     if len(set.union(*best.values())) == 1:
         return f"The {named(best['recall'])} is best at both tasks at every size."
+    told = "By the median over seeds no" if len(record["config"]["seeds"]) > 1 else "No"
     return (
-        f"By the median over seeds no cell is best at both tasks: at recall it is the {named(best['recall'])}, at "
+        f"{told} cell is best at both tasks: at recall it is the {named(best['recall'])}, at "
         f"copying the {named(best['copy'])}. How many bytes a state has says less than what a step can do with them."
     )
 

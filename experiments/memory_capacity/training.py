@@ -31,7 +31,7 @@ TEST_KEY = 2**31 - 5  # of the test; neither training nor evaluation starts from
 
 @dataclasses.dataclass(frozen=True)
 class Config(lab.Settings):
-    """Cells, bytes and tasks; the defaults take five minutes on two CPU cores."""
+    """Cells, bytes and tasks; the defaults take three minutes on two CPU cores."""
 
     problems: tuple[Problem, ...] = get_args(Problem)
     """Tasks: multi-query associative recall, and copying ten symbols."""
