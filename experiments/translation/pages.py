@@ -260,8 +260,8 @@ def reader(record: Record) -> str:
             "The dictionary of IBM's first model (Brown et al., 1993), which counts and has no notion of grammar, "
             "still scores higher here. "
             if behind
-            else "Nothing of what was tried. The dictionary of IBM's first model (Brown et al., 1993), which counts and "
-            "has no notion of grammar, is the nearest. "
+            else "Nothing of what was tried. The dictionary of IBM's first model (Brown et al., 1993), which counts "
+            "and has no notion of grammar, is the nearest. "
         )
         + "A phrase-based system or a translation network that was trained on more text would be the next rivals; "
         "neither was tried.",
