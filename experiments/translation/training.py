@@ -31,7 +31,7 @@ MODELS = ("attention", "no attention")
 
 @dataclasses.dataclass(frozen=True)
 class Config(lab.Settings):
-    """Spanish to English; the defaults take about four minutes on a CPU core."""
+    """Spanish to English; the defaults take about five minutes on two CPU cores."""
 
     data_dir: Path | None = dataclasses.field(default=None, metadata={"setting": False})
     """Where `recurrax datasets get kjv-es` kept the verses; its own folder by default."""
