@@ -17,12 +17,14 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
+from flax import nnx
 
 from experiments import baseline, lab
 from experiments.baseline import Published, Row
 from experiments.compare import best_runs
-from experiments.models import builder, clipped_adam
+from experiments.models import CELLS, builder, clipped_adam
 from recurrax.initializers import Chrono
+from recurrax.layers import Block
 from recurrax.report import markdown_table
 from recurrax.tasks import MemoryTask, Task
 from recurrax.training import Plan
@@ -40,7 +42,17 @@ STARTS = {
     "MinGRU-chrono": "b_z = log U[1, T-1]",
     "MinLSTM": "b_f = 1",
     "MinLSTM-chrono": "b_f = log U[1, T-1] = -b_i",
-}  # cell and how it starts; T is the length of the sequence
+    "OrthogonalRNN": "orthogonal U, kept so",
+    "LEM": "default",
+    "sLSTM": "default",
+    "HGRN": "default",
+    "Mamba": "default",
+    "GatedDeltaNet": "default",
+    "LSTM-block": "b_f = 1, in a block",
+    "LRU-block": "ring 0.9 to 0.999, in a block",
+    "Mamba-block": "default, in a block",
+    "GatedDeltaNet-block": "default, in a block",
+}  # cell and how it starts; T is the length of the sequence, a block is `recurrax.layers.Block`
 MOST_UNITS = 4096
 
 
@@ -131,6 +143,8 @@ def report_plan(config: Protocol, rate: float) -> Plan:
 def start(name: str, task: MemoryTask, units: int) -> Callable[..., Any]:
     """``build(key) -> model`` of a cell with an initialisation, by its name in `STARTS`."""
     cell, _, initialization = name.partition("-")
+    if initialization == "block":
+        return lambda key: Blocked(cell, task, units, nnx.Rngs(key))
     bias = "update_bias" if cell.endswith("GRU") else "forget_bias"
     options: dict[str, Any] = {
         "": {},
@@ -139,6 +153,19 @@ def start(name: str, task: MemoryTask, units: int) -> Callable[..., Any]:
         "chrono": {bias: Chrono(task.sequence_length)} if initialization == "chrono" else {},
     }[initialization]
     return builder(cell, task, units, **options)
+
+
+class Blocked(nnx.Module):
+    """A block around a cell, as modern cells are used, between a Linear to as many features as units and a head."""
+
+    def __init__(self, cell: str, task: MemoryTask, units: int, rngs: nnx.Rngs):
+        self.embed = nnx.Linear(task.in_features, units, rngs=rngs)
+        self.block = Block(CELLS[cell](units, units, rngs=rngs), rngs=rngs)
+        self.head = nnx.Linear(units, task.out_features, rngs=rngs)
+
+    def __call__(self, xs: jax.Array) -> jax.Array:
+        """``[*batch, T, D]`` to ``[*batch, T, O]``."""
+        return self.head(self.block(self.embed(xs)))
 
 
 def units_of(config: Protocol, task: MemoryTask, cell: str) -> int:

@@ -1,0 +1,230 @@
+"""Which cells learn which long dependencies, all on one grid and one budget?
+
+    python -m experiments.long_dependencies                     # three cells on three tasks, a few minutes
+    python -m experiments.long_dependencies --preset table      # every cell: adding, copy, order and noisy recall
+    python -m experiments.long_dependencies --preset symbols    # every cell: associations, induction, parity, counting
+    python -m experiments.long_dependencies --preset music      # every cell: JSB chorales, which need --data-dir
+    python -m experiments.long_dependencies --help
+
+One layer of each cell with a linear head; "-block" is the same cell in `recurrax.layers.Block`, as modern cells are
+used. The learning rate of each is chosen from one grid with seeds that are not reported, then all have one budget (see
+`experiments.tuning`); a run that has not solved its task by then is censored. Digits are in
+`experiments.sequential_digits`.
+
+Expected: gated cells solve most tasks of memory; cells that are linear in their state cannot count modulo a number;
+parity divides cells that compare their state with the input from those that only add it up.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments import baseline, lab, plots, tuning
+from experiments.baseline import Published, Row
+from experiments.lab import Record
+from experiments.tuning import STARTS
+from recurrax import datasets, tasks
+from recurrax.report import markdown_table
+from recurrax.tasks import MemoryTask
+
+# What is asked, by the name of the flag: heading of its table, and the task.
+QUESTIONS: dict[str, tuple[str, Callable[[], MemoryTask]]] = {
+    "adding-100": ("adding, T = 100", lambda: tasks.Adding(100)),
+    "adding-200": ("adding, T = 200", lambda: tasks.Adding(200)),
+    "adding-400": ("adding, T = 400", lambda: tasks.Adding(400)),
+    "five-bits": ("five-bit copy, delay 10", lambda: tasks.Copy(10, "martens2011")),
+    "ten-symbols": ("ten-symbol copy, delay 5", lambda: tasks.Copy(5, "arjovsky2016")),
+    "order": ("order of two symbols, T = 50", lambda: tasks.TemporalOrder(50, "pascanu2013")),
+    "noisy-recall": ("a bit among noise, delay 100", lambda: tasks.Recall(100, noise=0.5)),
+    "associations": ("associative recall, 4 pairs", lambda: tasks.AssociativeRecall(24, pairs=4, vocabulary=16)),
+    "induction": ("induction, 32 tokens", lambda: tasks.InductionHeads(32)),
+    "parity": ("parity, up to 20 bits", lambda: tasks.Parity(20)),
+    "counting": ("counting modulo 5, 20 moves", lambda: tasks.ModularCounting(20)),
+}  # fmt: skip
+MUSIC = "JSB chorales"
+MEMORY = ("adding-100", "adding-200", "adding-400", "five-bits", "ten-symbols", "order", "noisy-recall")
+SYMBOLS = ("associations", "induction", "parity", "counting")
+NAMES = (*QUESTIONS, "music")
+# One cell of each family, and the starts of the LSTM; the last four as they are used in models.
+COMPARED = (
+    "RNN", "IRNN", "OrthogonalRNN", "LEM", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono", "sLSTM", "LRU", "MinGRU",
+    "MinLSTM", "HGRN", "Mamba", "GatedDeltaNet", "LSTM-block", "LRU-block", "Mamba-block", "GatedDeltaNet-block",
+)  # fmt: skip
+BAI = "Bai, Kolter & Koltun (2018), table 1"
+PUBLISHED = {
+    ("music", "LSTM-fb1"): Published("8.45 nats", BAI, "primary"),
+    ("music", "GRU"): Published("8.43 nats", BAI, "primary"),
+    ("music", "RNN"): Published("8.91 nats", BAI, "primary"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(tuning.Protocol):
+    """Cells on tasks of long memory; the defaults are a first look."""
+
+    tasks: tuple[Literal[*NAMES], ...] = ("adding-100", "five-bits", "parity")  # type: ignore[valid-type]
+    """What is asked, by name; the page says what each is."""
+    data_dir: Path | None = dataclasses.field(default=None, metadata={"setting": False})
+    """Where JSB_Chorales.mat lies, for the task music; `recurrax.datasets.load` says where else it looks."""
+    cells: tuple[Literal[*STARTS], ...] = ("RNN", "GRU", "LSTM-fb1")  # type: ignore[valid-type]
+    """Cells with their initialisation, or in a block, one after another."""
+    learning_rate: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
+    """Adam's learning rates, the same grid for every cell; the norm of the gradient is clipped at 1."""
+    grid_seeds: tuple[int, ...] = (0,)
+    """Seeds that choose the learning rate and are not reported."""
+    grid_steps: int = 400
+    """Updates of each of them."""
+    seeds: tuple[int, ...] = (10, 11, 12)
+    """Seeds that are reported, all of them."""
+    steps: int = 2000
+    """Updates of each of them at most, the same for every cell."""
+
+
+FIVE = (10, 11, 12, 13, 14)
+PRESETS = {
+    "default": Config(),
+    "table": Config(cells=COMPARED, tasks=MEMORY, seeds=FIVE),
+    "symbols": Config(cells=COMPARED, tasks=SYMBOLS, seeds=FIVE),
+    "music": Config(cells=COMPARED, tasks=("music",), hidden=128, batch_size=16, seeds=FIVE, steps=1000, chunk=50),
+    "smoke": Config(cells=("LRU-block",), tasks=("parity",), hidden=4, learning_rate=(1e-2, 1e-3), grid_steps=2,
+                    seeds=(10, 11), steps=4, batch_size=4, chunk=2, held_out=8),
+    "accelerator": Config(cells=COMPARED, tasks=(*MEMORY, *SYMBOLS), hidden=128, grid_steps=2000, seeds=FIVE,
+                          steps=50_000, chunk=500, batch_size=128),
+}  # fmt: skip
+
+
+def parts(config: Config) -> dict[str, Any]:
+    """Every cell on every task."""
+    asked = {name: question(config, name) for name in config.tasks}
+    return {
+        f"{name} {cell}": functools.partial(measure, config, name, title, task, cell)
+        for name, (title, task) in asked.items()
+        for cell in config.cells
+    }
+
+
+def question(config: Config, name: str) -> tuple[str, MemoryTask]:
+    """Heading and task of a name."""
+    if name == "music":
+        return MUSIC, tasks.PolyphonicMusic(datasets.load("jsb_chorales", config.data_dir))
+    title, make = QUESTIONS[name]
+    return title, make()
+
+
+def measure(config: Config, name: str, title: str, task: MemoryTask, cell: str) -> dict[str, Any]:
+    """A cell on a task; the record keeps no curves."""
+    found = tuning.tune_and_train(config, title, task, cell)
+    return {"name": name, **{key: value for key, value in found.items() if key not in ("loss", "accuracy", "steps")}}
+
+
+def baseline_rows(record: Record) -> list[Row]:
+    """The rows of the baseline table."""
+    return [row_of(record, entry) for entry in record["results"].values()]
+
+
+def row_of(record: Record, entry: Any) -> Row:
+    """The row of a cell on a task."""
+    chosen = {"cells": [entry["cell"]], "tasks": [entry["name"]]}
+    command = baseline.command(record, PRESETS, chosen)
+    return tuning.row(entry, command, "test loss", PUBLISHED.get((entry["name"], entry["cell"])), "")
+
+
+def page(record: Record) -> list[Any]:
+    """Title, findings and tables."""
+    rows = baseline_rows(record)
+    text = "A run ends when it has met the criterion of its task, which stands above each table."
+    return [
+        "Which cells learn which long dependencies?",
+        findings(record),
+        tuning.method(record["config"], text),
+        "## All cells and tasks\n\nSeeds that solve a task, and the median of their updates.",
+        markdown_table(leaderboard(record)),
+        *tuning.tables(record, rows),
+    ]
+
+
+def findings(record: Record) -> list[str]:
+    """Who solves most, and for every task which cells solve it with every seed."""
+    cells, asked = record["config"]["cells"], record["config"]["tasks"]
+    score = {cell: sum(share(entry_of(record, name, cell)) == 1 for name in asked) for cell in cells}
+    most = max(score.values())
+    leaders = " and ".join(cell for cell in cells if score[cell] == most)
+    lines = [
+        f"{leaders} solve{'s' * (leaders in cells)} {most} of {len(asked)} tasks with every seed, more than others do."
+    ]
+    for name in asked:
+        title = entry_of(record, name, cells[0])["task"]
+        whole = [cell for cell in cells if share(entry_of(record, name, cell)) == 1]
+        none = [cell for cell in cells if share(entry_of(record, name, cell)) == 0]
+        lines.append(
+            f"{title}: every seed of {', '.join(whole) or 'no cell'} solves it"
+            f"{f'; no seed of {joined(none)}' if none else ''}."
+        )
+    return lines
+
+
+def joined(names: list[str]) -> str:
+    """Names in a row."""
+    return ", ".join(names)
+
+
+def entry_of(record: Record, name: str, cell: str) -> Any:
+    """What was measured of a cell on a task."""
+    return record["results"][f"{name} {cell}"]
+
+
+def share(entry: Any) -> float:
+    """Of the seeds, those that solved the task."""
+    return float(np.mean(np.asarray(entry["solved_at"]) >= 0))
+
+
+def leaderboard(record: Record) -> list[dict[str, str]]:
+    """A line for each cell: seeds that solved each task with the median of their updates."""
+    table = []
+    for cell in record["config"]["cells"]:
+        line = {"cell": cell}
+        for name in record["config"]["tasks"]:
+            entry = entry_of(record, name, cell)
+            at = np.asarray(entry["solved_at"])
+            middle, *_ = baseline.median_time(at, entry["budget"])
+            line[entry["task"]] = f"{np.sum(at >= 0)}/{len(at)}" + (f" ({middle:.0f})" if np.isfinite(middle) else "")
+        table.append(line)
+    return table
+
+
+def draw(record: Record) -> Figure:
+    """A map of cells and tasks: the share of seeds that solve a task as colour, the median of updates as a number."""
+    cells, asked = record["config"]["cells"], record["config"]["tasks"]
+    shares = np.array([[share(entry_of(record, name, cell)) for name in asked] for cell in cells])
+    figure, axes = plots.panels(1, 1, 2.4 + 0.75 * len(asked), 1.6 + 0.21 * len(cells))
+    panel = axes[0, 0]
+    image = panel.imshow(shares, cmap="YlGnBu", vmin=0, vmax=1, aspect="auto")
+    for (row, column), value in np.ndenumerate(shares):
+        entry = entry_of(record, asked[column], cells[row])
+        middle, *_ = baseline.median_time(entry["solved_at"], entry["budget"])
+        text = (
+            f"{middle:.0f}"
+            if np.isfinite(middle)
+            else f"{np.sum(np.asarray(entry['solved_at']) >= 0)} seeds"
+            if value
+            else ""
+        )
+        panel.text(column, row, text, ha="center", va="center", fontsize=6, color="w" if value > 0.6 else "k")
+    panel.set_yticks(range(len(cells)), cells)
+    panel.set_xticks(range(len(asked)), [entry_of(record, name, cells[0])["task"] for name in asked], rotation=30,
+                     ha="right")  # fmt: skip
+    panel.set_title("median updates until a seed solves the task; empty: none does")
+    figure.colorbar(image, ax=panel, shrink=0.7, label="share of seeds that solve it")
+    plots.takeaway(figure, findings(record)[0])
+    return figure
+
+
+if __name__ == "__main__":
+    lab.run(__name__)
