@@ -1,7 +1,7 @@
 """How is a word pronounced that a net has never seen, and does attention help it to spell it out?
 
     recurrax datasets get cmudict                           # the dictionary, once
-    python -m experiments.pronunciation                     # with attention, one seed; 2 CPU cores, four minutes
+    python -m experiments.pronunciation                     # with attention, one seed; 2 CPU cores, three minutes
     python -m experiments.pronunciation --preset table      # with and without it, three seeds each, about 25 minutes
     python -m experiments.pronunciation --help
 

@@ -91,7 +91,7 @@ class Config(lab.Settings):
 
 PRESETS = {
     "default": Config(),
-    "table": Config(cells=CELLS, tested=(0, 1, 2, 3, 4), vowel_cells=("RNN", "GRU", "LSTM")),
+    "table": Config(cells=CELLS, tested=(0, 1, 2, 3, 4), seeds=(0, 1, 2), vowel_cells=("RNN", "GRU", "LSTM")),
     "smoke": Config(
         folds=2, tested=(0, 1), longest=2.0, mels=12, hidden=4, layers=1, steps=4, batch_size=2, chunk=2,
         vowel_seeds=(0, 1), vowel_hidden=4, vowel_learning_rate=(1e-2,), vowel_steps=4, vowel_chunk=2, vowel_folds=2,

@@ -67,13 +67,13 @@ class Config(lab.Settings):
     """Kept by the beam search."""
     length_penalty: float = 1.0
     """Of the beam search; 1 compares the mean log probability of a word."""
-    control_steps: int = 300
+    control_steps: int = 100
     """Updates of the runs that look for leaks."""
 
 
 PRESETS = {
     "default": Config(),
-    "table": Config(models=MODELS, seeds=(0, 1, 2)),
+    "table": Config(models=MODELS, seeds=(0, 1, 2), control_steps=300),
     "accelerator": Config(
         models=MODELS, seeds=(0, 1, 2), spanish_words=10_000, english_words=6000, embedding=256, hidden=512,
         dropout=0.4, learning_rate=1e-3, steps=4000, control_steps=1000,
