@@ -107,6 +107,8 @@ def measure(name: str, config: Any, parts: Mapping[str, Callable[[], Any]]) -> R
     half_done = not before.get("complete", True)
     results: Record = before["results"] if half_done else {}
     entry, began = before, time.perf_counter() - (before["seconds"] if half_done else 0)
+    if results:
+        say(f"resuming: {len(results)} of {len(parts)} parts are in {out / entry['hash']}.json")
     for number, (part, run) in enumerate(parts.items(), start=1):
         if part in results:
             continue

@@ -156,9 +156,7 @@ def findings(record: Record) -> list[str]:
     score = {cell: sum(share(entry_of(record, name, cell)) == 1 for name in asked) for cell in cells}
     most = max(score.values())
     leaders = " and ".join(cell for cell in cells if score[cell] == most)
-    lines = [
-        f"{leaders} solve{'s' * (leaders in cells)} {most} of {len(asked)} tasks with every seed, more than others do."
-    ]
+    lines = [f"Most tasks, {most} of {len(asked)}, are solved with every seed by {leaders}."]
     for name in asked:
         title = entry_of(record, name, cells[0])["task"]
         whole = [cell for cell in cells if share(entry_of(record, name, cell)) == 1]

@@ -205,9 +205,10 @@ def row(entry: Any, command: str, measure: str, published: Published | None, rem
 def method(config: dict[str, Any], text: str) -> str:
     """How the rows of a record were made, with a text of the experiment's own behind it."""
     grid_seeds, seeds = (", ".join(map(str, config[name])) for name in ("grid_seeds", "seeds"))
+    choose = f"Seeds {grid_seeds} choose" if len(config["grid_seeds"]) > 1 else f"Seed {grid_seeds} chooses"
     said = (
         f"Every cell is trained by Adam on fresh batches of {config['batch_size']}, with the norm of the gradient "
-        f"clipped at 1. Seeds {grid_seeds} choose its learning rate from the grid after {config['grid_steps']} "
+        f"clipped at 1. {choose} its learning rate from the grid after {config['grid_steps']} "
         f"updates; seeds {seeds} are reported, all of them. The best model of each run is tested once, on "
         f"{config['held_out']} examples that chose nothing. {text}"
     )

@@ -62,7 +62,7 @@ def test_a_bar_on_a_terminal(monkeypatch):
         show(150, "loss 0.0123, 3/5 solved")
         show(200, "loss 0.0100, 5/5 solved")
     assert list(dict.fromkeys(frames(stderr.getvalue()))) == [
-        "adding [small] BAR 100/200 updates, compiling 50 updates of 5 runs",
+        "adding [small] BAR resuming at 100/200 updates, compiling 50 updates of 5 runs",
         "adding [small] BAR 125/200 updates, loss 0.0130, 2/5 solved",
         "adding [small] BAR 150/200 updates, 1.2/s, 0:00:40 left, loss 0.0123, 3/5 solved",
         "adding [small] BAR 200/200 updates, 1.9/s, 0:00:00 left, loss 0.0100, 5/5 solved",

@@ -57,7 +57,7 @@ class _Pace:
         if done > self.first and not self.counted:
             self.counted, self.began = done, now
         if done <= self.counted or not self.counted:
-            return f"{done}/{self.total} updates, {text}"
+            return f"{'resuming at ' if done == self.first > 0 else ''}{done}/{self.total} updates, {text}"
         rate = (done - self.counted) / max(now - self.began, 1e-9)
         speed = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
         return f"{done}/{self.total} updates, {speed}, {_clock((self.total - done) / rate)} left, {text}"
