@@ -13,4 +13,6 @@ APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
 TABLES = (*APPLICATIONS, "memory_capacity", "long_dependencies")  # whose committed record is that of the preset "table"
-BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo")
+BENCHMARKS = (
+    "benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo", "benchmarks.token_cost",
+)  # fmt: skip

@@ -23,6 +23,7 @@ import numpy as np
 from flax import nnx
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 import recurrax as rx
 from experiments import lab, plots
@@ -187,11 +188,11 @@ def findings(record: Record) -> Iterator[str]:
     for equal, words in EQUAL.items():
         found = {entry["cell"]: ratio(entry, "training") for entry in entries(record, equal)}
         ordered = sorted((cell for cell in found if not np.isnan(found[cell])), key=lambda cell: found[cell])
-        fast, slow = ordered[:3], ordered[-3:]
+        rivals = {cell: value for cell, value in found.items() if cell != REFERENCE}
         yield (
-            f"With {words} as the LSTM, a training step takes least time in {listed(fast, found)} of the LSTM's, and "
-            f"most in {listed(slow, found)}; {sum(value < 1 for value in found.values())} of {len(found)} cells are "
-            "faster than the LSTM."
+            f"With {words} as the LSTM, {sum(value < 1 for value in rivals.values())} of {len(rivals)} other cells "
+            f"train faster than it. The training step takes {listed(ordered[:3], found)} of the LSTM's time, and at "
+            f"the other end {listed(ordered[-3:], found)}."
         )
     both = [entry for entry in long_entries(record) if all(timed(entry, name) for name in LONG)]
     for length in sorted({entry["length"] for entry in both}):
@@ -207,7 +208,7 @@ def findings(record: Record) -> Iterator[str]:
 
 def listed(names: list[str], values: dict[str, float]) -> str:
     """Names with their ratios."""
-    return ", ".join(f"{name} {values[name]:.2f}" for name in names)
+    return ", ".join(f"{values[name]:.2f} ({name})" for name in names)
 
 
 def rows(record: Record, equal: str) -> list[dict[str, str]]:
@@ -254,13 +255,19 @@ def draw(record: Record) -> Figure:
     left, right = axes[0]
     ordered = sorted(found, key=lambda entry: -ratio(entry, "training"))
     names, values = [entry["cell"] for entry in ordered], [ratio(entry, "training") for entry in ordered]
-    left.barh(range(len(names)), values, color=[look(name)["color"] for name in names])
+    left.barh(range(len(names)), np.array(values) - 1, left=1, color=[look(name)["color"] for name in names])
     left.set_yticks(range(len(names)), names, fontsize=6)
     left.axvline(1, color="0.3", lw=0.7)
-    left.set(title="a  A training step, equal weights", xlabel="time over that of the LSTM", xscale="log")
+    left.set(
+        title="a  A training step, equal weights",
+        xlabel="time over that of the LSTM",
+        xscale="log",
+        ylim=(-1, len(names)),
+    )
+    plain_ticks(left.xaxis)
     against_length(right, record)
-    faster = sum(value < 1 for value in values)
-    plots.takeaway(figure, f"{faster} of {len(found)} cells train faster than an LSTM of equally many weights")
+    faster = sum(value < 1 for name, value in zip(names, values, strict=True) if name != REFERENCE)
+    plots.takeaway(figure, f"{faster} cells of {len(found)} train faster than an LSTM of equally many weights")
     return figure
 
 
@@ -273,9 +280,17 @@ def against_length(axes: Axes, record: Record) -> None:
             axes.plot([e["length"] for e in mine], each, **(look(cell) | {"ls": line}), label=f"{cell}, {name}")
     axes.set(title="b  Matrix states: a loop (dashed) and chunks", xlabel="steps of the sequence",
              ylabel="microseconds a step, training", xscale="log", yscale="log")  # fmt: skip
+    plain_ticks(axes.yaxis)
     handles, labels = axes.get_legend_handles_labels()
     kept = [(h, text.partition(",")[0]) for h, text in zip(handles, labels, strict=True) if text.endswith("chunks")]
-    axes.legend(*zip(*kept, strict=True), fontsize=6)
+    axes.legend(*zip(*kept, strict=True), fontsize=6, loc="center", ncols=2)
+
+
+def plain_ticks(axis: Any) -> None:
+    """Numbers without exponents on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(10, (1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 if __name__ == "__main__":
