@@ -6,13 +6,18 @@ import recurrax.cli as _cli  # noqa: F401  # sets what must be set before SciPy 
 EXPERIMENTS = (
     "vanishing_gradients", "exploding_gradients", "initialization", "gates", "noise", "claims", "adding_problem",
     "copy_memory", "temporal_order", "length_generalization", "sequential_digits", "hochreiter1997",
-    "memory_capacity", "long_dependencies",
+    "memory_capacity", "long_dependencies", "transformer",
 )  # fmt: skip
 # Real data, of which `recurrax datasets get` has the arrays.
 APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
-TABLES = (*APPLICATIONS, "memory_capacity", "long_dependencies")  # whose committed record is that of the preset "table"
+TABLES = (
+    *APPLICATIONS,
+    "memory_capacity",
+    "long_dependencies",
+    "transformer",
+)  # whose committed record is that of the preset "table"
 BENCHMARKS = (
     "benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo", "benchmarks.token_cost",
 )  # fmt: skip

@@ -21,13 +21,14 @@ from flax import nnx
 
 from experiments import baseline, lab
 from experiments.baseline import Published, Row
+from experiments.baselines.transformer import Transformer
 from experiments.compare import best_runs
 from experiments.models import CELLS, builder, clipped_adam
 from recurrax.initializers import Chrono
 from recurrax.layers import Block
 from recurrax.report import markdown_table
 from recurrax.tasks import MemoryTask, Task
-from recurrax.training import Plan
+from recurrax.training import History, Plan
 
 STARTS = {
     "RNN": "orthogonal U",
@@ -52,8 +53,9 @@ STARTS = {
     "LRU-block": "ring 0.9 to 0.999, in a block",
     "Mamba-block": "default, in a block",
     "GatedDeltaNet-block": "default, in a block",
+    "Transformer": "rotary positions, two blocks",
 }  # cell and how it starts; T is the length of the sequence, a block is `recurrax.layers.Block`
-MOST_UNITS = 4096
+MOST_UNITS, UNITS = 4096, 8  # of any cell; of a Transformer a multiple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +95,12 @@ class Protocol(lab.Settings):
 
 
 def tune_and_train(
-    config: Protocol, title: str, task: MemoryTask, cell: str, judged: Task | None = None
+    config: Protocol,
+    title: str,
+    task: MemoryTask,
+    cell: str,
+    judged: Task | None = None,
+    look: Callable[[History], dict[str, Any]] = lambda history: {},
 ) -> dict[str, Any]:
     """What a record keeps of a cell on a task: the grid, and every reported seed.
 
@@ -103,6 +110,7 @@ def tune_and_train(
         task: for which the model is built.
         cell: of `STARTS`.
         judged: the same task with a stricter criterion; by default the criterion is the task's own.
+        look: what else is kept of the reported runs.
     """
     judged = judged or task
     units = units_of(config, task, cell)
@@ -126,6 +134,7 @@ def tune_and_train(
         "budget": config.steps,
         "chance_level": task.chance_level(),
         "criterion": judged.criterion,
+        **look(history),
     }
 
 
@@ -142,6 +151,9 @@ def report_plan(config: Protocol, rate: float) -> Plan:
 
 def start(name: str, task: MemoryTask, units: int) -> Callable[..., Any]:
     """``build(key) -> model`` of a cell with an initialisation, by its name in `STARTS`."""
+    if name == "Transformer":
+        features = max(UNITS, units // UNITS * UNITS)
+        return lambda key: Transformer(task.in_features, features, task.out_features, heads=2, rngs=nnx.Rngs(key))
     cell, _, initialization = name.partition("-")
     if initialization == "block":
         return lambda key: Blocked(cell, task, units, nnx.Rngs(key))

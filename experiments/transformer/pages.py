@@ -1,0 +1,141 @@
+"""The page: functions of the record and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from experiments import baseline, tuning
+from experiments.lab import Record
+from experiments.transformer.text import TESTED, WARM, WINDOW
+from experiments.transformer.training import LONGER, QUESTIONS, RIVAL, TIMED, TIMED_BATCH
+from recurrax.report import markdown_table
+from recurrax.timing import digits
+
+
+def page(record: Record) -> list[Any]:
+    """Title, findings and tables."""
+    text = f"Every net has about {record['config']['parameters']:,} parameters."
+    sections = [
+        f"## {title}\n\n{markdown_table(rows(record, name))}"
+        for name, (title, *_) in QUESTIONS.items()
+        if name in record["config"]["tasks"]
+    ]
+    return [
+        "What does a Transformer learn beside recurrent nets of equally many weights, and how far does it carry?",
+        list(findings(record)),
+        tuning.method(record["config"], text),
+        *sections,
+        f"## A training step\n\nMilliseconds over {TIMED_BATCH} sequences of so many steps, medians, all nets in turn.",
+        markdown_table(step_rows(record)),
+        *text_section(record),
+    ]
+
+
+def entry_of(record: Record, name: str, cell: str) -> Any:
+    """What was measured of a net on a task."""
+    return record["results"][f"{name} {cell}"]
+
+
+def solved(record: Record, name: str, cell: str, size: int) -> tuple[int, int]:
+    """Seeds that meet the criterion in a test of this length, and how many there are."""
+    flags = entry_of(record, name, cell)["longer"][str(size)]["solved"]
+    return int(np.sum(flags)), len(flags)
+
+
+def seconds_to_criterion(entry: Any) -> np.ndarray:
+    """Seconds until each seed met the criterion, as one of those that trained together; infinite where it did not."""
+    at = np.asarray(entry["solved_at"], float)
+    each = entry["seconds"] / (entry["steps"][-1] * len(at))
+    return np.where(at < 0, np.inf, at * each)
+
+
+def findings(record: Record) -> Iterator[str]:
+    """What was found, in sentences made from the numbers."""
+    cells = record["config"]["cells"]
+    for name in record["config"]["tasks"]:
+        title, what, length, _ = QUESTIONS[name]
+        counts = {cell: [solved(record, name, cell, times * length)[0] for times in LONGER] for cell in cells}
+        n = len(record["config"]["seeds"])
+        here = [cell for cell in cells if counts[cell][0] == n]
+        far = [cell for cell in cells if counts[cell][-1] == n]
+        yield (
+            f"{title.capitalize()}, trained at {what} = {length}: every seed of {', '.join(here) or 'no net'} solves "
+            f"it there, and of {', '.join(far) or 'no net'} at four times the length too."
+        )
+    if RIVAL in cells:
+        yield from step_findings(record)
+    if record["config"]["text_models"]:
+        found = {name: record["results"][f"text {name}"]["bits"] for name in record["config"]["text_models"]}
+        ordered = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
+        yield (f"Text, {record['config']['text_seconds']:g} s of training each: bits a character are {ordered}.")
+
+
+def step_findings(record: Record) -> Iterator[str]:
+    """How the time of a training step grows with the length."""
+    for cell in (cell for cell in record["config"]["cells"] if cell in ("LSTM-fb1", "LSTM")):
+        ratios = [milliseconds(record, RIVAL, T) / milliseconds(record, cell, T) for T in TIMED]
+        words = ", ".join(f"{ratio:.1f} at T = {T}" for T, ratio in zip(TIMED, ratios, strict=True))
+        yield f"A training step of the Transformer takes {words} times as long as one of the LSTM, on this machine."
+
+
+def rows(record: Record, name: str) -> list[dict[str, str]]:
+    """Every net on a task: parameters, seeds that solve it, updates and seconds, and scores at longer lengths."""
+    _, what, length, _ = QUESTIONS[name]
+    table = []
+    for cell in record["config"]["cells"]:
+        entry = entry_of(record, name, cell)
+        middle = float(np.sort(seconds_to_criterion(entry))[(len(entry["seeds"]) - 1) // 2])
+        line = {
+            "net": cell,
+            "parameters": f"{entry['parameters']:,}",
+            "learning rate": f"{entry['learning_rate']:g}",
+            "updates to criterion": baseline.shown_time(entry["solved_at"], entry["budget"]),
+            "seconds to criterion": digits(middle) if np.isfinite(middle) else "-",
+        }
+        for times in LONGER:
+            score = entry["longer"][str(times * length)]
+            k, n = solved(record, name, cell, times * length)
+            kind = "loss" if name == "adding" else "accuracy"
+            line[f"solved, {what} = {times * length} ({kind})"] = f"{k}/{n} ({np.median(score[kind]):.3f})"
+        table.append(line)
+    return table
+
+
+def step_rows(record: Record) -> list[dict[str, str]]:
+    """Milliseconds of a training step."""
+    return [
+        {"net": cell} | {f"T = {T:,}": digits(milliseconds(record, cell, T)) for T in TIMED}
+        for cell in record["config"]["cells"]
+    ]
+
+
+def milliseconds(record: Record, cell: str, T: int) -> float:
+    """Median of a training step over T steps."""
+    return float(np.median(record["results"]["training steps"][str(T)][cell]["milliseconds"]))
+
+
+def text_section(record: Record) -> list[Any]:
+    """Bits a character after equally many seconds of training."""
+    names = record["config"]["text_models"]
+    if not names:
+        return []
+    table = [
+        {
+            "model": name,
+            "weights": f"{entry['weights']:,}",
+            "learning rate": f"{entry['rate']:g} of {', '.join(entry['tried'])}",
+            "updates": f"{entry['updates']:,}",
+            "seconds": f"{entry['seconds']:.0f}",
+            "bits a character": f"{entry['bits']:.3f}",
+        }
+        for name in names
+        for entry in (record["results"][f"text {name}"],)
+    ]
+    said = (
+        f"## Text\n\nThe King James Bible in windows of {WINDOW} characters that begin anew; {TESTED} held-out "
+        f"windows, of which the last {WINDOW - WARM} characters count. One seed."
+    )
+    return [said, markdown_table(table)]
