@@ -33,6 +33,7 @@ from recurrax.layers import GRU as GRU
 from recurrax.layers import LSTM as LSTM
 from recurrax.layers import RNN as RNN
 from recurrax.layers import Bidirectional as Bidirectional
+from recurrax.layers import Block as Block
 from recurrax.layers import SequenceModel as SequenceModel
 from recurrax.layers import SimpleRNN as SimpleRNN
 from recurrax.layers import Stack as Stack
