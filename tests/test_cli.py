@@ -251,6 +251,15 @@ def test_tune_prints_engines_by_time_and_the_line_to_write(capsys):
     ]
 
 
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+def test_tune_tries_every_engine_with_options_that_it_takes(platform):
+    tried = dict(tune.candidates(platform, 100))
+    assert tried.pop('"auto"') == "auto"
+    assert all(eval(code, {"rx": rx}) == engine for code, engine in tried.items())
+    skipped = tune.SKIPPED.get(platform, ())
+    assert {type(engine) for engine in tried.values()} == {e for name, e in rx.ENGINES.items() if name not in skipped}
+
+
 def test_an_engine_that_computes_something_else_comes_last():
     row = {"compile_seconds": 1.0, "memory": None}
     rows = {

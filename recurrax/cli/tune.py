@@ -167,7 +167,9 @@ def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
         for field in dataclasses.fields(engine):  # type: ignore[arg-type]
             for value in values(field):
                 # A chunk of all steps is no chunk, and chunks are for the memory of a CPU.
-                if not (field.name == "chunk" and isinstance(value, int) and (value >= T or platform != "cpu")):
+                if field.name == "chunk" and isinstance(value, int) and (value >= T or platform != "cpu"):
+                    continue
+                with contextlib.suppress(ValueError):  # not every engine takes every value
                     yield code(engine, **{field.name: value}), engine(**{field.name: value})
 
 
