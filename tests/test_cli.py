@@ -343,11 +343,16 @@ def test_kills_at_random_moments_change_no_bit(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_it_with_its_status_and_the_same_command_goes_on(tmp_path, number, status):
-    words = [*LONG, "--steps", "100000"]
+    """A program that a shell starts in the background ignores Ctrl-C, and so would its children: not this one."""
+    words, before = [*LONG, "--steps", "100000"], signal.signal(signal.SIGINT, signal.default_int_handler)
     process = start(*words, cwd=tmp_path)
-    wait_for(lambda: saved(tmp_path / "run"), process)
-    process.send_signal(number)
-    said = process.communicate(timeout=120)
+    signal.signal(signal.SIGINT, before)
+    try:
+        wait_for(lambda: saved(tmp_path / "run"), process)
+        process.send_signal(number)
+        said = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == status and "he same command" in said[1] and "Traceback" not in said[1], said
 
 
