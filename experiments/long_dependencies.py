@@ -190,9 +190,11 @@ def leaderboard(record: Record) -> list[dict[str, str]]:
         line = {"cell": cell}
         for name in record["config"]["tasks"]:
             entry = entry_of(record, name, cell)
-            at = np.asarray(entry["solved_at"])
+            at = entry["solved_at"]
             middle, *_ = baseline.median_time(at, entry["budget"])
-            line[entry["task"]] = f"{np.sum(at >= 0)}/{len(at)}" + (f" ({middle:.0f})" if np.isfinite(middle) else "")
+            line[entry["task"]] = f"{np.sum(np.asarray(at) >= 0)}/{len(at)}" + (
+                f" ({middle:.0f})" if np.isfinite(middle) else ""
+            )
         table.append(line)
     return table
 

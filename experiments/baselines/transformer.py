@@ -25,10 +25,14 @@ WIDER = 4  # hidden features of the second half, in features of the model
 
 
 class Cache(NamedTuple):
-    """Keys and values of the steps so far, those of step t in row t, or t modulo w with a window."""
+    """Keys and values of the steps so far, those of step t in row t, or t modulo w with a window.
 
-    keys: jax.Array  # [*batch, S, N, D / N]
-    values: jax.Array  # [*batch, S, N, D / N]
+    Every head of every sequence has arrays of its own: on a CPU, XLA copies a larger array before each product, which
+    takes ten times as long as the product.
+    """
+
+    keys: tuple[jax.Array, ...]  # B N arrays [S, D / N]
+    values: tuple[jax.Array, ...]  # B N arrays [S, D / N]
 
 
 def rotated(a: jax.Array, steps: jax.Array) -> jax.Array:
@@ -77,14 +81,17 @@ class TransformerBlock(nnx.Module):
     def step(self, cache: Cache, x: jax.Array, t: jax.Array) -> tuple[Cache, jax.Array]:
         """One step of all sequences, ``x: [B, D]`` at step t."""
         q, k, v = self.in_heads(x[:, None], t[None])
-        size = cache.keys.shape[1]
-        row = t if self.window is None else t % size
-        keys, values = (
-            jax.lax.dynamic_update_slice_in_dim(old, new, row, axis=1) for old, new in zip(cache, (k, v), strict=True)
-        )
-        known = jnp.full(len(x), jnp.minimum(t + 1, size))
-        read = jax.nn.dot_product_attention(q, keys, values, key_value_seq_lengths=known)
-        return Cache(keys, values), self.after(x[:, None], read)[:, 0]
+        rows = [a.reshape(-1, a.shape[-1]) for a in (q, k, v)]  # one for each sequence and head
+        each = zip(*rows, *cache, strict=True)
+        read, keys, values = zip(*[self.look_up(*row, t) for row in each], strict=True)
+        return Cache(keys, values), self.after(x[:, None], jnp.stack(read).reshape(q.shape))[:, 0]
+
+    def look_up(self, q: Any, k: Any, v: Any, K: Any, V: Any, t: jax.Array) -> tuple[jax.Array, ...]:
+        """What a head of a sequence reads at step t, ``[D / N]``, and its keys and values with those of the step."""
+        row = t if self.window is None else t % len(K)
+        K, V = (jax.lax.dynamic_update_slice_in_dim(old, new[None], row, axis=0) for old, new in ((K, k), (V, v)))
+        scores = jnp.where(jnp.arange(len(K)) <= t, K @ q * q.size**-0.5, -jnp.inf)
+        return jax.nn.softmax(scores) @ V, K, V
 
 
 class Transformer(nnx.Module):
@@ -133,8 +140,8 @@ class Transformer(nnx.Module):
         """Step 0 and empty caches for so many steps, or for the window where that is shorter."""
         size = context if self.window is None else min(self.window, context)
 
-        def empty(block: Any) -> jax.Array:
-            return jnp.zeros((batch, size, block.heads, self.features // block.heads))
+        def empty(block: Any) -> tuple[jax.Array, ...]:
+            return tuple(jnp.zeros((size, self.features // block.heads)) for _ in range(batch * block.heads))
 
         return jnp.int32(0), tuple(Cache(empty(block), empty(block)) for block in self.blocks)
 

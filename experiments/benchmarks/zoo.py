@@ -277,13 +277,14 @@ def against_length(axes: Axes, record: Record) -> None:
         for name, line in (("loop", "--"), ("chunks", "-")):
             mine = [e for e in long_entries(record) if e["cell"] == cell and timed(e, name)]
             each = [1e3 * median(entry, name) / entry["length"] for entry in mine]
-            axes.plot([e["length"] for e in mine], each, **(look(cell) | {"ls": line}), label=f"{cell}, {name}")
+            axes.plot([e["length"] for e in mine], each, **{**look(cell), "ls": line}, label=f"{cell}, {name}")
     axes.set(title="b  Matrix states: a loop (dashed) and chunks", xlabel="steps of the sequence",
              ylabel="microseconds a step, training", xscale="log", yscale="log")  # fmt: skip
+    plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
     handles, labels = axes.get_legend_handles_labels()
     kept = [(h, text.partition(",")[0]) for h, text in zip(handles, labels, strict=True) if text.endswith("chunks")]
-    axes.legend(*zip(*kept, strict=True), fontsize=6, loc="center", ncols=2)
+    axes.legend(*zip(*kept, strict=True), fontsize=6, loc="center", bbox_to_anchor=(0.5, 0.62), ncols=2)
 
 
 def plain_ticks(axis: Any) -> None:

@@ -15,9 +15,8 @@ import numpy as np
 import optax
 
 from experiments import lab, rivals
-from experiments.models import clipped_adam
 from recurrax.tasks import Example, Task
-from recurrax.training import History, Plan
+from recurrax.training import History, Plan, clip_by_norm
 
 WINDOW, WARM = 128, 64  # characters that are read, and those whose surprise does not count
 TESTED, TEST_KEY = 512, 0x7E57
@@ -104,9 +103,9 @@ def per_update(config: Any, task: Windows, build: Callable[[jax.Array], Any]) ->
 
 def fitted(config: Any, title: str, task: Windows, build: Any, rate: float, steps: int, seeds: Any) -> History:
     """A run whose learning rate falls to 0 within its updates."""
-    schedule = clipped_adam(optax.cosine_decay_schedule(rate, steps))
+    optimizer = optax.chain(clip_by_norm(1.0), optax.adam(optax.cosine_decay_schedule(rate, steps)))
     plan = Plan(steps=steps, seeds=seeds, batch_size=config.batch_size, chunk=max(1, steps // 4), held_out=64)
-    return lab.train(config, title, build, task, schedule, plan)
+    return lab.train(config, title, build, task, optimizer, plan)
 
 
 def bits(history: History, text: Any) -> np.ndarray:

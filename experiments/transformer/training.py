@@ -89,7 +89,7 @@ def parts(config: Config) -> dict[str, Callable[[], Any]]:
         for cell in config.cells:
             measured[f"{name} {cell}"] = functools.partial(measure, config, name, cell)
     if config.text_models:
-        text = datasets.Text.contiguous(datasets.read("kjv", config.data_dir), (0.9, 0.05, 0.05))
+        text = datasets.Text.contiguous(str(datasets.read("kjv", config.data_dir)["text"]), (0.9, 0.05, 0.05))
         for model in config.text_models:
             measured[f"text {model}"] = functools.partial(read_text, config, text, model)
     return measured
