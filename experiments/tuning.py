@@ -55,7 +55,7 @@ STARTS = {
     "GatedDeltaNet-block": "default, in a block",
     "Transformer": "rotary positions, two blocks",
 }  # cell and how it starts; T is the length of the sequence, a block is `recurrax.layers.Block`
-MOST_UNITS, UNITS = 4096, 8  # of any cell; of a Transformer a multiple
+MOST_UNITS, UNITS = 4096, 4  # of any cell; of a Transformer a multiple
 
 
 @dataclasses.dataclass(frozen=True)

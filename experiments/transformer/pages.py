@@ -91,6 +91,7 @@ def rows(record: Record, name: str) -> list[dict[str, str]]:
         line = {
             "net": cell,
             "parameters": f"{entry['parameters']:,}",
+            "state (bytes)": f"{entry['state'][str(length)]:,}",
             "learning rate": f"{entry['learning_rate']:g}",
             "updates to criterion": baseline.shown_time(entry["solved_at"], entry["budget"]),
             "seconds to criterion": digits(middle) if np.isfinite(middle) else "-",

@@ -103,7 +103,19 @@ def measure(config: Config, name: str, cell: str) -> dict[str, Any]:
         scores = {times * length: answered(make(times * length), history.best_model) for times in LONGER}
         return {"longer": {str(size): score for size, score in scores.items()}}
 
-    return {"name": name, **tuning.tune_and_train(config, title, make(length), cell, look=carried)}
+    kept = {str(times * length): state_bytes(config, make(times * length), cell) for times in LONGER}
+    return {"name": name, "state": kept, **tuning.tune_and_train(config, title, make(length), cell, look=carried)}
+
+
+def state_bytes(config: Config, task: MemoryTask, cell: str) -> int:
+    """Bytes that a net keeps of one sequence after all its steps."""
+    units, T = tuning.units_of(config, task, cell), task.sequence_length
+    model: Any = tuning.start(cell, task, units)(jax.random.key(0))
+    if cell == RIVAL:
+        return rivals.nbytes(model.initialize_carry(1, T))
+    if isinstance(model, tuning.Blocked):
+        return rivals.nbytes(model.block.initialize_carry((units,)))
+    return rivals.nbytes(model.initialize_carry())
 
 
 def answered(task: MemoryTask, models: Any) -> dict[str, np.ndarray]:
