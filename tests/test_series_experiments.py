@@ -254,6 +254,7 @@ def test_scores_by_hand():
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* devices")  # the smallest batches are for one
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["forecasting", "glucose", "anomaly"])
 def test_a_small_run_writes_a_page_and_figures(name, tmp_path, monkeypatch, capsys):
