@@ -175,7 +175,7 @@ def look_for_leaks(config: Config, pairs: Verses) -> dict[str, Any]:
     build = functools.partial(make, config, len(source), len(target), True)
     plan = Plan(
         steps=config.control_steps, batch_size=config.batch_size, chunk=config.control_steps, seeds=config.seeds[:1],
-        held_out=config.held_out,
+        held_out=config.held_out, devices=1,
     )  # fmt: skip
     found = {}
     for name, sources in (("true pairs", None), ("shuffled pairs", "shuffled"), ("no source", "one")):
