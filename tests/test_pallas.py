@@ -126,13 +126,24 @@ def test_one_feature_and_one_step(x64):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["LSTM", pytest.param("GRU", marks=slow)])
 def test_bfloat16_is_as_near_to_float32_as_scan(name):
-    low = primals(name, jnp.bfloat16)
-    actual, scan = both(INTERPRETED, flags(), low)
-    exact = jit(functools.partial(run, Scan()))(flags(), cast(low, jnp.float32), cast(weights(low), jnp.float32))
-    for a, s, e in zip(*(jax.tree.leaves(tree) for tree in (actual, scan, exact)), strict=True):
-        assert a.dtype == s.dtype == jnp.bfloat16
-        of_actual, of_scan = (np.linalg.norm(np.asarray(x, np.float32) - e) / np.linalg.norm(e) for x in (a, s))
-        assert of_actual < max(1.5 * of_scan, 2**-8)  # 2**-9 is half a unit in the last place
+    """In the mean over draws: a sum of few rounded numbers is now nearer to its value and now farther from it."""
+    programs = [jit(functools.partial(run, engine)) for engine in (INTERPRETED, Scan(), Scan())]
+    errors = []
+    for seed in range(1, 9):
+        low = case(name, seed, jnp.bfloat16)
+        single = cast(low, jnp.float32), cast(weights(low), jnp.float32)
+        runs = [(low, weights(low)), (low, weights(low)), single]
+        trees = [program(flags(), *given) for program, given in zip(programs, runs, strict=True)]
+        actual, scan, exact = (jax.tree.leaves(tree) for tree in trees)
+        assert all(leaf.dtype == jnp.bfloat16 for leaf in (*actual, *scan))
+        errors.append([[relative(x, e) for x in pair] for *pair, e in zip(actual, scan, exact, strict=True)])
+    of_actual, of_scan = np.mean(errors, axis=0).T
+    assert (of_actual < 1.1 * of_scan).all(), (of_actual, of_scan)
+
+
+def relative(low: jax.Array, exact: jax.Array) -> float:
+    """Norm of the error over that of the exact numbers."""
+    return float(np.linalg.norm(np.asarray(low, np.float32) - exact) / np.linalg.norm(exact))
 
 
 def test_an_ensemble_is_its_runs_alone(x64):
