@@ -30,7 +30,7 @@ class Net:
     bias: bool = True
 
     def ours(self) -> rx.Stack:
-        """The same layers of recurrax, in double precision, without numbers."""
+        """The same layers of recurrax, in double precision where JAX has it on, without numbers."""
 
         def build() -> rx.Stack:
             rngs, size, layers = nnx.Rngs(0), D, []
@@ -43,7 +43,7 @@ class Net:
         return nnx.eval_shape(build)
 
     def cell(self, size: int, rngs: nnx.Rngs) -> rx.Cell:
-        options: dict[str, Any] = {"param_dtype": jnp.float64, "rngs": rngs}
+        options: dict[str, Any] = {"param_dtype": jnp.result_type(float), "rngs": rngs}
         if self.kind == "LSTM projected":
             return rx.cells.ProjectedLSTMCell(size, H, P, **options)
         if self.kind == "RNN relu":
@@ -134,8 +134,7 @@ def keras(net: Net) -> Peer:
     rest = [variable.value for variable in model.non_trainable_variables]
 
     def run(weights: Any, xs: Any) -> Any:
-        narrow = [jnp.asarray(array, jnp.float32) for array in weights]  # in double precision Keras fails
-        return model.stateless_call(narrow, rest, jnp.asarray(xs, jnp.float32))[0]
+        return model.stateless_call(weights, rest, xs)[0]
 
     save = functools.partial(interop.to_keras, bias=net.bias)
     return of_jax(model.get_weights(), run, interop.from_keras, save, "float32")

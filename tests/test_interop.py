@@ -34,7 +34,9 @@ def nets():
 
 
 @pytest.mark.parametrize("library, net", [*nets()])
-def test_the_same_outputs_and_gradients_as_in_the_other_library(library, net, x64):
+def test_the_same_outputs_and_gradients_as_in_the_other_library(library, net, request):
+    if library != "keras":  # parts of which fail in double precision
+        request.getfixturevalue("x64")
     peer, ours = LIBRARIES[library][0](net), net.ours()
     rng = np.random.default_rng(1)
     xs = rng.normal(size=(B, T, D))
@@ -45,7 +47,7 @@ def test_the_same_outputs_and_gradients_as_in_the_other_library(library, net, x6
     close(actual, expected, peer.dtype)
     back = peer.save(layer)
     close(peer.run(back, xs), expected, peer.dtype)
-    close(peer.load(ours, back), layer)
+    close(peer.load(ours, back), layer, peer.dtype)
 
     ys = rng.normal(0, 0.2, actual.shape)
     mine, mine_x = jit(jax.grad(lambda layer, xs: jnp.sum(layer(xs) * ys), argnums=(0, 1)))(layer, xs)
