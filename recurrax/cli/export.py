@@ -35,15 +35,15 @@ class _Parser(argparse.ArgumentParser):
 def run(arguments: Sequence[str]) -> None:
     """Runs the command line: one line with status 2 where a word or the run cannot be used, 1 where writing fails."""
     given = _parser().parse_args(list(arguments))
-    try:
-        folder = find(given.run, given.seed)
-        model, entry = restored(folder)
-        program = exported(model, given.format, given.stream)
-    except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
     out = given.out or Path(f"{given.run.resolve().name}{'-step' if given.stream else ''}.{given.format}")
     with statuses():
+        try:
+            model, entry = restored(find(given.run, given.seed))
+            program = exported(model, given.format, given.stream)
+        except (ValueError, TypeError, ImportError, FileNotFoundError) as error:
+            hint = " Or give --format stablehlo." if isinstance(error, TypeError) else ""
+            print(f"error: {' '.join(str(error).split())}{hint}", file=sys.stderr)
+            sys.exit(2)
         out.expanduser().write_bytes(program)
     print(f"{described(model, entry)}\n{out.expanduser().resolve()}")
 
@@ -71,7 +71,7 @@ def find(run: Path, seed: int | None = None) -> Path:
     found = {path.parent: _about(path) for path in sorted((run / "best").glob("*/model.json"))}
     found = {folder: about for folder, about in found.items() if seed in (None, about.get("seed"))}
     if not found:
-        inside = [path.parent.parent.name for path in sorted(run.glob("*/best"))] if run.is_dir() else []
+        inside = [path.parent.name for path in sorted(run.glob("*/best"))] if run.is_dir() else []
         which = f" with seed={seed}" if seed is not None and (run / "best").is_dir() else ""
         hint = f"there are {', '.join(inside)} in it" if inside else "recurrax train prints the folders of its runs"
         raise FileNotFoundError(
