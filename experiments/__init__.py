@@ -13,4 +13,4 @@ APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
 TABLES = (*APPLICATIONS, "memory_capacity")  # whose committed record is that of the preset "table"
-BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles")
+BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.streaming")

@@ -11,6 +11,5 @@ holds every cell.
 
 from recurrax.export.int8 import Int8 as Int8
 from recurrax.export.int8 import to_int8 as to_int8
-from recurrax.export.onnx import OPSET as OPSET
 from recurrax.export.onnx import to_onnx as to_onnx
 from recurrax.export.stablehlo import to_stablehlo as to_stablehlo

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import tempfile
@@ -37,8 +38,8 @@ def to_int8(model: Any, inputs: Any, *, reduce_range: bool = True) -> Int8:
     """Quantises the weights of a model that `to_onnx` gave; its activations are quantised while it runs.
 
     Matrix products and LSTMs are quantised; onnxruntime has no int8 operator for GRUs and plain layers, which stay in
-    float32. By default the weights take 7 bits, as the sums of 8-bit products overflow on CPUs without VNNI, with
-    errors ten times as large.
+    float32. By default the weights take 7 bits, as the sums of 8-bit products can overflow on CPUs without VNNI,
+    which makes the error larger.
 
     Args:
         model: an ``onnx.ModelProto``.
@@ -53,10 +54,12 @@ def to_int8(model: Any, inputs: Any, *, reduce_range: bool = True) -> Int8:
         quantization = importlib.import_module("onnxruntime.quantization")
     except ImportError as error:
         raise ImportError("to_int8 needs onnxruntime, which is not installed: pip install onnxruntime onnx") from error
+    marked = copy.deepcopy(model)
+    marked.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # else it asks for that, in vain
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(
-            model, path, weight_type=quantization.QuantType.QInt8, extra_options={"WeightSymmetric": True},
+            marked, path, weight_type=quantization.QuantType.QInt8, extra_options={"WeightSymmetric": True},
             reduce_range=reduce_range,
         )  # fmt: skip
         small = importlib.import_module("onnx").load(path)

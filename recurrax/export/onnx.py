@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from recurrax.cell import Cell
-from recurrax.export.graph import OPSET as OPSET
 from recurrax.export.graph import Graph
 from recurrax.interop.parts import Part, behaves_like, check_directions, parts_of, weights
 from recurrax.interop.slots import ONNX
@@ -51,7 +50,7 @@ def to_onnx(model: Any, *, stream: bool = False, lengths: bool = False) -> Any:
         lengths: add the input ``seq_lengths``.
 
     Returns:
-        An ``onnx.ModelProto`` of opset `OPSET`, which ``onnx.checker`` has passed.
+        An ``onnx.ModelProto`` of opset 17, which ``onnx.checker`` has passed.
 
     Raises:
         ImportError: onnx is not installed.
