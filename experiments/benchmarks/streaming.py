@@ -40,6 +40,7 @@ from recurrax.timing import Program, Refused, attempt, conditions, keep_memory, 
 
 KEEP_PROGRAMS = False  # nothing comes from the disk
 Record = dict[str, Any]
+Step = Callable[[np.ndarray], Any]  # a sample [1, D] to a prediction [1, 1]; it keeps its carry
 ONNX, INT8, CONSTANT, ARGUMENT, STABLEHLO, TORCH = (
     "onnxruntime", "onnxruntime, int8", "JAX, constant weights", "JAX, weights given", "JAX, StableHLO", "PyTorch",
 )  # fmt: skip
@@ -118,12 +119,12 @@ def alone(config: Config, cell: str, hidden: int) -> dict[str, Any]:
         return json.loads(done.stdout) | {"file_bytes": path.stat().st_size}
 
 
-def in_onnxruntime(model: rx.SequenceModel, xs: np.ndarray, int8: bool = False) -> Callable[[np.ndarray], np.ndarray]:
+def in_onnxruntime(model: Any, xs: np.ndarray, int8: bool = False) -> Step:
     """The exported step, by onnxruntime on one thread."""
     import onnxruntime
 
     exported = rx.export.to_onnx(model, stream=True)
-    if int8 and not isinstance(model.layer.cell, rx.LSTMCell):  # type: ignore[union-attr]
+    if int8 and not isinstance(model.layer.cell, rx.LSTMCell):
         raise Refused("onnxruntime has no such operator in int8")
     if int8:
         zeros = {one.name: np.zeros((1, one.type.tensor_type.shape.dim[1].dim_value)) for one in exported.graph.input}
@@ -132,7 +133,7 @@ def in_onnxruntime(model: rx.SequenceModel, xs: np.ndarray, int8: bool = False) 
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(exported.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()][1:]
-    carry = {name: np.zeros((1, model.layer.out_features), np.float32) for name in names}  # type: ignore[arg-type]
+    carry = {name: np.zeros((1, model.layer.out_features), np.float32) for name in names}
 
     def step(x: np.ndarray) -> np.ndarray:
         y, *after = session.run(None, {"inputs": x, **carry})
@@ -142,49 +143,44 @@ def in_onnxruntime(model: rx.SequenceModel, xs: np.ndarray, int8: bool = False) 
     return step
 
 
-def in_jax(function: Callable[..., Any], *before: Any) -> Callable[[rx.SequenceModel], Callable[[Any], np.ndarray]]:
-    """A stream of ``function(*before, carry, x) -> (carry, y)``."""
+def in_jax(model: Any, function: Callable[..., Any]) -> Step:
+    """A stream of ``function(carry, x) -> (carry, y)``."""
+    state = [model.initialize_carry((1,))]
 
-    def start(model: rx.SequenceModel) -> Callable[[np.ndarray], np.ndarray]:
-        state = [model.initialize_carry((1,))]
+    def step(x: np.ndarray) -> np.ndarray:
+        state[0], y = function(state[0], x)
+        return np.asarray(y)
 
-        def step(x: np.ndarray) -> np.ndarray:
-            state[0], y = function(*before, state[0], x)
-            return np.asarray(y)
-
-        return step
-
-    return start
+    return step
 
 
-def constant(model: rx.SequenceModel, xs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def constant(model: Any, xs: np.ndarray) -> Step:
     """The jitted step of a model that it closes over."""
-    return in_jax(jax.jit(model.step))(model)
+    return in_jax(model, jax.jit(model.step))
 
 
-def argument(model: rx.SequenceModel, xs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def argument(model: Any, xs: np.ndarray) -> Step:
     """The jitted step that is given the model."""
-    return in_jax(jax.jit(lambda model, carry, x: model.step(carry, x)), model)(model)
+    return in_jax(model, functools.partial(jax.jit(lambda model, carry, x: model.step(carry, x)), model))
 
 
-def stablehlo(model: rx.SequenceModel, xs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def stablehlo(model: Any, xs: np.ndarray) -> Step:
     """The exported step, by JAX."""
     program = jax.export.deserialize(bytearray(rx.export.to_stablehlo(model, stream=True)))
     call, no = jax.jit(program.call), np.array([False])
-    return in_jax(lambda carry, x: call(carry, x, no))(model)
+    return in_jax(model, lambda carry, x: call(carry, x, no))
 
 
-def in_torch(model: rx.SequenceModel, xs: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def in_torch(model: Any, xs: np.ndarray) -> Step:
     """PyTorch's cell and linear map with the same weights, on one thread."""
-    torch, cell = load(), model.layer.cell  # type: ignore[union-attr]
+    torch, cell = load(), model.layer.cell
     torch.set_num_threads(1)
     theirs = getattr(torch.nn, f"{cell.short}Cell")(cell.in_features, cell.hidden_features)
     head: Any = torch.nn.Linear(cell.hidden_features, 1)
-    for module, part in ((theirs, cell), (head, None)):
-        arrays = rx.interop.to_torch(part) if part is not None else {
-            "weight": np.array(model.head.kernel[...]).T, "bias": np.array(model.head.bias[...]),  # type: ignore[union-attr]
-        }  # fmt: skip
-        module.load_state_dict({name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()})
+    arrays = {name: torch.from_numpy(array) for name, array in rx.interop.to_torch(model).items()}
+    mine = {name.removeprefix("layer.").removesuffix("_l0"): array for name, array in arrays.items() if "_l0" in name}
+    theirs.load_state_dict(mine)
+    head.load_state_dict({name: arrays[f"head.{name}"] for name in ("weight", "bias")})
     state: list[Any] = [None]
 
     def step(x: np.ndarray) -> np.ndarray:
@@ -280,7 +276,7 @@ def processes(record: Record) -> list[dict[str, str]]:
 def draw(record: Record) -> Figure:
     """The times of every implementation along the size, a panel for each cell."""
     config, found = record["config"], cases(record)
-    figure, axes = plots.panels(1, len(config["cells"]), 2.8, 2.8, sharey=True)
+    figure, axes = plots.panels(1, len(config["cells"]), max(2.8, 5.6 / len(config["cells"])), 2.9, sharey=True)
     for panel, cell, letter in zip(axes[0], config["cells"], "abc", strict=False):
         mine = [case for case in found.values() if case["cell"] == cell]
         for name, color in zip(STEPS, COLORS, strict=True):
@@ -289,8 +285,10 @@ def draw(record: Record) -> Figure:
         panel.set(title=f"{letter}  {cell}", xlabel="units (H)", xscale="log", yscale="log")
         panel.set_xticks(config["hidden"], [str(hidden) for hidden in config["hidden"]])
         panel.set_xticks([], minor=True)
+        panel.yaxis.set_major_formatter("{x:g}")
+        panel.yaxis.set_minor_formatter("{x:g}")
     axes[0, 0].set_ylabel("microseconds of a step")
-    plots.legend_below(figure, axes[0, -1] if config["cells"][-1] == "LSTM" else axes[0, 0])
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     fastest = sum(np.nanargmin([microseconds(case, name) for name in STEPS]) < 2 for case in found.values())
     plots.takeaway(figure, f"onnxruntime takes the least time in {fastest} of {len(found)} cases")
     return figure
