@@ -115,6 +115,7 @@ def test_links_to_files_lead_somewhere(page):
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' variables
 def test_programs_of_the_site_run(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
     for package in NEEDED.get(name, ()):
         pytest.importorskip(package, reason=f"the page is about {package}")
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from peers import LIBRARIES, B, D, H, Net, T, keras_library, random
+from peers import LIBRARIES, B, D, H, Net, T, random
 from reference import jit
 from tolerances import close
 
@@ -77,58 +77,6 @@ def test_a_cell_of_torch_is_a_cell(kind, x64):
     theirs.load_state_dict({name: torch.from_numpy(array) for name, array in interop.to_torch(cell).items()})
 
 
-def model(vocabulary=None, both=True, **options):
-    rngs = nnx.Rngs(0)
-    layer = rx.LSTM(D, H, 2, bidirectional=both, rngs=rngs)
-    return rx.SequenceModel(layer, 5, vocabulary=vocabulary, rngs=rngs, **options)
-
-
-def test_a_model_of_torch_with_an_embedding_and_a_head_under_names_of_its_own():
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-
-    class Tagger(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.emb, self.fc = torch.nn.Embedding(7, D), torch.nn.Linear(2 * H, 5)
-            self.lstm = torch.nn.LSTM(D, H, 2, batch_first=True, bidirectional=True)
-
-        def forward(self, tokens):
-            return self.fc(self.lstm(self.emb(tokens))[0])
-
-    theirs, tokens = Tagger(), np.arange(8).reshape(2, 4) % 7
-    names = {"embed": "emb.", "layer": "lstm.", "head": "fc."}
-    ours = interop.from_torch(model(vocabulary=7), theirs, prefix=names)
-    with torch.no_grad():
-        close(jit(lambda ours: ours(tokens))(ours), theirs(torch.from_numpy(tokens)).numpy(), "float32")
-    back = interop.to_torch(ours, prefix=names)
-    assert back.keys() == theirs.state_dict().keys()
-    theirs.load_state_dict({name: torch.from_numpy(array) for name, array in back.items()})
-    head = interop.from_torch(ours.layer, {f"a.{name}": array for name, array in back.items()}, prefix="a.lstm.")
-    close(head, ours.layer, "float32")
-
-
-def test_a_model_of_keras_as_a_list_and_as_a_file(tmp_path):
-    keras = keras_library()
-    pytest.importorskip("h5py", reason="files of Keras need h5py")
-
-    def build():
-        layers = [keras.layers.Bidirectional(keras.layers.LSTM(H, return_sequences=True)) for _ in range(2)]
-        return keras.Sequential([keras.Input((None,)), keras.layers.Embedding(7, D), *layers, keras.layers.Dense(5)])
-
-    theirs, again = build(), build()
-    theirs.compile("adam", "mse")  # its file holds the optimiser too
-    tokens = np.arange(8).reshape(2, 4) % 7
-    ours = interop.from_keras(model(vocabulary=7), theirs.get_weights())
-    close(jit(lambda ours: ours(tokens))(ours), np.asarray(theirs(tokens)), "float32")
-    theirs.save_weights(tmp_path / "theirs.weights.h5")
-    close(interop.from_keras(model(vocabulary=7), tmp_path / "theirs.weights.h5"), ours, "float32")
-
-    other = jax.tree.map(lambda leaf: 0.5 * leaf, ours)
-    interop.to_keras(other, tmp_path / "ours.weights.h5")
-    again.load_weights(tmp_path / "ours.weights.h5")
-    close(again.get_weights(), interop.to_keras(other), "float32")
-
-
 def test_safetensors_hold_what_torch_has(tmp_path):
     files = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
     ours = rx.GRU(D, H, 2, bidirectional=True, rngs=nnx.Rngs(1))
@@ -192,3 +140,20 @@ print("done")
 def test_it_works_where_no_other_library_can_be_imported():
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.stdout == "done\n", done.stderr
+
+
+def test_weights_are_taken_inside_a_program_that_builds_many_models():
+    """As `fit` builds them: every seed starts from the same weights, and from a head of its own."""
+    arrays = interop.to_torch(rx.LSTM(D, H, rngs=nnx.Rngs(5)))
+
+    @jax.jit
+    @jax.vmap
+    def build(key):
+        rngs = nnx.Rngs(key)
+        return rx.SequenceModel(interop.from_torch(rx.LSTM(D, H, rngs=rngs), arrays), 2, rngs=rngs)
+
+    models = build(jax.random.split(jax.random.key(0), 3))
+    layers = [jax.tree.map(lambda leaf, n=n: leaf[n], models.layer) for n in range(3)]
+    for layer in layers:
+        jax.tree.map(np.testing.assert_array_equal, interop.to_torch(layer), arrays)
+    assert np.ptp(models.head.kernel[...], axis=0).all()

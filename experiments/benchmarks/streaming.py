@@ -93,13 +93,13 @@ def build(config: Config, cell: str, hidden: int) -> rx.SequenceModel:
 def compare(config: Config, cell: str, hidden: int) -> dict[str, Any]:
     """Milliseconds of a step in every implementation, and how far its predictions are from those of recurrax."""
     keep_memory()
-    model = build(config, cell, hidden)
+    model: Any = build(config, cell, hidden)
     xs = np.random.default_rng(0).normal(size=(20, 1, config.features)).astype(np.float32)
     expected = np.asarray(model(xs[:, 0][None]))[0]
     with conditions("highest"):
-        steps = {name: attempt(functools.partial(make, model, xs)) for name, make in STEPS.items()}
+        steps: dict[str, Any] = {name: attempt(functools.partial(make, model, xs)) for name, make in STEPS.items()}
         differences = {
-            name: float(np.abs(np.stack([step(x) for x in xs])[:, 0] - expected).max())
+            name: float(np.abs(np.stack([np.asarray(step(x)) for x in xs])[:, 0] - expected).max())
             for name, step in steps.items()
             if callable(step)
         }
@@ -131,7 +131,8 @@ def in_onnxruntime(model: Any, xs: np.ndarray, int8: bool = False) -> Step:
         exported = rx.export.to_int8(exported, zeros | {"inputs": xs[0]}).model
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(exported.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    program, providers = exported.SerializeToString(), ["CPUExecutionProvider"]
+    session: Any = onnxruntime.InferenceSession(program, options, providers=providers)
     names = [one.name for one in session.get_inputs()][1:]
     carry = {name: np.zeros((1, model.layer.out_features), np.float32) for name in names}
 

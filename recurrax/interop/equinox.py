@@ -49,7 +49,10 @@ def from_equinox(layer: Any, weights: Any) -> Any:
 def to_equinox(layer: Any, *, bias: bool = True) -> list[dict[str, np.ndarray]]:
     """The fields of the Equinox modules with the same outputs: a list with one mapping for each.
 
-    To load them: ``eqx.tree_at(lambda cell: [getattr(cell, name) for name in arrays], cell, list(arrays.values()))``.
+    To load them::
+
+        values = [jnp.asarray(array) for array in arrays.values()]
+        cell = eqx.tree_at(lambda cell: [getattr(cell, name) for name in arrays], cell, values)
 
     Args:
         layer: see `from_equinox`.
