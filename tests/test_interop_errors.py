@@ -17,6 +17,8 @@ def cell(kind=rx.LSTMCell, **options):
 
 LAYER = rx.LSTM(D, H, rngs=nnx.Rngs(0))
 STATE = interop.to_torch(LAYER)
+BIAS_HN = interop.to_torch(cell(rx.GRUCell))
+BIAS_HN["bias_hh"][2 * H :] = 1
 WRONG = {  # what is done, the error, and what it says
     "a key too many": (
         lambda: interop.from_torch(LAYER, {**STATE, "weight_ih_l1": STATE["weight_ih_l0"]}),
@@ -96,6 +98,10 @@ WRONG = {  # what is done, the error, and what it says
     ),
     "biases that would be lost": (
         lambda: interop.to_torch(cell(rx.LSTMCell, forget_bias=1.0), bias=False),
+        ValueError, r"a bias that is not 0, and bias=False leaves it out",
+    ),
+    "b_hn that would be lost": (
+        lambda: interop.to_torch(interop.from_torch(cell(rx.GRUCell), BIAS_HN), bias=False),
         ValueError, r"a bias that is not 0, and bias=False leaves it out",
     ),
     "Keras' other bias": (

@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from recurrax.interop.parts import ROLES, Part, copied, parts_of, put, shapes, weights
-from recurrax.interop.slots import Library, Slot
+from recurrax.interop.slots import BIASES, Library, Slot
 
 Arrays = dict[str, np.ndarray]
 Key = Callable[[Part, Slot], str]  # where the array of a slot stands
@@ -180,8 +180,7 @@ def _check_biases(part: Part, values: dict[str, np.ndarray], slots: list[Slot], 
     if "bias" not in values:
         return
     kept = {part: {gate for slot in slots if part in slot.parts for gate in slot.gates} for part in values}
-    lost = "bias" not in kept or not kept["bias"]
-    if lost and values["bias"].any():
+    if not kept["bias"] and any(values[name].any() for name in BIASES if name in values):
         raise ValueError(
             f"{part.label} has a bias that is not 0, and bias=False leaves it out; allowed: biases that are 0. "
             "Use bias=True."
