@@ -12,12 +12,9 @@ EXPERIMENTS = (
 APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
-TABLES = (
-    *APPLICATIONS,
-    "memory_capacity",
-    "long_dependencies",
-    "transformer",
-)  # whose committed record is that of the preset "table"
+# Whose committed record is that of the preset "table".
+TABLES = (*APPLICATIONS, "memory_capacity", "long_dependencies", "transformer")
 BENCHMARKS = (
     "benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo", "benchmarks.token_cost",
+    "benchmarks.streaming",
 )  # fmt: skip

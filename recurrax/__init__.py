@@ -41,14 +41,16 @@ from recurrax.layers import generate as generate
 
 if _TYPE_CHECKING:
     from recurrax import datasets as datasets
+    from recurrax import export as export
     from recurrax import gradflow as gradflow
+    from recurrax import interop as interop
     from recurrax import report as report
     from recurrax import tasks as tasks
     from recurrax import training as training
     from recurrax.saving import load as load
     from recurrax.saving import save as save
 
-_LAZY = ("datasets", "gradflow", "report", "tasks", "training")  # loaded where they are first used
+_LAZY = ("datasets", "export", "gradflow", "interop", "report", "tasks", "training")  # loaded where they are first used
 _SAVING = ("save", "load")  # likewise
 
 

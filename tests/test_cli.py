@@ -72,7 +72,9 @@ def test_help_explains_every_flag(name, config, capsys):
     assert said.count("(default: ") >= len(config.__dataclass_fields__)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["list", "--help"], ["datasets", "get", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["list", "--help"], ["datasets", "get", "--help"], ["export", "--help"], ["--version"]]
+)
 def test_help_and_version(words, capsys):
     try:
         cli.main(words)
@@ -125,6 +127,9 @@ BAD_WORDS = {
     "gradients --length 1": "length=1; allowed: an int >= 2",
     "gradients --update-bias 1": "update_bias=(1.0,) with RNN, LSTM; allowed: with GRU, LayerNormGRU, MinGRU alone",
     "gradients --out /proc/nowhere": "cannot write to the output folder '/proc/nowhere'",
+    "export": "the following arguments are required: RUN. See recurrax export --help.",
+    "export nowhere": "nowhere holds no best model; allowed: the folder of one cell and size below that of recurrax tr",
+    "export nowhere --format tflite": "invalid choice: 'tflite'",
     "tune --shape 0 1 1 1": "shape=(0, 1, 1, 1); allowed: an int >= 1. Change --shape.",
     "tune --rounds 0": "rounds=0; allowed: an int >= 1",
     "tune --seconds 0": "seconds=0.0; allowed: a finite number > 0",

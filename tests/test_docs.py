@@ -14,8 +14,9 @@ from recurrax import tasks
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
-MODULES = "cells engines layers gradflow tasks training datasets initializers report saving".split()
-HOWTOS = ("howto/data", "howto/engine", "howto/gradients")
+MODULES = "cells engines layers gradflow tasks training datasets initializers report saving interop export".split()
+HOWTOS = ("howto/data", "howto/engine", "howto/gradients", "howto/interop", "howto/edge")
+NEEDED = {"howto/interop": ("keras", "torch"), "howto/edge": ("onnx", "onnxruntime", "flatbuffers")}  # beside recurrax
 PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in HOWTOS))
 
 
@@ -112,7 +113,12 @@ def test_links_to_files_lead_somewhere(page):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_programs_of_the_site_run(name, monkeypatch):
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' variables
+def test_programs_of_the_site_run(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package, reason=f"the page is about {package}")
+    monkeypatch.chdir(tmp_path)
     pytest.importorskip("matplotlib", reason="plots need recurrax[experiments]").use("Agg")
     text = (ROOT / "docs" / f"{name}.md").read_text()
     exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), {})

@@ -11,7 +11,7 @@ pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
 from experiments import lab
-from experiments.benchmarks import against, cases, engine_options, ensembles, speed
+from experiments.benchmarks import against, cases, engine_options, ensembles, speed, streaming
 from experiments.benchmarks.speed import curves, findings, measurements
 from experiments.benchmarks.speed.config import PRESETS, Config, Scaling
 from experiments.benchmarks.speed.page import summary
@@ -187,7 +187,9 @@ def test_sizes_that_cannot_be_run():
     assert set(PRESETS) == {"default", "smoke", "gpu", "accelerator"}
 
 
-@pytest.mark.parametrize("experiment", [speed, engine_options, ensembles, against], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "experiment", [speed, engine_options, ensembles, streaming, against], ids=lambda module: module.__name__
+)
 def test_committed_pages_are_functions_of_their_record(experiment):
     folder = lab.RESULTS / experiment.__name__.rpartition(".")[2]
     for path in folder.glob("*.json"):

@@ -1,10 +1,11 @@
-"""The command `recurrax`: trains, measures gradients, finds the fastest engine, and lists what there is.
+"""The command `recurrax`: trains, measures gradients, finds the fastest engine, exports, and lists.
 
     recurrax list                                       # tasks, cells and engines
     recurrax train --task copy --length 20 --cells LSTM GRU
     recurrax gradients --cells RNN GRU LSTM --length 200
     recurrax tune --shape 32 100 2 128 --cells LSTM
     recurrax datasets get mnist
+    recurrax export runs/train/LSTM-H32-0123456789ab --format onnx
 
 It needs the extra ``cli``: ``pip install "recurrax[cli]"``. ``python -m recurrax`` is the same command.
 """
@@ -26,6 +27,7 @@ COMMANDS = {
     "gradients": "measure how fast the gradient of cells vanishes or explodes",
     "tune": "find the fastest engine for a shape on this machine",
     "datasets": "download and check data sets",
+    "export": "write a trained model for programs without recurrax",
 }
 NEEDED = ("tyro", "rich", "matplotlib")
 USAGE = "usage: recurrax COMMAND [flags]"
