@@ -12,5 +12,5 @@ EXPERIMENTS = (
 APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
-TABLES = (*APPLICATIONS, "memory_capacity")  # whose committed record is that of the preset "table"
+TABLES = (*APPLICATIONS, "claims", "memory_capacity")  # whose committed record is that of the preset "table"
 BENCHMARKS = ("benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles")
