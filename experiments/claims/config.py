@@ -27,7 +27,7 @@ class Config(lab.Settings):
     """Adam's learning rates, the same grid for every cell."""
     hidden: int = 16
     """Units of every trained cell (H), but for the learning curves."""
-    lengths: tuple[int, ...] = (2, 10, 50)
+    lengths: tuple[int, ...] = (2, 10, 30)
     """Sequence lengths T of the adding problem, the shortest first."""
     steps: int = 600
     """Updates at most, the same for every cell and length."""
@@ -77,9 +77,10 @@ class Config(lab.Settings):
 PRESETS = {
     "default": Config(),
     "table": Config(
-        seeds=tuple(range(10, 30)), grid_seeds=(0, 1, 2, 3, 4), lengths=(2, 5, 10, 20, 50, 100), steps=1000,
-        digit_steps=(2, 4, 8, 16), sequences=(100, 300, 1000, 3000, 10_000), data_lengths=(10, 30), data_steps=1000,
+        seeds=tuple(range(10, 30)), grid_seeds=(0, 1, 2, 3, 4), lengths=(2, 5, 10, 20, 50), steps=800,
+        digit_steps=(2, 8, 16), sequences=(100, 300, 1000, 3000, 10_000), data_lengths=(10, 30), data_steps=600,
         stability_rates=(1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0), cost_hidden=(32, 128, 512),
+        cost_rounds=15,
     ),
     "smoke": Config(
         seeds=(10, 11), hidden=4, lengths=(4,), steps=4, learning_rate=(1e-2,), batch_size=4, chunk=2,

@@ -96,7 +96,7 @@ def _count(cell: Cell) -> dict[str, float | None]:
     }
 
 
-def cost(hidden: int, rounds: int, *, batch: int = 32, steps: int = 100) -> dict[str, dict[str, list[float]]]:
+def cost(hidden: int, rounds: int, *, batch: int = 32, steps: int = 50) -> dict[str, dict[str, list[float]]]:
     """Milliseconds of every forward pass and training step of each cell, in turn: ``{cell: {pass: [rounds]}}``.
 
     One layer over ``xs: [B, T, D]`` with D = H; a training step is value and gradient of mean(y^2).
