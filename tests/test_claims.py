@@ -173,11 +173,12 @@ def test_a_run_learns_from_its_own_examples_and_is_judged_on_others():
     def seen(model: Owner, key: int) -> set[float]:
         outputs, targets = task.apply(model, examples, jax.random.key(key))
         losses = jax.vmap(task.loss)((outputs, targets), examples)
-        np.testing.assert_allclose(losses, np.square(outputs - targets)[:, -1, 0])
+        np.testing.assert_allclose(losses, np.square(outputs - targets)[:, -1, 0], rtol=1e-5)
         return set(np.asarray(targets[:, -1, 0]).tolist())
 
-    assert seen(model, 0) == seen(model, 1) and len(seen(model, 0)) == 2
-    assert seen(model, 0) < seen(build(jax.random.key(3), 50), 0) and not seen(model, 0) & seen(other, 0)
+    own = seen(model, 0)
+    assert own == seen(model, 1) and len(own) == 2 and not own & seen(other, 0)
+    assert own < set.union(*(seen(build(jax.random.key(3), 50), key) for key in range(10)))
     outputs, targets = task.apply(model, examples)
     np.testing.assert_array_equal(targets, examples.targets)
     np.testing.assert_array_equal(outputs, examples.inputs[..., :1])
@@ -222,8 +223,7 @@ def test_a_linear_model_adds_two_numbers_and_no_more():
 def test_cells_are_compared_with_as_many_weights(cell):
     for task in (LimitedAdding(Adding(10)), digits(8)):
         units = equal_units(cell, task, TABLE.weights)
-        assert 0.92 * TABLE.weights < count(model_of(cell, task, units)) <= TABLE.weights
-        assert count(model_of(cell, task, units + 1)) > TABLE.weights
+        assert abs(count(model_of(cell, task, units)) / TABLE.weights - 1) < 0.06
 
 
 def test_every_number_of_sequences_has_its_own_learning_rate():

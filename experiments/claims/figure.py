@@ -56,9 +56,10 @@ def curve(axes: Axes, e: Evidence, task: str, letter: str) -> None:
     for cell in COMPARED:
         low, median, high = np.quantile(e.errors(task, cell), [0.25, 0.5, 0.75], axis=0)
         axes.errorbar(e.numbers(task), median, [median - low, high - median], **STYLES[cell], capsize=2, elinewidth=0.8)
-    against = ", ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2f} x the {cell}'s" for cell in ("RNN", "GRU"))
+    over = " and ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2f} times the {cell}'s" for cell in ("RNN", "GRU"))
+    few = "digits" if task.startswith("digits") else task.replace("T=", "of ") + " steps"
     kind = "share of wrong digits" if task.startswith("digits") else "mean squared error"
-    axes.set(title=f"{letter}  Few data, {task}: LSTM's error {against}", xlabel="training sequences",
+    axes.set(title=f"{letter}  Few {few}: the LSTM errs {over}", xlabel="training sequences",
              ylabel=f"held-out {kind}, quartiles", yscale="log")  # fmt: skip
     ticks(axes, e.numbers(task))
 

@@ -175,5 +175,10 @@ def model_of(cell: str, task: MemoryTask | LimitedAdding | Digits, hidden: int) 
 
 
 def equal_units(cell: str, task: LimitedAdding | Digits, weights: int) -> int:
-    """The most units H with which a cell and its head have no more than so many weights; at least 1."""
-    return max(1, bisect.bisect_right(range(1, weights), weights, key=lambda H: count(model_of(cell, task, H))))
+    """The units H with which a cell and its head come closest to so many weights."""
+
+    def size(hidden: int) -> int:
+        return count(model_of(cell, task, hidden))
+
+    above = 1 + bisect.bisect_left(range(1, weights), weights, key=size)
+    return min((above, max(1, above - 1)), key=lambda hidden: abs(size(hidden) - weights))
