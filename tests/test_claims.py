@@ -10,25 +10,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from scipy.stats import mannwhitneyu, ttest_1samp
 
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
 from experiments import claims, lab
 from experiments.claims.config import COMPARED, LINEAR, SHUT
 from experiments.claims.evidence import Evidence
-from experiments.claims.intervals import Effect, more_solved, paired_difference, paired_ratio, ratio
 from experiments.claims.limited import Flat, LimitedAdding, Owner, equal_units, model_of, owning
 from experiments.claims.measurements import digits
 from experiments.claims.page import judge
-from experiments.claims.rules import CONDITION, FAILS, HOLDS, NOT_YET, UNDECIDED, kind, settle, settle_equal
+from experiments.claims.rules import CONDITION, FAILS, HOLDS, NOT_YET, UNDECIDED
 from experiments.claims.training import adam_by_count
 from experiments.claims.verdicts import LATER
 from experiments.compare import best_runs, larger, more_often
 from experiments.tuning import count
 from recurrax.report import config_hash
 from recurrax.tasks import Adding, SequentialImages
-from recurrax.training import Plan, adam, fit
 
 TABLE = claims.PRESETS["table"]
 
@@ -89,8 +86,10 @@ def test_the_start_of_the_forget_gate_is_a_condition_only_where_it_decides(recor
     assert verdicts(record)["LSTM: strong long-term memory"].startswith(CONDITION)
     shut["solved_at"] = record["results"][f"{longest} LSTM"]["solved_at"] = [100 for _ in seeds]
     assert verdicts(record)["LSTM: strong long-term memory"] == HOLDS
-    shut["solved_at"] = [100 if seed % 3 else -1 for seed in seeds]
-    assert kind(verdicts(record)["LSTM: strong long-term memory"]) in (HOLDS, CONDITION)
+    shut["solved_at"] = [100, -1] * (len(seeds) // 2)
+    assert verdicts(record)["LSTM: strong long-term memory"].startswith(CONDITION)
+    shut["solved_at"] = [-1, -1, *[100] * (len(seeds) - 2)]
+    assert verdicts(record)["LSTM: strong long-term memory"] == "holds; undecided with a forget bias of 0"
 
 
 def test_no_difference_in_stability_is_no_support(record):
@@ -132,7 +131,7 @@ def test_claims_of_another_experiment_wait_for_its_rows(record):
 
 def test_no_claim_of_the_record_is_undecided(record):
     found = verdicts(record)
-    assert not [claim for claim, verdict in found.items() if kind(verdict) == UNDECIDED]
+    assert not [claim for claim, verdict in found.items() if UNDECIDED in verdict]
     assert len(record["config"]["seeds"]) >= 20
     assert all(row.rule and row.measured for row in judge(record))
 
@@ -207,16 +206,25 @@ def test_a_run_reads_its_own_digits():
 
 
 def test_a_linear_model_adds_two_numbers_and_no_more():
-    """Of two steps both are marked, so the sum is linear in the inputs; of ten it is not."""
-    losses = {}
-    for T in (2, 10):
-        task = Adding(T)
-        plan = Plan(steps=400, chunk=100, seeds=(0,), sweep={"learning_rate": (3e-2,)})
-        losses[T] = fit(model_of(LINEAR, task, 0), task, adam, plan).test_loss[0]
-    assert losses[2] < 0.01 and losses[10] > 0.1
+    """Of two steps both are marked, so the sum is linear in the inputs; of T a share 2 / T of its variance is."""
+    examples = {T: jax.vmap(Adding(T).sample)(jax.random.split(jax.random.key(0), 1000)) for T in (2, 10)}
+    model = model_of(LINEAR, Adding(2), 0)(jax.random.key(0))
+    model.head.kernel = nnx.Param(jnp.array([[1.0], [0], [1], [0]]))  # value, marker, value, marker
+    losses = jax.vmap(Adding(2).loss)(model(examples[2].inputs), examples[2])
+    np.testing.assert_allclose(losses, 0, atol=1e-10)
+    inputs, sums = np.asarray(examples[10].inputs).reshape(1000, -1), np.asarray(examples[10].targets[:, -1, 0])
+    best, *_ = np.linalg.lstsq(np.c_[inputs, np.ones(1000)], sums)
+    left = np.mean((np.c_[inputs, np.ones(1000)] @ best - sums) ** 2)
+    np.testing.assert_allclose(left, (1 - 2 / 10) * Adding(10).chance_level(), rtol=0.1)  # weights 2 / T of the values
+
+
+def test_a_linear_model_reads_every_step_and_answers_at_each():
     model = Flat(6, 1, rngs=nnx.Rngs(0))
     xs = jax.random.normal(jax.random.key(0), (4, 3, 2))
-    np.testing.assert_allclose(model(xs) + model(-xs), 2 * model(0 * xs), atol=1e-5)
+    found = model(xs)
+    np.testing.assert_allclose(found[:, :1] + model(-xs), 2 * model(0 * xs), atol=1e-5)
+    assert found.shape == (4, 3, 1)
+    assert all(jnp.abs(jax.grad(lambda xs: model(xs)[0, -1, 0])(xs)[0]).min(axis=1) > 0)
 
 
 @pytest.mark.parametrize("cell", COMPARED)
@@ -232,63 +240,6 @@ def test_every_number_of_sequences_has_its_own_learning_rate():
         optimizer = adam_by_count(rates)(count=jnp.float32(number))
         step, _ = optimizer.update(jnp.ones(3), optimizer.init(parameters), parameters)
         np.testing.assert_allclose(step, -rate, rtol=1e-5)
-
-
-def test_intervals_of_ratios_are_what_the_test_of_mann_and_whitney_does_not_reject():
-    draws = np.random.default_rng(0)
-    one, other = draws.lognormal(0.4, 0.5, 20), draws.lognormal(0.0, 0.5, 18)
-    found = ratio(one, other, margin=1.25)
-
-    def p(factor: float) -> float:
-        return mannwhitneyu(one, other * factor, use_continuity=False, method="asymptotic").pvalue
-
-    for low, high, level in ((found.low, found.high, 0.05), (found.least, found.most, 0.1)):
-        assert p(low * 0.999) < level <= p(low * 1.03) and p(high * 1.001) < level <= p(high * 0.97)
-    assert found.low < found.least < found.value < found.most < found.high
-    unsolved = ratio(np.full(20, np.inf), np.full(20, 100.0), 1.25)
-    assert unsolved.more and unsolved.low == np.inf
-    assert ratio(np.full(20, np.inf), np.full(20, np.inf), 1.25).equal
-    assert (ratio(one[:2], other[:2], 1.25).low, ratio(one[:2], other[:2], 1.25).high) == (0, np.inf)
-
-
-def test_intervals_of_differences_are_those_of_the_literature():
-    found = more_solved((56, 70), (48, 80), margin=0.2)
-    assert (round(found.low, 4), round(found.high, 4)) == (0.0524, 0.3339)  # Newcombe (1998), table II, example (a)
-    one, other = np.random.default_rng(1).normal(size=(2, 20))
-    mean = paired_difference(one, other, margin=0.1)
-    np.testing.assert_allclose((mean.low, mean.high), ttest_1samp(one - other, 0).confidence_interval(0.95))
-    times = paired_ratio(np.arange(1.0, 13.0), np.ones(12), margin=1.15)
-    assert (times.value, times.low, times.high) == (6.5, 3, 10)  # orders 3 and 10 of 12: binomial, at least 95%
-    assert paired_ratio(np.ones(2), np.ones(2), margin=1.15).high == np.inf
-
-
-def effect(low: float, least: float, most: float, high: float) -> Effect:
-    return Effect((low + high) / 2, low, high, least, most, margin=1.25, ratio=True)
-
-
-MORE, NONE, OPEN = effect(1.1, 1.2, 1.8, 1.9), effect(0.8, 0.9, 1.1, 1.2), effect(0.9, 0.95, 1.5, 1.6)
-
-
-@pytest.mark.parametrize(
-    "cases, verdict",
-    [
-        ({"a": MORE, "b": MORE}, HOLDS),
-        ({"a": NONE, "b": NONE}, FAILS),
-        ({"a": MORE, "b": NONE}, "holds only if a"),
-        ({"a": MORE, "b": OPEN}, "holds only if a; undecided where b: at most 1.50 times"),
-        ({"": OPEN}, "undecided: at most 1.50 times"),
-    ],
-)
-def test_a_claim_of_a_difference(cases, verdict):
-    assert settle(cases) == verdict
-
-
-def test_a_claim_of_no_difference():
-    far = effect(1.3, 1.4, 1.8, 1.9)
-    assert settle_equal({"a": [NONE], "b": [NONE, NONE]}) == HOLDS
-    assert settle_equal({"a": [NONE, far]}) == FAILS
-    assert settle_equal({"a": [NONE], "b": [far]}) == "holds only if a"
-    assert settle_equal({"a": [NONE], "b": [OPEN]}) == "holds only if a; undecided where b"
 
 
 def test_comparisons():

@@ -30,6 +30,11 @@ class Evidence:
         self.short += [f"digits T={T}" for T in self.config["digit_steps"]]
         self.curves = [f"adding T={T}" for T in self.config["data_lengths"]] + ["digits T=8"]
 
+    def named(self, task: str) -> str:
+        """A task in words: "adding of 10 steps", "digits in 8 steps"."""
+        name, T = task.split(" T=")
+        return f"{name} {'in' if name == 'digits' else 'of'} {T} steps"
+
     def updates(self, task: str, cell: str) -> np.ndarray:
         """Updates to the criterion of every seed, infinite where it was not met within the budget."""
         return updates(self.results[f"{task} {cell}"])
@@ -69,8 +74,14 @@ class Evidence:
         return ratio(self.updates(task, cell), self.updates(task, other), AS_GOOD)
 
     def slopes(self, name: str) -> np.ndarray:
-        """Nats per step of lag of each initialisation; a gradient that is exactly zero has slope -inf."""
-        return -_numbers([None if slope is None else -slope for slope in self.results["flow"][name]["slopes"]])
+        """Nats per step of lag of each initialisation whose loss reaches the last state; -inf if no other state."""
+        entry = self.results["flow"][name]
+        found = -_numbers([None if slope is None else -slope for slope in entry["slopes"]])
+        return found[np.asarray(entry["reached"], bool)]
+
+    def unreached(self) -> int:
+        """Initialisations, of all starts together, whose loss does not reach even the last state."""
+        return sum(not reached for entry in self.results["flow"].values() for reached in entry["reached"])
 
     def factor(self, name: str) -> str:
         """Factor of the gradient per step of lag, median and range over initialisations."""

@@ -56,11 +56,14 @@ def curve(axes: Axes, e: Evidence, task: str, letter: str) -> None:
     for cell in COMPARED:
         low, median, high = np.quantile(e.errors(task, cell), [0.25, 0.5, 0.75], axis=0)
         axes.errorbar(e.numbers(task), median, [median - low, high - median], **STYLES[cell], capsize=2, elinewidth=0.8)
-    over = " and ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2f} times the {cell}'s" for cell in ("RNN", "GRU"))
-    few = "digits" if task.startswith("digits") else task.replace("T=", "of ") + " steps"
+    over = ", ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2g} x {cell}" for cell in ("RNN", "GRU"))
     kind = "share of wrong digits" if task.startswith("digits") else "mean squared error"
-    axes.set(title=f"{letter}  Few {few}: the LSTM errs {over}", xlabel="training sequences",
-             ylabel=f"held-out {kind}, quartiles", yscale="log")  # fmt: skip
+    axes.set(title=f"{letter}  {task.capitalize()}, few data: LSTM {over}", xlabel="training sequences",
+             ylabel=f"held-out {kind}, quartiles")  # fmt: skip
+    if task.startswith("digits"):
+        axes.set_ylim(0, None)
+    else:
+        axes.set_yscale("log")
     ticks(axes, e.numbers(task))
 
 
@@ -100,7 +103,7 @@ def short(axes: Axes, e: Evidence) -> None:
         style: dict[str, Any] = STYLES[model] | {"ls": ""}
         axes.plot(np.arange(len(e.short)) + 0.12 * (index - 1.5), shown, **style, label=model)
     quick = sum(e.half(task, LINEAR) for task in e.short)
-    axes.set(title=f"b  The linear model solves {quick} of {len(e.short)} short tasks", yscale="log",
+    axes.set(title=f"b  Linear solves {quick} of {len(e.short)} short tasks", yscale="log",
              xlabel="task", ylabel="milliseconds to the criterion, median")  # fmt: skip
     axes.set_xticks(range(len(e.short)), [task.replace(" ", "\n") for task in e.short], fontsize=6)
 
@@ -113,10 +116,10 @@ def flow(axes: Axes, e: Evidence) -> None:
         axes.plot([low, high], [row, row], color="0.4", lw=1.2)
         axes.plot(median, row, "o", color="k", ms=4)
     axes.axvline(1, color="0.5", lw=0.8, ls="--")
-    axes.set_yticks(range(len(names)), names, fontsize=6)
+    axes.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=5)
     axes.invert_yaxis()
     start = np.exp(np.median(e.slopes("tanh RNN")))
-    axes.set(title=f"c  The tanh RNN keeps {start:.0%} of the gradient a step", xlim=(-0.03, 1.2),
+    axes.set(title=f"c  The tanh RNN keeps {start:.0%} a step", xlim=(-0.03, 1.2),
              xlabel="factor per step of lag, median and range")  # fmt: skip
 
 
@@ -136,7 +139,7 @@ def updates(axes: Axes, e: Evidence) -> None:
     needed = ", ".join(
         f"{e.shown_updates(f'adding T={e.longest}', c).partition(' (')[0]} ({c})" for c in ("GRU", "LSTM")
     )
-    axes.set(title=f"d  Adding of {e.longest} steps takes {needed} updates", xlabel="length T (steps)",
+    axes.set(title=f"d  Updates for T = {e.longest}: {needed}", xlabel="length T (steps)",
              ylabel="updates to criterion, every seed", ylim=(0, budget * 1.1))  # fmt: skip
     ticks(axes, e.lengths)
 
@@ -144,5 +147,6 @@ def updates(axes: Axes, e: Evidence) -> None:
 def ticks(axes: Axes, values: list[int]) -> None:
     """The sizes that were measured as ticks of a logarithmic axis."""
     axes.set_xscale("log")
-    axes.set_xticks(values, [f"{value:,}" for value in values], minor=False, fontsize=7)
+    apart = [b for a, b in zip([0, *values], values, strict=False) if b > 1.3 * a]  # labels would run into each other
+    axes.set_xticks(apart, [f"{value:,}" for value in apart], minor=False)
     axes.minorticks_off()

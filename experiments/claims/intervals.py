@@ -51,11 +51,6 @@ class Effect(NamedTuple):
         """Whether it is shown that they differ by less than the margin, either way."""
         return self.least > (1 / self.margin if self.ratio else -self.margin) and self.most < self.margin
 
-    @property
-    def differs(self) -> bool:
-        """Whether it is shown that they differ by more than the margin."""
-        return self.low > self.margin or self.high < (1 / self.margin if self.ratio else -self.margin)
-
     def __str__(self) -> str:
         """``value [low, high]``."""
         return f"{number(self.value)} [{number(self.low)}, {number(self.high)}]"

@@ -127,12 +127,13 @@ def stability(e: Evidence) -> Verdict:
 def data(e: Evidence) -> Verdict:
     """Held-out error after the same training on few sequences, for cells of as many weights."""
     cases = {
-        f"the task is {task} and the other cell the {other}": e.needs_data(task, "LSTM", other)
+        f"compared with the {other} on {e.named(task)}": e.needs_data(task, "LSTM", other)
         for task in e.curves
         for other in ("RNN", "GRU")
     }
     shown = "; ".join(
-        f"{task}: {e.needs_data(task, 'LSTM', 'RNN')} RNN, {e.needs_data(task, 'LSTM', 'GRU')} GRU" for task in e.curves
+        f"{e.named(task)}: {e.needs_data(task, 'LSTM', 'RNN')} RNN, {e.needs_data(task, 'LSTM', 'GRU')} GRU"
+        for task in e.curves
     )
     measured = f"held-out error of the LSTM on at most {FEW} training sequences over that of others, {shown}"
     rule = (
@@ -148,15 +149,15 @@ def overkill(e: Evidence) -> Verdict:
     for task in e.short:
         as_often = {model: effects for model, effects in e.simplest(task).items() if effects[0].not_more}
         if any(dearer.more for _, dearer in as_often.values()):
-            enough.append(task)
+            enough.append(e.named(task))
         elif any(not dearer.not_more for _, dearer in as_often.values()):
-            unknown.append(task)
+            unknown.append(e.named(task))
     said = f"the task is {listed(enough)}" if enough else ""
     verdict = HOLDS if len(enough) == len(e.short) else only_if(said) if enough else FAILS
     if unknown:
         verdict = f"{only_if(said)}; " * bool(enough) + f"{UNDECIDED} for {listed(unknown)}"
     measured = "time to the criterion, LSTM over a simpler model that solves the task as often: " + "; ".join(
-        f"{task}: {cheaper(e, task)}" for task in e.short
+        f"{e.named(task)}: {cheaper(e, task)}" for task in e.short
     )
     rule = (
         f"On every short task (T up to 20) the linear model or the RNN meets the criterion as often (less than "

@@ -151,13 +151,16 @@ def _loss(layer: rx.RNN, xs: jax.Array) -> jax.Array:
 def flow(config: Config) -> dict[str, dict[str, np.ndarray]]:
     """Slopes of ln |dL/ds| in nats per step of lag, of every start of `starts`: ``{name: {"slopes": [S]}}``.
 
-    Weights and inputs are drawn independently; the loss is a random projection of the last output.
+    Weights and inputs are drawn independently; the loss is a random projection of the last output. Where the readout
+    of all units is saturated in float32 the loss does not reach even the last state, and there is no slope to speak of:
+    ``"reached"`` is then False.
     """
     keys = jax.random.split(jax.random.key(0), (3, config.init_seeds))
     xs = jax.vmap(lambda key: jax.random.normal(key, (config.init_length, FEATURES)))(keys[1])
     weights = jax.vmap(lambda key: jax.random.normal(key, (config.hidden,)))(keys[2])
     cells = {name: jax.vmap(build)(keys[0]) for name, build in starts(config).items()}
-    return {name: {"slopes": np.asarray(slopes(cell, xs, weights))} for name, cell in cells.items()}
+    found = {name: jax.device_get(slopes(cell, xs, weights)) for name, cell in cells.items()}
+    return {name: {"slopes": slope, "reached": reached} for name, (slope, reached) in found.items()}
 
 
 def starts(config: Config) -> dict[str, Callable[[jax.Array], Cell]]:
@@ -187,7 +190,8 @@ def starts(config: Config) -> dict[str, Callable[[jax.Array], Cell]]:
 
 @jax.jit  # on its own, so that cells which differ in their parameters alone compile once
 @jax.vmap
-def slopes(cell: Cell, xs: jax.Array, weights: jax.Array) -> jax.Array:
-    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``."""
+def slopes(cell: Cell, xs: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``, and whether dL/ds_T is not zero."""
     carry = cell.initialize_carry((FEATURES,))
-    return gradflow.slope(gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y))
+    log_norms = gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y)
+    return gradflow.slope(log_norms), jnp.isfinite(log_norms[-1])

@@ -45,6 +45,7 @@ def page(record: Record) -> list[Any]:
         f"## Learning: H = {config['hidden']}",
         textwrap.fill(f"{told} Milliseconds: of an update, with the drawing of its examples, on a CPU.", 118),
         learning(e),
+        textwrap.fill(edge(e), 118),
         "## Learning curves: cells with as many weights",
         textwrap.fill(
             f"About {config['weights']} weights, the head included; {config['data_steps']} updates whatever the "
@@ -61,8 +62,12 @@ def page(record: Record) -> list[Any]:
         ),
         unstable(e),
         "## Gradient flow at initialisation",
-        f"Factor of the gradient per step of lag over {config['init_length']} steps: median (range) of "
-        f"{config['init_seeds']} initialisations.",
+        textwrap.fill(
+            f"Factor of the gradient per step of lag over {config['init_length']} steps: median (range) of "
+            f"{config['init_seeds']} initialisations. Left out are {e.unreached()} of them, of all starts together, "
+            "whose loss does not reach even the last state: all outputs are saturated in float32.",
+            118,
+        ),
         flow(e),
     ]
 
@@ -71,23 +76,23 @@ def findings(record: Record) -> list[str]:
     """What was found, in words: how many claims hold, then memory, data, short sequences, stability and cost."""
     e, judged = Evidence(record), {row.claim: row for row in judge(record)}
     n, H = len(e.config["seeds"]), e.config["hidden"]
-    reach = ", ".join(f"{e.horizon(cell)} steps for the {cell}" for cell in COMPARED)
+    reach = ", ".join(f"{e.horizon(cell)} steps ({cell})" for cell in COMPARED)
     size = max(e.sizes)
     dear = [f"{e.time(cell, 'RNN', size).value:.1f} times as long for the {cell}" for cell in ("GRU", "LSTM")]
     found = [
         summary(record),
-        f"Memory: with {H} units, the longest adding problem that at least half of {n} seeds solve has {reach}; for an "
-        f"RNN that starts with the identity and ReLU it has {e.horizon('identity RNN')}. Lengths tried: "
-        f"{', '.join(map(str, e.lengths))}.",
+        f"Memory: with {H} units, the longest adding problem that at least half of {n} seeds solve has {reach}, and "
+        f"{e.horizon('identity RNN')} steps for an RNN that starts with the identity and ReLU. We tried "
+        f"{', '.join(map(str, e.lengths))} steps.",
         wants_data(e),
         short(e),
-        "Stability: "
+        "Stability: of the runs over all learning rates, these diverge or spike: "
         + "; ".join(
             f"{'with' if clipped else 'without'} clipping "
             + ", ".join(f"{e.unstable(cell, clipped=clipped).mean():.0%} ({cell})" for cell in COMPARED)
             for clipped in (False, True)
         )
-        + " of the runs over all learning rates diverge or spike.",
+        + ".",
         f"Cost: with {size} units a training step takes {' and '.join(dear)} as for the RNN, on this CPU.",
     ]
     waiting = [row.claim for row in judged.values() if row.verdict == NOT_YET]
@@ -99,7 +104,8 @@ def wants_data(e: Evidence) -> str:
     told = []
     for task in e.curves:
         against = {cell: e.needs_data(task, "LSTM", cell) for cell in ("RNN", "GRU")}
-        told.append(f"on {task} {' and '.join(f'{r.value:.2f} times that of the {c}' for c, r in against.items())}")
+        times = " and ".join(f"{effect.value:.2f} times that of the {cell}" for cell, effect in against.items())
+        told.append(f"on {e.named(task)} {times}")
     most = max(e.few(e.curves[0]))
     return f"Data: with as many weights and up to {most:,} training sequences the LSTM's error is {'; '.join(told)}."
 
@@ -110,7 +116,7 @@ def short(e: Evidence) -> str:
     for task in e.short:
         for model, (oftener, dearer) in e.simplest(task).items():
             if oftener.not_more and dearer.more:
-                enough.setdefault(model, []).append(task)
+                enough.setdefault(model, []).append(e.named(task))
     told = [f"the {model} model" if model == "linear" else f"the {model}" for model in enough]
     if not told:
         return "Short sequences: no simpler model meets the criterion as often as the LSTM and in less time."
@@ -169,6 +175,17 @@ def learning(e: Evidence) -> str:
             }
         )
     return markdown_table(rows)
+
+
+def edge(e: Evidence) -> str:
+    """How often the grid chose its highest learning rate, beyond which nothing was tried."""
+    highest = max(e.config["learning_rate"])
+    rates = [entry["learning_rate"] for entry in e.results.values() if "learning_rate" in entry]
+    chosen = [value for rate in rates for value in (rate.values() if isinstance(rate, dict) else [rate])]
+    return (
+        f"Here and in the learning curves the grid chose its highest learning rate, {highest:g}, in "
+        f"{chosen.count(highest)} of {len(chosen)} cases; higher ones were not tried."
+    )
 
 
 def _median(values: Any) -> str:
