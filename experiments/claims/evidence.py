@@ -74,13 +74,13 @@ class Evidence:
         return ratio(self.updates(task, cell), self.updates(task, other), AS_GOOD)
 
     def slopes(self, name: str) -> np.ndarray:
-        """Nats per step of lag of each initialisation whose loss reaches the last state; -inf if no other state."""
+        """Nats per step of lag of each initialisation whose loss reaches the state before the last; -inf if none further back."""
         entry = self.results["flow"][name]
         found = -_numbers([None if slope is None else -slope for slope in entry["slopes"]])
         return found[np.asarray(entry["reached"], bool)]
 
     def unreached(self) -> int:
-        """Initialisations, of all starts together, whose loss does not reach even the last state."""
+        """Initialisations, of all starts together, whose loss reaches no state before the last."""
         return sum(not reached for entry in self.results["flow"].values() for reached in entry["reached"])
 
     def factor(self, name: str) -> str:

@@ -56,9 +56,9 @@ def curve(axes: Axes, e: Evidence, task: str, letter: str) -> None:
     for cell in COMPARED:
         low, median, high = np.quantile(e.errors(task, cell), [0.25, 0.5, 0.75], axis=0)
         axes.errorbar(e.numbers(task), median, [median - low, high - median], **STYLES[cell], capsize=2, elinewidth=0.8)
-    over = ", ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2g} x {cell}" for cell in ("RNN", "GRU"))
+    over = ", ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2f} x {cell}" for cell in ("RNN", "GRU"))
     kind = "share of wrong digits" if task.startswith("digits") else "mean squared error"
-    axes.set(title=f"{letter}  {task.capitalize()}, few data: LSTM {over}", xlabel="training sequences",
+    axes.set(title=f"{letter}  {e.named(task)}, few data: LSTM {over}", xlabel="training sequences",
              ylabel=f"held-out {kind}, quartiles")  # fmt: skip
     if task.startswith("digits"):
         axes.set_ylim(0, None)

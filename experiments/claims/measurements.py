@@ -151,9 +151,9 @@ def _loss(layer: rx.RNN, xs: jax.Array) -> jax.Array:
 def flow(config: Config) -> dict[str, dict[str, np.ndarray]]:
     """Slopes of ln |dL/ds| in nats per step of lag, of every start of `starts`: ``{name: {"slopes": [S]}}``.
 
-    Weights and inputs are drawn independently; the loss is a random projection of the last output. Where the readout
-    of all units is saturated in float32 the loss does not reach even the last state, and there is no slope to speak of:
-    ``"reached"`` is then False.
+    Weights and inputs are drawn independently; the loss is a random projection of the last output. Where the last
+    readout is saturated in float32 at all units, no gradient at all comes to the state before it, and there is no
+    slope to speak of: ``"reached"`` is then False.
     """
     keys = jax.random.split(jax.random.key(0), (3, config.init_seeds))
     xs = jax.vmap(lambda key: jax.random.normal(key, (config.init_length, FEATURES)))(keys[1])
@@ -191,7 +191,7 @@ def starts(config: Config) -> dict[str, Callable[[jax.Array], Cell]]:
 @jax.jit  # on its own, so that cells which differ in their parameters alone compile once
 @jax.vmap
 def slopes(cell: Cell, xs: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``, and whether dL/ds_T is not zero."""
+    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``, and whether dL/ds_{T-1} is not exactly zero."""
     carry = cell.initialize_carry((FEATURES,))
     log_norms = gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y)
-    return gradflow.slope(log_norms), jnp.isfinite(log_norms[-1])
+    return gradflow.slope(log_norms), jnp.isfinite(log_norms[-2])
