@@ -74,7 +74,7 @@ class Evidence:
         return ratio(self.updates(task, cell), self.updates(task, other), AS_GOOD)
 
     def slopes(self, name: str) -> np.ndarray:
-        """Nats per step of lag of each initialisation whose loss reaches the state before the last; -inf if none further back."""
+        """Nats per step of lag of each initialisation whose loss reaches a state before the last; -inf: all gone."""
         entry = self.results["flow"][name]
         found = -_numbers([None if slope is None else -slope for slope in entry["slopes"]])
         return found[np.asarray(entry["reached"], bool)]

@@ -64,7 +64,7 @@ def page(record: Record) -> list[Any]:
         "## Gradient flow at initialisation",
         textwrap.fill(
             f"Factor of the gradient per step of lag over {config['init_length']} steps: median (range) of "
-            f"{config['init_seeds']} initialisations. Left out are {e.unreached()} of them, of all starts together, "
+            f"{config['init_seeds']} initialisations. We leave out {e.unreached()} of all these, "
             "whose last output is saturated in float32 at all units, so that no gradient comes to any state before it; "
             "this was decided when the first run had shown such a one.",
             118,
