@@ -57,8 +57,9 @@ def curve(axes: Axes, e: Evidence, task: str, letter: str) -> None:
         low, median, high = np.quantile(e.errors(task, cell), [0.25, 0.5, 0.75], axis=0)
         axes.errorbar(e.numbers(task), median, [median - low, high - median], **STYLES[cell], capsize=2, elinewidth=0.8)
     over = ", ".join(f"{e.needs_data(task, 'LSTM', cell).value:.2f} x {cell}" for cell in ("RNN", "GRU"))
+    words = e.named(task)
     kind = "share of wrong digits" if task.startswith("digits") else "mean squared error"
-    axes.set(title=f"{letter}  {e.named(task)}, few data: LSTM {over}", xlabel="training sequences",
+    axes.set(title=f"{letter}  {words[0].upper()}{words[1:]}, few data: LSTM {over}", xlabel="training sequences",
              ylabel=f"held-out {kind}, quartiles")  # fmt: skip
     if task.startswith("digits"):
         axes.set_ylim(0, None)
@@ -103,7 +104,7 @@ def short(axes: Axes, e: Evidence) -> None:
         style: dict[str, Any] = STYLES[model] | {"ls": ""}
         axes.plot(np.arange(len(e.short)) + 0.12 * (index - 1.5), shown, **style, label=model)
     quick = sum(e.half(task, LINEAR) for task in e.short)
-    axes.set(title=f"b  Linear solves {quick} of {len(e.short)} short tasks", yscale="log",
+    axes.set(title=f"b  The linear model solves {quick} of {len(e.short)} short tasks", yscale="log",
              xlabel="task", ylabel="milliseconds to the criterion, median")  # fmt: skip
     axes.set_xticks(range(len(e.short)), [task.replace(" ", "\n") for task in e.short], fontsize=6)
 
@@ -119,7 +120,7 @@ def flow(axes: Axes, e: Evidence) -> None:
     axes.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=5)
     axes.invert_yaxis()
     start = np.exp(np.median(e.slopes("tanh RNN")))
-    axes.set(title=f"c  The tanh RNN keeps {start:.0%} a step", xlim=(-0.03, 1.2),
+    axes.set(title=f"c  The tanh RNN keeps {start:.0%} of the gradient a step", xlim=(-0.03, 1.2),
              xlabel="factor per step of lag, median and range")  # fmt: skip
 
 
