@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,99 +13,65 @@ import numpy as np
 from flax import nnx
 
 import recurrax as rx
-from experiments import lab
-from experiments.models import CELLS, builder, clipped_adam
+from experiments.claims.config import BRIEF, COMPARED, LINEAR, SHUT, TRAINED, Config
+from experiments.claims.limited import Digits, LimitedAdding, model_of, owning
+from experiments.claims.training import STABILITY_LENGTH, data, learn, stability
+from experiments.models import CELLS, clipped_adam
 from recurrax import Cell, GRUCell, LSTMCell, RNNCell, gradflow
 from recurrax.cells import NoForgetGateCell, TruncatedGradient
+from recurrax.datasets import load
 from recurrax.initializers import Chrono, zeros
-from recurrax.layers import SequenceModel
 from recurrax.tasks import Adding
-from recurrax.training import History, Plan
-from recurrax.training.run import batch
+from recurrax.training import Recipe
 
-
-@dataclasses.dataclass(frozen=True)
-class Config(lab.Settings):
-    """Every claim of the textbook comparison; the defaults take three to four minutes on two CPU cores."""
-
-    seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
-    """Training seeds, which chose no setting; each of them is reported."""
-    hidden: int = 32
-    """Units of every trained cell (H)."""
-    lengths: tuple[int, ...] = (10, 30, 100)
-    """Sequence lengths T of the adding problem, the shortest first."""
-    steps: int = 500
-    """Updates at most, the same for every cell and length."""
-    learning_rate: tuple[float, ...] = (5e-3, 2e-2)
-    """Adam's learning rates, the same grid for every cell; the better one counts."""
-    batch_size: int = 32
-    """Fresh examples of an update."""
-    chunk: int = 25
-    """Updates between evaluations; steps to criterion are known to this precision."""
-    stability_rates: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0)
-    """Learning rates of the stability test, the same for every cell."""
-    stability_steps: int = 150
-    """Updates of the stability test."""
-    init_length: int = 200
-    """Sequence length T of the measurements at initialisation."""
-    init_seeds: int = 32
-    """Random initialisations there, each with an input sequence of its own."""
-    cost_hidden: tuple[int, ...] = (32, 128, 512)
-    """Units of the timed cells."""
-    cost_rounds: int = 9
-    """Timed calls of each, one of each in turn."""
-    examples: int = 64
-    """Held-out sequences on which the sensitivity of trained models is measured."""
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot be run, before anything is compiled."""
-        super().__post_init__()
-        if self.init_length < 20:
-            self.refuse("init_length", "an int >= 20")
-        for name in ("lengths", "cost_hidden"):
-            if list(getattr(self, name)) != sorted(getattr(self, name)):
-                self.refuse(name, "one or more, rising")
-
-
-PRESETS = {
-    "default": Config(),
-    "smoke": Config(
-        seeds=(10, 11), hidden=4, lengths=(4,), steps=4, learning_rate=(1e-2,), batch_size=4, chunk=2,
-        stability_rates=(1e-2,), stability_steps=2, init_length=20, init_seeds=2, cost_hidden=(4,), cost_rounds=2,
-        examples=4,
-    ),
-    "accelerator": Config(
-        seeds=tuple(range(10, 20)), hidden=128, lengths=(10, 30, 100, 300, 1000), steps=5000,
-        learning_rate=(3e-4, 1e-3, 3e-3, 1e-2), batch_size=128, chunk=100, stability_steps=1000,
-        cost_hidden=(32, 128, 512, 1024),
-    ),
-}  # fmt: skip
 SIZE = 128  # D = H of the counts; the ratios depend on it through the biases alone
 CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are no gates: what may be written
-COMPARED = ("RNN", "GRU", "LSTM")
-TRAINED = ("RNN", "identity RNN", "GRU", "LSTM")
 FEATURES = 2  # inputs of a step at initialisation, as in adding
-UNCLIPPED = 1e30  # a norm that no gradient reaches
-STABILITY_LENGTH = 30
-SETTLED = 50  # updates after which a loss above twice the chance level counts as a spike
+UPDATES = 25  # that are timed in one call
 
 
 def parts(config: Config) -> dict[str, Callable[[], Any]]:
     """The parts by name. Times come first, while nothing else has warmed the machine."""
     for rate in (*config.learning_rate, *config.stability_rates):
         clipped_adam(rate)
-    plan, task = lab.plan(config), Adding(STABILITY_LENGTH)
-    learning = {length: Adding(length) for length in config.lengths}
+    short, long = short_tasks(config), {f"adding T={T}": Adding(T) for T in config.lengths}
+    curves = {f"adding T={T}": LimitedAdding(Adding(T)) for T in config.data_lengths} | {"digits T=8": digits(8)}
     measured: dict[str, Callable[[], Any]] = {"structure": count}
     for hidden in config.cost_hidden:
         measured[f"cost H={hidden}"] = functools.partial(cost, hidden, config.cost_rounds)
+    measured["cost of short sequences"] = functools.partial(short_cost, config, short)
     measured["flow"] = functools.partial(flow, config)
-    for length, adding in learning.items():
-        for cell in TRAINED:
-            measured[f"adding T={length} {cell}"] = functools.partial(learn, config, adding, plan, cell)
+    for title, task in {**long, **short}.items():
+        for cell in cells_on(title, config):
+            measured[f"{title} {cell}"] = functools.partial(learn, config, task, title, cell)
+    for title, limited in curves.items():
+        for cell in COMPARED:
+            measured[f"data {title} {cell}"] = functools.partial(data, config, limited, f"data {title}", cell)
     for cell in TRAINED:
+        task = Adding(STABILITY_LENGTH)
         measured[f"stability {cell}"] = functools.partial(stability, config, task, cell)
     return measured
+
+
+def short_tasks(config: Config) -> dict[str, Adding | Digits]:
+    """The tasks of short sequences: adding of up to 20 steps, and digits in few steps."""
+    adding = {f"adding T={T}": Adding(T) for T in config.lengths if T <= BRIEF}
+    return adding | {f"digits T={T}": digits(T) for T in config.digit_steps}
+
+
+def cells_on(title: str, config: Config) -> tuple[str, ...]:
+    """The cells that learn a task: on a short one also the linear model, on the longest the LSTM that starts shut."""
+    name, T = title.split(" T=")
+    linear = (LINEAR,) if int(T) <= BRIEF else ()
+    if name == "digits":
+        return (*linear, *COMPARED)
+    return (*linear, *TRAINED, *([SHUT] if int(T) == config.lengths[-1] else []))
+
+
+@functools.cache
+def digits(steps: int) -> Digits:
+    """scikit-learn's digits in so many steps."""
+    return Digits(load("digits"), steps)
 
 
 def count() -> dict[str, dict[str, float | None]]:
@@ -132,7 +96,7 @@ def _count(cell: Cell) -> dict[str, float | None]:
     }
 
 
-def cost(hidden: int, rounds: int, *, batch: int = 32, steps: int = 100) -> dict[str, dict[str, list[float]]]:
+def cost(hidden: int, rounds: int, *, batch: int = 32, steps: int = 50) -> dict[str, dict[str, list[float]]]:
     """Milliseconds of every forward pass and training step of each cell, in turn: ``{cell: {pass: [rounds]}}``.
 
     One layer over ``xs: [B, T, D]`` with D = H; a training step is value and gradient of mean(y^2).
@@ -154,6 +118,32 @@ def cost(hidden: int, rounds: int, *, batch: int = 32, steps: int = 100) -> dict
     return times
 
 
+def short_cost(config: Config, tasks: dict[str, Adding | Digits]) -> dict[str, dict[str, list[float]]]:
+    """Milliseconds of an update of one run, by the training loop itself: ``{task: {cell: [rounds]}}``.
+
+    Mean over `UPDATES` updates of one compiled call, so that the time of the call itself hardly counts.
+    """
+    return {title: _turns(config, task) for title, task in tasks.items()}
+
+
+def _turns(config: Config, task: Adding | Digits) -> dict[str, list[float]]:
+    programs = {}
+    for cell in (LINEAR, *COMPARED):
+        build = model_of(cell, task, config.hidden)
+        build = owning(build, task.data.sizes[0]) if isinstance(task, Digits) else build
+        recipe = Recipe(build, task, clipped_adam, config.batch_size)
+        run = recipe.start(0, {"learning_rate": jnp.float32(config.learning_rate[0])})
+        programs[cell] = jax.jit(functools.partial(recipe.chunk, UPDATES)).lower(run).compile(), run
+    times: dict[str, list[float]] = {cell: [] for cell in programs}
+    for turn in range(config.cost_rounds + 1):
+        for cell, (compiled, run) in programs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(compiled(run))
+            if turn:  # the first is the warm-up
+                times[cell].append(1e3 * (time.perf_counter() - began) / UPDATES)
+    return times
+
+
 def _loss(layer: rx.RNN, xs: jax.Array) -> jax.Array:
     return jnp.mean(layer(xs) ** 2)
 
@@ -161,13 +151,16 @@ def _loss(layer: rx.RNN, xs: jax.Array) -> jax.Array:
 def flow(config: Config) -> dict[str, dict[str, np.ndarray]]:
     """Slopes of ln |dL/ds| in nats per step of lag, of every start of `starts`: ``{name: {"slopes": [S]}}``.
 
-    Weights and inputs are drawn independently; the loss is a random projection of the last output.
+    Weights and inputs are drawn independently; the loss is a random projection of the last output. Where the last
+    readout is saturated in float32 at all units, no gradient at all comes to the state before it, and there is no
+    slope to speak of: ``"reached"`` is then False.
     """
     keys = jax.random.split(jax.random.key(0), (3, config.init_seeds))
     xs = jax.vmap(lambda key: jax.random.normal(key, (config.init_length, FEATURES)))(keys[1])
     weights = jax.vmap(lambda key: jax.random.normal(key, (config.hidden,)))(keys[2])
     cells = {name: jax.vmap(build)(keys[0]) for name, build in starts(config).items()}
-    return {name: {"slopes": np.asarray(slopes(cell, xs, weights))} for name, cell in cells.items()}
+    found = {name: jax.device_get(slopes(cell, xs, weights)) for name, cell in cells.items()}
+    return {name: {"slopes": slope, "reached": reached} for name, (slope, reached) in found.items()}
 
 
 def starts(config: Config) -> dict[str, Callable[[jax.Array], Cell]]:
@@ -197,48 +190,8 @@ def starts(config: Config) -> dict[str, Callable[[jax.Array], Cell]]:
 
 @jax.jit  # on its own, so that cells which differ in their parameters alone compile once
 @jax.vmap
-def slopes(cell: Cell, xs: jax.Array, weights: jax.Array) -> jax.Array:
-    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``."""
+def slopes(cell: Cell, xs: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Slope of ln |dL/ds_t| against lag for ``L = weights . y_T``, and whether dL/ds_{T-1} is not exactly zero."""
     carry = cell.initialize_carry((FEATURES,))
-    return gradflow.slope(gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y))
-
-
-def learn(config: Config, task: Adding, plan: Plan, cell: str) -> dict[str, Any]:
-    """Every seed and learning rate of a cell on adding at one length, and how sensitive its models are to noise."""
-    history = train(config, f"T={task.length} {cell}", task, plan, cell)
-    heard = signal_to_noise(history.best_model, task, config.examples)
-    return {**lab.outcome(history), "signal_to_noise": heard, "chance_level": task.chance_level()}
-
-
-def train(config: Config, title: str, task: Adding, plan: Plan, cell: str) -> History:
-    """Trains a cell; that runs diverge at a high learning rate is what is being measured, so nothing warns of it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*diverged", RuntimeWarning)
-        return lab.train(config, title, builder(cell, task, config.hidden), task, clipped_adam, plan)
-
-
-def signal_to_noise(models: SequenceModel, task: Adding, examples: int) -> np.ndarray:
-    """How much more the answer depends on a marked value than on an unmarked one, for each model: ``[S]``.
-
-    The ratio of the root mean squares of dy_T/dv_t over the marked and over the unmarked steps of held-out sequences.
-    """
-    xs = batch(task, jax.random.key(1), examples).inputs
-    values, marked = 1 - task.marker_channel, xs[..., task.marker_channel] > 0
-
-    def one(model: SequenceModel) -> jax.Array:
-        slopes = jax.grad(lambda xs: jnp.sum(model(xs)[:, -1]))(xs)[..., values]
-        rms = [jnp.sqrt(jnp.mean(slopes**2, where=steps)) for steps in (marked, ~marked)]
-        return rms[0] / rms[1]
-
-    return np.asarray(jax.jit(jax.vmap(one))(models))
-
-
-def stability(config: Config, task: Adding, cell: str) -> dict[str, Any]:
-    """Every learning rate with and without clipping: which runs diverge, which spike, and how far they get."""
-    sweep = {"learning_rate": config.stability_rates, "clip_norm": (1.0, UNCLIPPED)}
-    steps = config.stability_steps
-    plan = lab.plan(config, steps=steps, chunk=steps, sweep=sweep, stop_when_solved=False)
-    history = train(config, f"stability {cell}", task, plan, cell)
-    late = history.train_loss[:, min(SETTLED, steps - 1) :]
-    spikes = np.mean(~(late <= 2 * task.chance_level()), axis=1)  # NaN and infinity are spikes too
-    return {**lab.outcome(history), "spikes": spikes, "chance_level": task.chance_level()}
+    log_norms = gradflow.state_gradients(cell, carry, xs, lambda carry, y: weights @ y)
+    return gradflow.slope(log_norms), jnp.isfinite(log_norms[-2])

@@ -1,52 +1,136 @@
-"""The claims with their measurements and verdicts, as page and figure: functions of the record and nothing else."""
+"""What was found, the claims with verdicts, measurements and rules, and the evidence: functions of the record alone."""
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments import plots
+from experiments.claims.config import COMPARED, TRAINED
 from experiments.claims.evidence import Evidence
-from experiments.claims.measurements import SETTLED, STABILITY_LENGTH, TRAINED
-from experiments.claims.verdicts import CLAIMS, FAILS, HOLDS, UNDECIDED, Verdict
-from experiments.compare import RULE, rate
-from recurrax.palette import look
-from recurrax.report import interval, markdown_table
+from experiments.claims.rules import CONDITION, FAILS, HOLDS, NOT_YET, UNDECIDED, Verdict, kind, listed
+from experiments.claims.training import SETTLED, STABILITY_LENGTH
+from experiments.claims.verdicts import CLAIMS, later
+from experiments.compare import rate
+from recurrax.report import markdown_table
 
 Record = dict[str, Any]
 NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-STYLES = {cell: look("IRNN" if cell == "identity RNN" else cell) for cell in TRAINED}
+METHOD = (
+    "k/n stands with its exact 95% interval, medians with their range; a run that did not solve its task counts as "
+    "longer than any that did. In brackets behind a ratio: its 95% interval, of two groups of seeds by Hodges and "
+    "Lehmann, of times that were measured in turn by the order statistics of the ratios. Shares of seeds are compared "
+    "by Newcombe's interval, shares of unstable runs by Student's t over seeds. That a difference is smaller than its "
+    "margin is shown by two one-sided tests at 5%, the interval of 90%. Margins and rules were fixed before the run. "
+    "The learning rate of every cell, task and number of sequences comes from one grid, by seeds that are not reported."
+)
 
 
 def page(record: Record) -> list[Any]:
-    """Title, how many claims hold, the claims, and the numbers behind them."""
-    config = record["config"]
-    seeds = ", ".join(map(str, config["seeds"]))
+    """Title, what was found, the claims, and the numbers behind them."""
+    config, e = record["config"], Evidence(record)
+    seeds = config["seeds"]
+    rates = ", ".join(f"{rate:g}" for rate in config["learning_rate"])
+    told = (
+        f"Adam at the best of {rates} for the seeds {', '.join(map(str, config['grid_seeds']))}, norm clipped at 1, at "
+        f"most {config['steps']} updates, seeds {seeds[0]} to {seeds[-1]} ({len(seeds)})."
+    )
     return [
         "What of the textbook comparison of RNN, LSTM and GRU is true?",
-        [summary(record)],
+        findings(record),
         claims(record),
-        RULE + " Times: ratios\nwith quartiles.",
-        f"## Learning: adding, H = {config['hidden']}",
-        f"Adam at learning rates {config['learning_rate']}, norm clipped at 1, at most {config['steps']} updates, "
-        f"seeds {seeds}; the better rate\nof each cell and length. dy/dx: root mean squares.",
-        learning(record),
-        f"## Stability: adding T = {STABILITY_LENGTH}, learning rates {config['stability_rates']}",
-        f"Unstable: the loss is not finite, or above twice the chance level after update {SETTLED}.",
-        unstable(record),
+        textwrap.fill(METHOD, 118),
+        f"## Learning: H = {config['hidden']}",
+        textwrap.fill(f"{told} Milliseconds: of an update, with the drawing of its examples, on a CPU.", 118),
+        learning(e),
+        textwrap.fill(edge(e), 118),
+        "## Learning curves: cells with as many weights",
+        textwrap.fill(
+            f"About {config['weights']} weights, the head included; {config['data_steps']} updates whatever the "
+            "number of training sequences, of which every seed has its own; the model with the lowest held-out loss. "
+            "Mean squared error of adding, share of wrong digits; median (range) of seeds.",
+            118,
+        ),
+        curves(e),
+        f"## Stability: adding T = {STABILITY_LENGTH}",
+        textwrap.fill(
+            f"A run is unstable if its loss is not finite or, after update {SETTLED} of {config['stability_steps']}, "
+            f"above twice the chance level. Unstable runs of {len(seeds)} seeds at each learning rate.",
+            118,
+        ),
+        unstable(e),
+        "## Gradient flow at initialisation",
+        textwrap.fill(
+            f"Factor of the gradient per step of lag over {config['init_length']} steps: median (range) of "
+            f"{config['init_seeds']} initialisations. We leave out {e.unreached()} of all these, "
+            "whose last output is saturated in float32 at all units, so that no gradient comes to any state before it; "
+            "this was decided when the first run had shown such a one.",
+            118,
+        ),
+        flow(e),
     ]
+
+
+def findings(record: Record) -> list[str]:
+    """What was found, in words: how many claims hold, then memory, data, short sequences, stability and cost."""
+    e, judged = Evidence(record), {row.claim: row for row in judge(record)}
+    n, H = len(e.config["seeds"]), e.config["hidden"]
+    reach = ", ".join(f"{e.horizon(cell)} steps ({cell})" for cell in COMPARED)
+    size = max(e.sizes)
+    dear = [f"{e.time(cell, 'RNN', size).value:.1f} times as long for the {cell}" for cell in ("GRU", "LSTM")]
+    found = [
+        summary(record),
+        f"Memory: with {H} units, the longest adding problem that at least half of {n} seeds solve has {reach}, and "
+        f"{e.horizon('identity RNN')} steps for an RNN that starts with the identity and ReLU. We tried "
+        f"{', '.join(map(str, e.lengths))} steps.",
+        wants_data(e),
+        short(e),
+        "Stability: of the runs over all learning rates, these diverge or spike: "
+        + "; ".join(
+            f"{'with' if clipped else 'without'} clipping "
+            + ", ".join(f"{e.unstable(cell, clipped=clipped).mean():.0%} ({cell})" for cell in COMPARED)
+            for clipped in (False, True)
+        )
+        + ".",
+        f"Cost: with {size} units a training step takes {' and '.join(dear)} as for the RNN, on this CPU.",
+    ]
+    waiting = [row.claim for row in judged.values() if row.verdict == NOT_YET]
+    return [*found, *([f"Not measured yet: {'; '.join(waiting)}."] if waiting else [])]
+
+
+def wants_data(e: Evidence) -> str:
+    """How the LSTM does with few training sequences, in a sentence."""
+    told = []
+    for task in e.curves:
+        against = {cell: e.needs_data(task, "LSTM", cell) for cell in ("RNN", "GRU")}
+        times = " and ".join(f"{effect.value:.2f} times that of the {cell}" for cell, effect in against.items())
+        told.append(f"on {e.named(task)} {times}")
+    most = max(e.few(e.curves[0]))
+    return f"Data: with as many weights and up to {most:,} training sequences the LSTM's error is {'; '.join(told)}."
+
+
+def short(e: Evidence) -> str:
+    """Which short tasks a simpler model does as often and sooner, in a sentence."""
+    enough: dict[str, list[str]] = {}
+    for task in e.short:
+        for model, (oftener, dearer) in e.simplest(task).items():
+            if oftener.not_more and dearer.more:
+                enough.setdefault(model, []).append(e.named(task))
+    told = [f"the {model} model" if model == "linear" else f"the {model}" for model in enough]
+    if not told:
+        return "Short sequences: no simpler model meets the criterion as often as the LSTM and in less time."
+    parts = [f"{name} on {listed(tasks)}" for name, tasks in zip(told, enough.values(), strict=True)]
+    return f"Short sequences: as often as the LSTM and in less time, the criterion is met by {'; by '.join(parts)}."
 
 
 def summary(record: Record) -> str:
     """How many claims hold: "Seven of the 16 claims hold, five hold only under a condition"."""
-    kinds = Counter(row.verdict if row.verdict in (HOLDS, FAILS, UNDECIDED) else "only if" for row in judge(record))
+    kinds = Counter(kind(row.verdict) for row in judge(record))
     words = {
         HOLDS: ("holds", "hold"),
-        "only if": ("holds only under a condition", "hold only under a condition"),
+        CONDITION: ("holds only under a condition", "hold only under a condition"),
         FAILS: ("does not hold", "do not hold"),
         UNDECIDED: ("is undecided", "are undecided"),
     }
@@ -57,9 +141,9 @@ def summary(record: Record) -> str:
 
 
 def judge(record: Record) -> list[Verdict]:
-    """Every claim with its verdict."""
+    """Every claim with its verdict, those that another experiment measures last."""
     evidence = Evidence(record)
-    return [claim(evidence) for claim in CLAIMS]
+    return [*(claim(evidence) for claim in CLAIMS), *later(evidence)]
 
 
 def claims(record: Record) -> str:
@@ -67,123 +151,79 @@ def claims(record: Record) -> str:
     return markdown_table([{**row._asdict(), "verdict": f"**{row.verdict}**"} for row in judge(record)])
 
 
-def learning(record: Record) -> str:
-    """Every cell at every length, at its better learning rate."""
-    e = Evidence(record)
+def learning(e: Evidence) -> str:
+    """Every cell on every task, at the learning rate that the grid chose."""
     rows = []
-    for T in e.lengths:
-        for cell in TRAINED:
-            run = e.run(cell, T)
-            rows.append(
-                {
-                    "T": str(T),
-                    "cell": cell,
-                    "solved": e.share(cell, T),
-                    "updates to criterion": e.updates(cell, T),
-                    "test loss": f"{np.nanmedian(run['loss']):.4f}",
-                    "dy/dx, marked over unmarked": f"{np.nanmedian(run['signal_to_noise']):.1f}",
-                }
-            )
-    return markdown_table(rows)
-
-
-def unstable(record: Record) -> str:
-    """Unstable runs of every cell without and with clipping, and the share of clipped updates."""
-    e = Evidence(record)
-    rows = []
-    for cell in TRAINED:
-        entry = record["results"][f"stability {cell}"]
-        at_one = np.asarray(entry["settings"]["clip_norm"]) <= 1
+    tasks = dict.fromkeys([*(f"adding T={T}" for T in e.lengths), *e.short])
+    for name, entry in e.results.items():
+        task = next((task for task in tasks if name.startswith(f"{task} ")), None)
+        if task is None:
+            continue
+        cell = name.removeprefix(f"{task} ")
+        cost = e.results["cost of short sequences"].get(task, {})
+        accuracy, heard = np.asarray(entry["test_accuracy"], float), entry.get("signal_to_noise")
         rows.append(
             {
+                "task": task,
                 "cell": cell,
-                "unstable, not clipped": rate(*e.unstable(cell, clipped=False)),
-                "unstable, clipped": rate(*e.unstable(cell, clipped=True)),
-                "clipped updates": f"{np.nanmean(np.asarray(entry['clipped'], float)[at_one]):.0%}",
+                "learning rate": f"{entry['learning_rate']:g}",
+                "solved": e.share(task, cell),
+                "updates to criterion": e.shown_updates(task, cell),
+                "ms": f"{np.median(cost[cell]):.3f}" if cell in cost else "",
+                "test loss": f"{np.median(e.values('test_loss', task, cell)):.4f}",
+                "accuracy": f"{np.nanmedian(accuracy):.1%}",
+                "dy/dx, marked over unmarked": _median(heard),
             }
         )
     return markdown_table(rows)
 
 
-def draw(record: Record) -> Figure:
-    """Four panels: seeds solved and updates against length, gradient flow at initialisation, time of a step."""
-    evidence = Evidence(record)
-    figure, axes = plots.panels(2, 2, 4.8, 3.2)
-    solved(axes[0, 0], evidence)
-    updates(axes[0, 1], evidence, record["config"]["steps"])
-    flow(axes[1, 0], record["results"]["flow"], evidence)
-    cost(axes[1, 1], evidence)
-    plots.legend_below(figure, axes[0, 0])
-    return figure
+def edge(e: Evidence) -> str:
+    """How often the grid chose its highest learning rate, beyond which nothing was tried."""
+    highest = max(e.config["learning_rate"])
+    rates = [entry["learning_rate"] for entry in e.results.values() if "learning_rate" in entry]
+    chosen = [value for rate in rates for value in (rate.values() if isinstance(rate, dict) else [rate])]
+    return (
+        f"Here and in the learning curves the grid chose its highest learning rate, {highest:g}, in "
+        f"{chosen.count(highest)} of {len(chosen)} cases; higher ones were not tried."
+    )
 
 
-def solved(axes: Axes, e: Evidence) -> None:
-    """Share of seeds solved at each length, with its exact interval."""
-    for index, cell in enumerate(TRAINED):
-        counts = [e.count(cell, T) for T in e.lengths]
-        share = np.array([k / n for k, n in counts])
-        low, high = np.array([interval(k, n) for k, n in counts]).T
-        place = np.array(e.lengths) * 1.04 ** (index - 1.5)  # beside each other, not on top
-        axes.errorbar(place, share, [share - low, high - share], **STYLES[cell], label=cell, elinewidth=0.8, capsize=2)
-    reach = ", ".join(f"{e.horizon(cell)} ({cell})" for cell in ("RNN", "GRU", "LSTM"))
-    axes.set(title=f"a  Half of the seeds solve T = {reach}", xlabel="length T (steps)",
-             ylabel="share of seeds solved, 95% interval", ylim=(-0.03, 1.03))  # fmt: skip
-    sizes(axes, e.lengths)
+def _median(values: Any) -> str:
+    found = np.asarray(values if values is not None else [], float)
+    return f"{np.median(found[np.isfinite(found)]):.1f}" if np.isfinite(found).any() else ""
 
 
-def updates(axes: Axes, e: Evidence, budget: int) -> None:
-    """Updates to the criterion, every seed; those that did not meet it stand on the line of the budget."""
-    for index, cell in enumerate(TRAINED):
-        color, marker = STYLES[cell]["color"], STYLES[cell]["marker"]
-        for T in e.lengths:
-            values = e.run(cell, T)["updates"]
-            met = np.isfinite(values)
-            place = np.full(len(values), T * 1.09 ** (index - 1.5))
-            axes.plot(place[met], values[met], marker, color=color, ms=4, alpha=0.7)
-            axes.plot(place[~met], np.full((~met).sum(), budget), marker, color=color, ms=5, mfc="none")
-    axes.axhline(budget, color="0.5", lw=0.8)
-    axes.annotate("budget; open: not solved", (0.02, budget), (0, 3), xycoords=("axes fraction", "data"),
-                  textcoords="offset points", fontsize=6, color="0.3")  # fmt: skip
-    T = e.shortest
-    needed = ", ".join(f"{e.updates(cell, T).partition(' (')[0]} ({cell})" for cell in ("RNN", "GRU", "LSTM"))
-    axes.set(title=f"b  T = {T} takes {needed} updates", xlabel="length T (steps)",
-             ylabel="updates to criterion, every seed", ylim=(0, budget * 1.1))  # fmt: skip
-    sizes(axes, e.lengths)
+def curves(e: Evidence) -> str:
+    """Held-out errors against the number of training sequences, and how the LSTM's compare."""
+    rows = []
+    for task in e.curves:
+        for cell in COMPARED:
+            entry, errors = e.results[f"data {task} {cell}"], e.errors(task, cell)
+            shown = {
+                str(number): f"{np.median(column):.4f} ({column.min():.4f} to {column.max():.4f})"
+                for number, column in zip(e.numbers(task), errors.T, strict=True)
+            }
+            row = {"task": task, "cell": cell, "H": str(entry["units"]), "weights": str(entry["weights"])}
+            columns = dict.fromkeys(str(n) for name in e.curves for n in sorted(e.numbers(name)))
+            over = "" if cell == "LSTM" else str(e.needs_data(task, "LSTM", cell))
+            ordered = sorted(columns, key=int)
+            rows.append({**row, **{name: shown.get(name, "") for name in ordered}, "LSTM's over its, few": over})
+    return markdown_table(rows)
 
 
-def flow(axes: Axes, entries: dict[str, Any], e: Evidence) -> None:
-    """Factor of the gradient per step of lag at initialisation: median and range."""
-    names = list(entries)
-    for row, name in enumerate(names):
-        low, median, high = np.exp(np.quantile(e.slopes(name), [0, 0.5, 1], method="nearest"))
-        axes.plot([low, high], [row, row], color="0.4", lw=1.2)
-        axes.plot(median, row, "o", color="k", ms=4)
-    axes.axvline(1, color="0.5", lw=0.8, ls="--")
-    axes.set_yticks(range(len(names)), names, fontsize=6)
-    axes.invert_yaxis()
-    kept = np.exp(np.median(e.slopes("tanh RNN")))
-    axes.set(title=f"c  The tanh RNN keeps {kept:.0%} of the gradient a step", xlim=(-0.03, 1.2),
-             xlabel="factor per step of lag, median and range")  # fmt: skip
+def unstable(e: Evidence) -> str:
+    """Unstable runs of every cell without and with clipping: all, and at each learning rate."""
+    rows = []
+    for cell in TRAINED:
+        for clipped in (False, True):
+            bad = e.unstable(cell, clipped=clipped)
+            by_rate = zip(e.config["stability_rates"], bad.sum(axis=0), strict=True)
+            row = {"cell": cell, "clipped": "yes" if clipped else "no", "unstable": rate(int(bad.sum()), bad.size)}
+            rows.append(row | {f"{value:g}": str(int(k)) for value, k in by_rate})
+    return markdown_table(rows)
 
 
-def cost(axes: Axes, e: Evidence) -> None:
-    """Time of a training step over the RNN's, beside the ratio of the parameters."""
-    for cell, matrices in (("GRU", 3), ("LSTM", 4)):
-        color, ratios = STYLES[cell]["color"], np.array([e.ratio(cell, "RNN", H) for H in e.sizes])
-        median, low, high = ratios.T
-        axes.errorbar(e.sizes, median, [median - low, high - median], **STYLES[cell], capsize=2)
-        axes.axhline(matrices, color=color, lw=0.8, ls=":")
-        axes.annotate(f"parameters of the {cell}", (0.01, matrices), (0, 2), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", fontsize=6, color="0.3")  # fmt: skip
-    H = max(e.sizes)
-    dear = ", ".join(f"{e.ratio(cell, 'RNN', H)[0]:.1f} ({cell})" for cell in ("GRU", "LSTM"))
-    axes.set(title=f"d  Time over the RNN's, H = {H}: {dear}", xlabel="units H",
-             ylabel="ratio, quartiles", ylim=(0, None))  # fmt: skip
-    sizes(axes, e.sizes)
-
-
-def sizes(axes: Axes, values: list[int]) -> None:
-    """The sizes that were measured as ticks of a logarithmic axis."""
-    axes.set_xscale("log")
-    axes.set_xticks(values, [str(value) for value in values], minor=False)
-    axes.minorticks_off()
+def flow(e: Evidence) -> str:
+    """The gradient at initialisation of every start."""
+    return markdown_table([{"start": name, "factor per step": e.factor(name)} for name in e.results["flow"]])
