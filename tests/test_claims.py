@@ -142,8 +142,8 @@ def test_a_small_run(record, tmp_path):
     """Everything is measured of the LSTM alone; the other cells and the flow are those of the committed record."""
     smoke = claims.PRESETS["smoke"]
     config = dataclasses.replace(
-        smoke, out=tmp_path, lengths=(100,), data_lengths=(10,), digit_steps=(8,), cost_hidden=(32,), seeds=TABLE.seeds,
-        stability_rates=TABLE.stability_rates[:2], sequences=TABLE.sequences,
+        smoke, out=tmp_path, batch_size=8, lengths=(50,), data_lengths=(10,), digit_steps=(8,), cost_hidden=(32,),
+        seeds=TABLE.seeds, stability_rates=TABLE.stability_rates[:2], sequences=TABLE.sequences,
     )  # fmt: skip
     parts = claims.parts(config)
     kept = {
@@ -158,7 +158,7 @@ def test_a_small_run(record, tmp_path):
     assert all(path.stat().st_size > 20_000 for path in tmp_path.glob("*.png"))
     assert written["results"]["structure"] == record["results"]["structure"]
     runs = len(config.seeds)
-    assert len(written["results"]["adding T=100 LSTM"]["signal_to_noise"]) == runs
+    assert len(written["results"]["adding T=50 LSTM"]["signal_to_noise"]) == runs
     assert len(written["results"]["stability LSTM"]["spikes"]) == 2 * 2 * runs
     assert len(written["results"]["data digits T=8 LSTM"]["test_accuracy"]) == 4 * runs
 
