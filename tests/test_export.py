@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -191,6 +192,7 @@ for name in ("recurrax", "flax", "optax"):
     sys.modules[name] = None  # import raises ImportError
 import pathlib
 import jax
+import jax.export
 import numpy as np
 folder = pathlib.Path(sys.argv[1])
 for path in folder.glob("*.stablehlo"):

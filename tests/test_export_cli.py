@@ -2,7 +2,7 @@
 
 import json
 
-import jax
+import jax.export
 import numpy as np
 import pytest
 from flax import nnx

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.export
 import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 
 from recurrax.cell import Cell
@@ -18,9 +19,9 @@ def to_stablehlo(
 ) -> bytes:
     """A model with its weights as a program that JAX alone runs, for any batch size and number of steps.
 
-    ``jax.export.deserialize(bytearray(program)).call(inputs)`` runs it, in a process without recurrax too, with the
-    JAX that wrote it or a newer one (JAX keeps half a year of compatibility). With ``lengths`` it is
-    ``call(inputs, seq_lengths)``. With ``stream`` it is one step, ``call(carry, inputs, reset)`` to
+    After ``import jax.export``, ``jax.export.deserialize(bytearray(program)).call(inputs)`` runs it, in a process
+    without recurrax too, with the JAX that wrote it or a newer one (JAX keeps half a year of compatibility). With
+    ``lengths`` it is ``call(inputs, seq_lengths)``. With ``stream`` it is one step, ``call(carry, inputs, reset)`` to
     ``(carry, outputs)``; where ``reset`` is true the step begins with the initial carry, whatever ``carry`` holds, so
     that the first call may give zeros. The shapes are in ``.in_avals``, in the order of the arguments.
 
