@@ -20,7 +20,7 @@ from experiments.hochreiter1997.network import Net, Network, Units, weights
 from experiments.hochreiter1997.published import PUBLISHED
 from experiments.hochreiter1997.rows import Rule, Setup
 from experiments.hochreiter1997.table10 import setups
-from recurrax.tasks import EmbeddedReber, Example
+from recurrax.tasks import EmbeddedReber, Example, TwoSequence
 
 SETUPS = setups()
 SHORT = setups(20)
@@ -41,7 +41,9 @@ def double(tree: Any) -> Any:
 
 
 def made(net: Net) -> Network:
-    return double(Network(net, TASK, rngs=nnx.Rngs(1)))
+    network = double(Network(net, TASK, rngs=nnx.Rngs(1)))
+    network.one_hot = False  # the inputs of `example` are not
+    return network
 
 
 def example() -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -76,6 +78,20 @@ def test_the_gradient_by_hand_is_that_of_the_librarys_cell(name, x64):
     close(ys, outputs)
     close(jax.tree.leaves(actual), jax.tree.leaves(expected))
     close(network(inputs), outputs)
+    one = jnp.arange(T) == 6  # an error at one step alone
+    expected, _ = learning.gradient(network, inputs, lambda y: setup.slopes(y, target, one), 1.0, T)
+    actual, ys = learning.gradient_at(network, inputs, lambda y: setup.slopes(y, target, one), 1.0, 8, 6)
+    close(ys[6], outputs[6])
+    close(jax.tree.leaves(actual), jax.tree.leaves(expected))
+
+
+def test_rows_of_weights_are_what_one_hot_inputs_select(x64):
+    """Also at steps without a symbol."""
+    inputs, rng = jnp.eye(7)[jnp.array([3, 0, 6, 3, 1])] * jnp.array([1, 1, 1, 1, 0])[:, None], np.random.default_rng(0)
+    network, W, values = Network(Net(2), TASK, rngs=nnx.Rngs(0)), rng.random((7, 4)), rng.random((5, 3))
+    assert network.one_hot and not Network(Net(2), TwoSequence(40), rngs=nnx.Rngs(0)).one_hot
+    close(network.project(inputs, jnp.asarray(W)), inputs @ W)
+    close(network.collect(inputs, jnp.asarray(values)), inputs.T @ values)
 
 
 def stepwise_by_jacobians(network: Network, inputs: Any, target: Any, counts: Any, rate: float) -> Network:

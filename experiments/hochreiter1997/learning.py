@@ -47,8 +47,36 @@ def gradient(network: Network, inputs: jax.Array, slopes: Slopes, on: Any, steps
     da = jnp.concatenate([*_chain(net, units, a, R, here)], axis=-1)
     r = seen(net, units, y)[:, : len(A) - inputs.shape[1] - 1]
     last = jnp.concatenate([jnp.zeros_like(r[:1]), r[:-1]])
-    sources = jnp.concatenate([inputs, last, jnp.ones((len(inputs), 1))], axis=-1)
-    (found,) = unpack((sources.T @ da, below.T @ e))
+    dA = jnp.concatenate([network.collect(inputs, da), last.T @ da, jnp.sum(da, axis=0)[None]])
+    (found,) = unpack((dA, below.T @ e))
+    return found, outputs
+
+
+def gradient_at(
+    network: Network, inputs: jax.Array, slopes: Slopes, on: Any, steps: Any, at: Any
+) -> tuple[Network, jax.Array]:
+    """`gradient` where there is an error at the step ``at`` alone, a third of its time; outputs are zeros elsewhere.
+
+    The error of the states is then the same at all steps, so that ``P = dC_at/dw`` is one product of matrices.
+    """
+    net, H = network.net, network.net.hidden
+    (A, V), unpack = jax.vjp(packed, network)
+    a, C = states(network, inputs, steps)
+    units = activate(net, a)
+    y = emit(net, units, C)
+    here = Units(*(unit[at] for unit in units))
+    below = network.below(on * y[at], inputs[at], here)
+    outputs = jnp.zeros((len(inputs), V.shape[1])).at[at].set(net.squash(below @ V))
+    e = slopes(outputs)[at]
+    of_C, of_o = _errors(net, here, C[at], on * V[:H] @ e)
+    r = seen(net, units, y)[:, : len(A) - inputs.shape[1] - 1]
+    last = jnp.concatenate([jnp.zeros_like(r[:1]), r[:-1]])
+    parts = jnp.where((jnp.arange(len(inputs)) <= at)[:, None, None], _parts(net, units, a), 0).reshape(-1, 2 * H)
+    P = jnp.concatenate([network.collect(inputs, parts), last.T @ parts, jnp.sum(parts, axis=0)[None]])
+    z = jnp.concatenate([inputs[at], last[at], jnp.ones(1)])
+    _, da_o, _ = _chain(net, here, a[at], of_C, of_o)
+    dA = [_by_block(net, of_C * P[:, :H]), z[:, None] * da_o, of_C * P[:, H:]]
+    (found,) = unpack((jnp.concatenate(dA, axis=-1), below[:, None] * e))
     return found, outputs
 
 

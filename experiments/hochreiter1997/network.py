@@ -13,7 +13,7 @@ from experiments.hochreiter1997.cell import CellsSeeInputs, ShiftedGate
 from recurrax import Cell, Foreign, Scan, unroll
 from recurrax.cells import Hochreiter1997Cell, TruncatedGradient
 from recurrax.cells.hochreiter1997 import squash_input, symmetric
-from recurrax.tasks import MemoryTask
+from recurrax.tasks import EmbeddedReber, MemoryTask, TemporalOrder, TimeLag
 
 Biases = tuple[float, ...] | None
 
@@ -121,6 +121,7 @@ class Network(nnx.Module):
     def __init__(self, net: Net, task: MemoryTask, *, rngs: nnx.Rngs):
         D, H = task.in_features, net.hidden
         self.net = net
+        self.one_hot = isinstance(task, EmbeddedReber | TemporalOrder | TimeLag)
         self.cell = _cell(net, D, rngs)
         gates = 2 * net.blocks if net.outputs_see == "all" else 0
         rows = H + (D if self.direct else 0) + gates + (1 if net.output_biased else 0)
@@ -143,11 +144,28 @@ class Network(nnx.Module):
         """Output units above hidden layer and inputs: ``h: [..., H], x: [..., D]`` to ``[..., O]``."""
         return self.net.squash(self.below(h, x, units) @ self.kernel[...])
 
+    def project(self, inputs: jax.Array, W: jax.Array) -> jax.Array:
+        """``inputs W``, of one-hot inputs rows of W, which is many times as fast: ``[T, D], [D, N]`` to ``[T, N]``."""
+        return W.at[symbols(inputs)].get(mode="fill", fill_value=0) if self.one_hot else inputs @ W
+
+    def collect(self, inputs: jax.Array, values: jax.Array) -> jax.Array:
+        """``inputs^T values``, what `project` hands back to W: ``[T, D], [T, N]`` to ``[D, N]``."""
+        if not self.one_hot:
+            return inputs.T @ values
+        return jnp.zeros((inputs.shape[1], values.shape[1])).at[symbols(inputs)].add(values, mode="drop")
+
     def below(self, h: jax.Array, x: jax.Array, units: Units | None) -> jax.Array:
         """What output units see: cells first, then inputs, gates and 1 where there are such weights."""
         gates = [units.i, units.o] if units is not None and self.net.outputs_see == "all" else []
         one = [jnp.ones_like(x[..., :1])] if self.net.output_biased else []
         return jnp.concatenate([h, *([x] if self.direct else []), *gates, *one], axis=-1)
+
+
+def symbols(inputs: jax.Array) -> jax.Array:
+    """The symbols that one-hot inputs stand for, D where there is none: ``[T, D]`` to ``[T]``."""
+    D = inputs.shape[-1]
+    number = jnp.round(inputs @ jnp.arange(1.0, D + 1)).astype(int)
+    return jnp.where(number == 0, D, number - 1)
 
 
 def packed(network: Network) -> tuple[jax.Array, jax.Array]:
@@ -169,7 +187,7 @@ def states(network: Network, inputs: jax.Array, steps: Any) -> tuple[jax.Array, 
     net, (A, _) = network.net, packed(network)
     T, D = inputs.shape
     U, H = A[D:-1], net.hidden
-    us = inputs @ A[:D] + A[-1]
+    us = network.project(inputs, A[:D]) + A[-1]
 
     def step(t: Any, loop: Any) -> Any:
         r, C, nets, Cs = loop

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.hochreiter1997.network import Net
-from recurrax.tasks import EmbeddedReber, Example, MemoryTask, TwoSequence
+from recurrax.tasks import EmbeddedReber, Example, MemoryTask, TimeLag, TwoSequence
 
 WINDOW = 2000  # last training sequences that are looked at
 
@@ -96,6 +96,16 @@ class Setup:
         """Refuses errors and updates that the exact gradient has no code for."""
         if not self.net.by_hand and (self.error, self.error_at, self.stepwise) != ("half", "counted", False):
             raise ValueError("an exact gradient with another error or update; allowed: the defaults. Use Net(1).")
+
+    @property
+    def once(self) -> bool:
+        """Whether a sequence has an error at one step alone."""
+        return self.error_at == "end" or not (isinstance(self.task, EmbeddedReber) or self._every)
+
+    @property
+    def _every(self) -> bool:
+        """Whether every step of the task has a target."""
+        return isinstance(self.task, TimeLag) and self.task.variant != "hochreiter1997-2c"
 
     @property
     def optimizer(self) -> optax.GradientTransformation:

@@ -7,6 +7,7 @@ looked at after every sequence, rules on a test set after every chunk.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.hochreiter1997.learning import gradient, learn_stepwise
+from experiments.hochreiter1997.learning import gradient, gradient_at, learn_stepwise
 from experiments.hochreiter1997.network import Network
 from experiments.hochreiter1997.rows import WINDOW, Setup, counted, wanted
 from recurrax.tasks import Example
@@ -114,7 +115,8 @@ def learn(setup: Setup, trial: Trial, example: Example, on: jax.Array) -> tuple[
         learned, outputs = learn_stepwise(trial.network, example.inputs, at, setup.rate, on, steps)
         return learned, trial.optimizer, outputs
     if setup.net.by_hand:
-        found, outputs = gradient(trial.network, example.inputs, lambda ys: setup.slopes(ys, target, counts), on, steps)
+        by_hand = functools.partial(gradient_at, at=last - 1) if setup.once else gradient
+        found, outputs = by_hand(trial.network, example.inputs, lambda ys: setup.slopes(ys, target, counts), on, steps)
     else:
 
         def answer(network: Network) -> tuple[jax.Array, jax.Array]:
