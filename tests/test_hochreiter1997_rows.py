@@ -128,6 +128,11 @@ def test_updates_after_each_step_are_those_of_whole_jacobians(name, x64):
     actual, _ = learning.learn_stepwise(network, inputs, slopes, 0.3, 1.0, T)
     close(jax.tree.leaves(actual), jax.tree.leaves(expected))
     last = jnp.arange(T) == T - 2  # an error at one step alone: one update, that of the sequence
+    network.one_hot = True  # so that rows of weights are read and changed
+    inputs = jnp.eye(7)[jnp.arange(T) % 7]
+    expected = stepwise_by_jacobians(network, inputs, target, counts, 0.3)
+    actual, _ = learning.learn_stepwise(network, inputs, slopes, 0.3, 1.0, T)
+    close(jax.tree.leaves(actual), jax.tree.leaves(expected))
     once = learning.learn_stepwise(network, inputs, lambda t, y: setup.slopes(y, target[t], last[t]), 0.3, 1.0, T)[0]
     whole = learning.gradient(network, inputs, lambda y: setup.slopes(y, target, last), 1.0, T - 1)[0]
     close(jax.tree.leaves(once), jax.tree.leaves(jax.tree.map(lambda w, slope: w - 0.3 * slope, network, whole)))

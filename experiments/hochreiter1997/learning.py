@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from experiments.hochreiter1997.network import Net, Network, Units, activate, emit, packed, seen, states
+from experiments.hochreiter1997.network import Net, Network, Units, activate, emit, packed, seen, states, symbols
 
 Slopes = Callable[[jax.Array], jax.Array]  # outputs [T, O] to dE/d(net inputs of output units)
 
@@ -98,9 +98,13 @@ def learn_stepwise(
     net, H = network.net, network.net.hidden
     (A, V), unpack = jax.vjp(packed, network)
     there, _ = packed(jax.tree.map(jnp.ones_like, network))
+    # Of the weights from one-hot inputs to outputs a step reads and changes one row: they stand by themselves.
+    D = inputs.shape[1] if network.direct and network.one_hot else 0
+    rows, others = V[H : H + D], jnp.concatenate([V[:H], V[H + D :]])
+    row_of = symbols(inputs)
 
     def step(t: Any, loop: Any) -> Any:
-        A, V, r, C, P, ys = loop
+        A, rows, V, r, C, P, ys = loop
         x = inputs[t]
         z = jnp.concatenate([x, r, jnp.ones(1)])
         a = z @ A
@@ -108,7 +112,9 @@ def learn_stepwise(
         C = C + net.spread(units.i) * units.g
         y = emit(net, units, C)
         below = network.below(on * y, x, units)
-        output = net.squash(below @ V)
+        below = jnp.concatenate([below[:H], below[H + D :]])
+        sums = below @ V + (rows.at[row_of[t]].get(mode="fill", fill_value=0) if D else 0)
+        output = net.squash(sums)
         e = slopes(t, output)
         carried, here = _errors(net, units, C, on * V[:H] @ e)
         P = P + z[:, None, None] * _parts(net, units, a)
@@ -117,12 +123,13 @@ def learn_stepwise(
         G = jnp.concatenate([_by_block(net, of_i), z[:, None] * of_o, of_c], axis=-1)
         A = A - rate * there * G
         V = V - rate * below[:, None] * e
-        return A, V, seen(net, units, y), C, P, ys.at[t].set(output)
+        rows = rows.at[row_of[t]].add(-rate * e, mode="drop") if D else rows
+        return A, rows, V, seen(net, units, y), C, P, ys.at[t].set(output)
 
     R = len(A) - inputs.shape[1] - 1
     start = jnp.zeros(R), jnp.zeros(H), jnp.zeros((len(A), 2, H)), jnp.zeros((len(inputs), V.shape[1]))
-    A, V, *_, ys = jax.lax.fori_loop(0, steps, step, (A, V, *start))
-    (learned,) = unpack((A, V))
+    A, rows, others, *_, ys = jax.lax.fori_loop(0, steps, step, (A, rows, others, *start))
+    (learned,) = unpack((A, jnp.concatenate([others[:H], rows, others[H:]])))
     return learned, ys
 
 
