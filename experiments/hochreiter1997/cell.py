@@ -29,8 +29,9 @@ class CellsSeeInputs(Hochreiter1997Cell):
         assert self.recurrent_kernel is not None
         _, *gates, h = carry
         r = jnp.concatenate([*(gate[..., :: self.block_size] for gate in gates), h], axis=-1)
-        i, o = jnp.split(r @ self.recurrent_kernel[...], 2, axis=-1)
-        return Gates1997(*(jnp.repeat(gate, self.block_size, axis=-1) for gate in (i, o)), jnp.zeros_like(h))
+        units = jnp.split(r @ self.recurrent_kernel[...], 2, axis=-1)
+        i, o = (jnp.repeat(gate, self.block_size, axis=-1) for gate in units)
+        return Gates1997(i, o, jnp.zeros_like(h))
 
 
 class ShiftedGate(Hochreiter1997Cell):
