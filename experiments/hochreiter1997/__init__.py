@@ -1,6 +1,6 @@
 """Do the experiments of Long Short-Term Memory (1997) come out as the paper says, with its own cell and algorithm?
 
-    python -m experiments.hochreiter1997                         # one CPU core, some five minutes: 4, 6a, parts of 2
+    python -m experiments.hochreiter1997                         # a CPU core, a quarter of an hour: 4, 6a, parts of 2
     python -m experiments.hochreiter1997 --preset random-lags    # 2c with cells that see inputs only
     python -m experiments.hochreiter1997 --preset reber          # 1, with output units that see inputs and gates too
     python -m experiments.hochreiter1997 --preset multiplication # 5 with the error of equations 16 and 17

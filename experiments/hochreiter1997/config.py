@@ -13,7 +13,7 @@ LONGEST = ("2c-1000-1000", "2c-1000-50", "2c-1000-1000-inputs", "5-whole")
 
 @dataclasses.dataclass(frozen=True)
 class Config(lab.Settings):
-    """Rows of the paper; the defaults take some seven minutes on one CPU core."""
+    """Rows of the paper; the defaults take a quarter of an hour on one busy CPU core."""
 
     rows: tuple[str, ...] = DEFAULT
     """Rows to run, by the paper's number; those of `published.PUBLISHED` and `published.GUESSING`."""

@@ -127,8 +127,8 @@ def finding(results: Any) -> list[str]:
             keeps = (np.asarray(entry["keeps"], float)[chosen] >= KEEPS).any(axis=1)
             served = biases(np.asarray(entry["gate"], float)[chosen], np.asarray(entry["slope"], float)[chosen])
             texts.append(
-                f"a cell keeps T or P in {keeps.sum()} of {chosen.sum()} {name} nets, where {served.sum(1).mean():.1f} "
-                f"of {served.shape[1]} cells are bias units in the mean"
+                f"in {keeps.sum()} of {chosen.sum()} {name} nets a cell keeps T or P, and in the mean "
+                f"{served.sum(1).mean():.1f} of {served.shape[1]} cells are bias units"
             )
         found.append(f"{row}: {'; '.join(texts)}.")
     return found
@@ -178,6 +178,7 @@ def draw(results: Any) -> Figure:
         line[0].set(title=row, xlabel="mean input gate", ylabel="|state| at the end", xlim=(-0.03, 1.03))
         line[1].set(xlabel="h'(C) / h'(0) at the end", ylabel="share of T or P", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         line[0].legend()
+    plots.takeaway(figure, finding(results)[0])
     return figure
 
 
@@ -187,6 +188,7 @@ def states_of(axes: Axes, traced: Any, name: str) -> None:
         title=f"a {name} net, T solid, P dashed" if traced else f"no {name} net", xlabel="symbol", ylabel="state C"
     )
     if not traced:
+        axes.set(xticks=[], yticks=[])
         return
     for style, symbol in (("-", "T"), ("--", "P")):
         for cell, color in zip(np.asarray(traced[symbol], float).T, COLORS, strict=False):
