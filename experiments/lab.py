@@ -8,7 +8,8 @@ An experiment is one module of this package, or a folder where one file cannot h
     page(record)       [title, findings, section, ...] in Markdown; the figure stands between findings and sections
     draw(record)       the figure, or several by name: {"": the first one, "details": another}
 
-and may have ``baseline_rows(record)``, its rows of the baseline table. `run` is its command line:
+and may have ``baseline_rows(record)``, its rows of the baseline table, and ``overview(records, place)``, a page over
+all its records, whose pages stand at ``place``. `run` is its command line:
 
     if __name__ == "__main__":
         lab.run(__name__)

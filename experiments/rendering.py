@@ -96,16 +96,19 @@ def headline(records: dict[str, Record]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """The pages below docs/results: the index, and one for each experiment."""
-    names = EXPERIMENTS + APPLICATIONS + BENCHMARKS
-    found = {PAGES / f"{_short(name)}.md": page(name) for name in names if lab.records(name)}
-    return {PAGES / "index.md": index([name for name in names if lab.records(name)])} | found
+    """The pages below docs/results: the index, and one or two for each experiment."""
+    names = [name for name in EXPERIMENTS + APPLICATIONS + BENCHMARKS if lab.records(name)]
+    found = {PAGES / f"{_short(name)}.md": page(name) for name in names}
+    more = {PAGES / f"{_short(name)}_overview.md": text for name in names if (text := overview(name))}
+    return {PAGES / "index.md": index(names)} | found | more
 
 
 def index(names: list[str]) -> str:
     """Every experiment with its question, and the head of the baseline table."""
-    listed = "\n".join(f"- [{title(name)}]({_short(name)}.md)" for name in names)
-    tree = "\n".join(_short(name) for name in names)
+    linked = {_short(name): title(name) for name in names}
+    linked |= {f"{_short(name)}_overview": _heading(text) for name in names if (text := overview(name))}
+    listed = "\n".join(f"- [{text}]({link}.md)" for link, text in linked.items())
+    tree = "\n".join(linked)
     return (
         "# Results\n\nEvery page is rendered from committed records, which name their command, versions and seeds.\n"
         f"\n{listed}\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n\n## Baselines in short\n\n"
@@ -120,6 +123,14 @@ def page(name: str) -> str:
     about = (importlib.import_module(f"experiments.{name}").__doc__ or "").partition("\n")[2].strip("\n")
     sections = "\n\n".join(section(name, record) for record in found)
     return f"# {title(name)}\n\n```text\n{about}\n```\n\n{sections}\n"
+
+
+def overview(name: str) -> str | None:
+    """A page over all records of an experiment, if it has one: ``overview(records, place)`` of its module."""
+    module = importlib.import_module(f"experiments.{name}")
+    if not hasattr(module, "overview"):
+        return None
+    return module.overview(lab.records(name), _link(lab.place(name), PAGES))
 
 
 def section(name: str, record: Record) -> str:
@@ -146,6 +157,11 @@ def _wrapped(text: str) -> str:
     """A paragraph or an item of a list in lines that an editor shows whole."""
     return textwrap.fill(text, 120, subsequent_indent="  " * text.startswith("- "), break_long_words=False,
                          break_on_hyphens=False)  # fmt: skip
+
+
+def _heading(text: str) -> str:
+    """The title of a page in Markdown."""
+    return text.partition("\n")[0].removeprefix("# ")
 
 
 def _short(name: str) -> str:

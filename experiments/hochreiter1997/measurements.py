@@ -13,10 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from experiments.hochreiter1997.config import GUESSING, Config
+from experiments.hochreiter1997 import drift
+from experiments.hochreiter1997.config import Config
 from experiments.hochreiter1997.network import Network, weights
-from experiments.hochreiter1997.rows import Setup, setups
-from experiments.hochreiter1997.training import Trial, examine, fresh, sets, train
+from experiments.hochreiter1997.published import GUESSING
+from experiments.hochreiter1997.rows import Setup
+from experiments.hochreiter1997.sources import fresh, sets
+from experiments.hochreiter1997.table10 import setups
+from experiments.hochreiter1997.training import Trial, examine, train
 from recurrax.tasks import EmbeddedReber, Example, TwoSequence
 from recurrax.training.progress import progress
 from recurrax.training.run import batch
@@ -49,10 +53,11 @@ def run(config: Config, row: str) -> dict[str, Any]:
     strings = isinstance(setup.task, EmbeddedReber)
     sources = sets(setup.task, setup.trials, config.seed) if strings else fresh(setup.trials)
     trials, curve = train(setup, sources, config.seed, row)
+    drifted = {"drift": drift.measure(setup, trials)} if strings and setup.net.by_hand else {}
     keys = jax.vmap(lambda key: jax.random.fold_in(key, 0xF4E5))(trials.key)
     trials = trials._replace(source=fresh(setup.trials))
-    wrong, error = jax.jit(jax.vmap(functools.partial(test, setup, config.test)))(trials, keys)
-    entry = {
+    wrong, error = jax.jit(lambda *of: jax.lax.map(lambda each: test(setup, config.test, *each), of))(trials, keys)
+    entry = drifted | {
         "weights": weights(Network(setup.net, setup.task, rngs=nnx.Rngs(0))),
         "trials": setup.trials,
         "cap": setup.cap,
@@ -64,7 +69,7 @@ def run(config: Config, row: str) -> dict[str, Any]:
         "seconds": time.perf_counter() - began,
     }
     if setup.task.out_features == 1:
-        shares = jax.jit(jax.vmap(functools.partial(by_target, setup, config.test)))(trials, keys)
+        shares = jax.jit(lambda *of: jax.lax.map(lambda each: by_target(setup, config.test, *each), of))(trials, keys)
         entry["by_target"] = np.asarray(shares)
     return entry
 
@@ -80,7 +85,7 @@ def test(setup: Setup, size: int, trial: Trial, key: jax.Array) -> tuple[jax.Arr
 
 def by_target(setup: Setup, size: int, trial: Trial, key: jax.Array) -> jax.Array:
     """Share of wrong answers where the target is in each tenth of [0, 1]; NaN where none was drawn: ``[10]``."""
-    examples = trial.source.batch(setup.task, key, size)
+    examples = trial.source.batch(setup.task, key, jnp.int32(0), size)
     network = jax.tree.map(lambda leaf: leaf[-1], trial.kept)
     wrong = jax.vmap(lambda example: setup.judge(setup.task, network(example.inputs), example)[0])(examples)
     target = jnp.sum(examples.targets[..., 0] * examples.weights, axis=1)

@@ -1,20 +1,19 @@
-"""Findings, tables and figure: functions of the record and nothing else."""
+"""Findings and tables: functions of the record and nothing else."""
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from experiments import baseline, plots
-from experiments.hochreiter1997.config import GUESSING, PRESETS, PUBLISHED
-from recurrax.palette import COLORS, DASHES, looks
+from experiments import baseline
+from experiments.hochreiter1997 import drift
+from experiments.hochreiter1997.config import PRESETS
+from experiments.hochreiter1997.published import GUESSING, PUBLISHED
 from recurrax.report import censored, markdown_table, solved
 
 Record = dict[str, Any]
+ADDING = ("4", "4-half-linear", "4-logistic")  # rows whose answers are shown by target
 FACTOR = 2.0  # between our mean and the paper's that still counts as the same
 
 
@@ -36,6 +35,7 @@ def page(record: Record) -> list[Any]:
         test_table(results, config["test"]),
         *guessing_section(results),
         *target_section(results),
+        *drift.section(record),
     ]
 
 
@@ -49,6 +49,7 @@ def training_table(results: Any) -> str:
             {
                 "row": row,
                 "task": paper.task,
+                "differs from the text by": paper.differs or "nothing",
                 "weights": str(entry["weights"]),
                 "stop rule": paper.rules[rule],
                 "stopped": solved(met),
@@ -104,7 +105,7 @@ def guessing_section(results: Any) -> list[str]:
 
 def target_section(results: Any) -> list[str]:
     """Where in the range of targets answers are wrong, for the adding problem."""
-    rows = [row for row in ("4", "4-logistic") if row in results]
+    rows = [row for row in ADDING if row in results]
     if not rows:
         return []
     lines = []
@@ -120,7 +121,9 @@ def findings(results: Any) -> list[str]:
     for row, rule, met, entry in rules(results):
         paper = PUBLISHED[row]
         published, ours = paper.sequences[rule], mean(met)
-        text = f"{paper.task} ({row}; {paper.rules[rule]}): {solved(met)} stop by {thousands(entry['cap'])} sequences"
+        changes = f"; {paper.differs}" if paper.differs else ""
+        text = f"{paper.task} ({row}{changes}; {paper.rules[rule]}): {solved(met)} stop by "
+        text += f"{thousands(entry['cap'])} sequences"
         if ours is None:
             text += "" if published is None else f"; published mean {thousands(published)}: not reproduced"
         elif published is None:
@@ -145,7 +148,7 @@ def findings(results: Any) -> list[str]:
             f"Guessing all weights solves 3a with {row.split('-')[1]} informative values in {solved(entry['met'][0])} "
             f"trials after {guesses} guesses, {sequences} sequences in the mean."
         )
-    return lines
+    return lines + drift.finding(results)
 
 
 def rules(results: Any) -> list[tuple[str, int, np.ndarray, Any]]:
@@ -182,7 +185,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
                 seconds=entry["seconds"],
                 command=baseline.command(record, PRESETS, {"rows": [row]}),
                 unit="sequences",
-                remark=paper.note,
+                remark=paper.differs or paper.note,
                 published=baseline.Published(f"{published:,} in the mean", source, "primary"),
             )
         )
@@ -214,75 +217,6 @@ def spread(values: Any) -> str:
     """Median and range of counts."""
     values = np.asarray(values, float)
     return f"{np.median(values):.0f} ({values.min():.0f} to {values.max():.0f})"
-
-
-def draw(record: Record) -> Figure:
-    """Sequences to the stop of every trial beside the paper's mean; learning curves; wrong answers by target."""
-    results = record["results"]
-    adding = [row for row in ("4", "4-logistic") if row in results]
-    height = max(3.2, 1.2 + 0.2 * (len(rules(results)) + len(results)))
-    columns = 2 + bool(adding)
-    figure, axes = plots.panels(1, columns, 11 / columns, height)
-    stops(axes[0, 0], results)
-    curves(axes[0, 1], results)
-    if adding:
-        targets(axes[0, 2], results, adding)
-    return figure
-
-
-def stops(axes: Axes, results: Any) -> None:
-    """Every trial as a dot, censored ones as open triangles at the cap, the published mean as a bar."""
-    labels = []
-    for place, (row, rule, met, entry) in enumerate(lines_of(results)):
-        spread = place + 0.25 * np.linspace(-1, 1, len(met))
-        done = met >= 0
-        label = dict.fromkeys(("done", "open", "paper"), None)
-        if place == 0:
-            label = {"done": "a trial", "open": "not by the cap", "paper": "published mean"}
-        axes.plot(met[done], spread[done], "o", ms=3, color="#0072B2", alpha=0.6, mew=0, label=label["done"])
-        axes.plot(
-            np.full((~done).sum(), entry["cap"]), spread[~done], ">", ms=4, mfc="w", color="0.5", label=label["open"]
-        )
-        published = None if row in GUESSING else PUBLISHED[row].sequences[rule]
-        axes.plot([published or np.nan] * 2, [place - 0.4, place + 0.4], color="#D55E00", lw=2, label=label["paper"])
-        labels.append(row if rule == 0 else f"{row}, rule {rule + 1}")
-    axes.set(xscale="log", yticks=range(len(labels)), yticklabels=labels, xlabel="training sequences")
-    pairs = [(mean(met), PUBLISHED[row].sequences[rule]) for row, rule, met, _ in rules(results)]
-    printed = [(ours, theirs) for ours, theirs in pairs if theirs]
-    same = sum(bool(ours) and 1 / FACTOR <= ours / theirs <= FACTOR for ours, theirs in printed)
-    axes.set(title=f"a  {same} of {len(printed)} published means within a factor {FACTOR:g}", ylabel="row")
-    axes.invert_yaxis()
-    below(axes, ncols=3)
-
-
-def curves(axes: Axes, results: Any) -> None:
-    """Share of wrong answers while training, median over trials."""
-    trained = [row for row in results if row not in GUESSING]
-    for row, (dash, color) in zip(trained, itertools.product(DASHES, COLORS), strict=False):
-        curve = results[row]["curve"]
-        axes.plot(curve["sequences"], np.asarray(curve["wrong"], float), lw=1.2, label=row, color=color, ls=dash)
-    axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="training sequences", ylabel="share of wrong answers")
-    axes.set(title="b  How the median trial learns")
-    below(axes, ncols=4)
-
-
-def below(axes: Axes, ncols: int) -> None:
-    """The legend under the label of the axis, however high the figure is (inches)."""
-    height = axes.get_window_extent().height / axes.figure.dpi or 1
-    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.5 / height), ncols=ncols)
-
-
-def targets(axes: Axes, results: Any, rows: list[str]) -> None:
-    """Share of wrong answers in each tenth of the range of targets, every trial and the mean."""
-    middle = (np.arange(10) + 0.5) / 10
-    for row, style in looks(rows).items():
-        axes.plot(middle, np.asarray(results[row]["by_target"], float).T, color=style["color"], lw=0.5, alpha=0.35)
-        axes.plot(middle, shares_by_target(results[row]), **style, label=row)
-    title = "c  Adding, fresh sequences"
-    if "4-logistic" in rows:
-        title = f"c  Logistic: {tenths(results['4-logistic'])[0]:.0%} wrong at the ends"
-    axes.set(xlabel="target 1/2 + (X1 + X2)/4", ylabel="share of wrong answers", title=title)
-    axes.legend()
 
 
 def tenths(entry: Any) -> tuple[float, float]:

@@ -1,13 +1,13 @@
 """Training as in 1997: one sequence, one update, plain gradient descent, until the paper's rule says stop.
 
 Sequences are drawn anew, or from the sets of strings of experiment 1. Trials are the runs of one `jax.vmap`; a trial
-that has met all rules makes no more updates. Rules on training sequences are looked at after every sequence, rules on
-a test set after every chunk.
+that has met all rules makes no more updates and is taken out once half of them have. Rules on training sequences are
+looked at after every sequence, rules on a test set after every chunk.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -16,16 +16,16 @@ import numpy as np
 import optax
 from flax import nnx
 
-from experiments.hochreiter1997.network import Network, learn_stepwise
-from experiments.hochreiter1997.rows import WINDOW, Setup, objective, wanted
-from recurrax.tasks import Example, MemoryTask
+from experiments.hochreiter1997.learning import gradient, gradient_at, learn_stepwise
+from experiments.hochreiter1997.network import Network
+from experiments.hochreiter1997.rows import WINDOW, Setup, counted, wanted
+from recurrax.tasks import Example
 from recurrax.training.progress import progress
-from recurrax.training.run import batch
 
 STALL = 0.1  # the error has stopped decreasing if it falls by less than this share from one chunk to the next
 NUMBERS = 10_000_000  # of inputs that a test holds at once
-STRINGS = 256
-SETS = 3  # of strings
+BLOCK = 128  # sequences that a test looks at before it asks whether to go on
+TRIALS = "trials"  # the axis of `jax.vmap`
 
 
 class Trial(NamedTuple):
@@ -33,7 +33,7 @@ class Trial(NamedTuple):
 
     network: Network
     optimizer: Any
-    source: Any  # where its sequences come from: a pytree with sample(task, key) and batch(task, key, size)
+    source: Any  # where its sequences come from: a pytree with sample(task, key) and batch(task, key, first, size)
     key: jax.Array
     on: jax.Array  # sequences after which the hidden layer was added, -1: not yet
     window: jax.Array  # wrong and error of the last sequences, [2, WINDOW]
@@ -44,7 +44,7 @@ class Trial(NamedTuple):
     @property
     def active(self) -> jax.Array:
         """Whether a rule is left to be met."""
-        return jnp.any(self.met < 0)
+        return jnp.any(self.met < 0, axis=-1)
 
 
 def start(setup: Setup, source: Any, key: jax.Array) -> Trial:
@@ -65,22 +65,28 @@ def start(setup: Setup, source: Any, key: jax.Array) -> Trial:
     )
 
 
-def chunk(setup: Setup, trial: Trial, begin: jax.Array) -> tuple[Trial, jax.Array]:
+def chunk(setup: Setup, trials: Trial, begin: jax.Array) -> tuple[Trial, jax.Array]:
     """Trains on the sequences ``begin, ..., begin + chunk - 1``, then looks at the rules on tests.
 
-    Returns the trial and, of the chunk, the share of wrong answers and the mean error, ``[2]``.
+    Returns the trials and, of the chunk, the share of wrong answers and the mean error of each, ``[trials, 2]``.
     """
+    trained = jax.vmap(lambda trial: practise(setup, trial, begin), axis_name=TRIALS)(trials)
+    # One trial after the other: of all at once, each would look at as many sequences as the one that needs most.
+    return jax.lax.map(lambda trial: tested(setup, trial, begin + setup.chunk), trained[0]), trained[1]
+
+
+def practise(setup: Setup, trial: Trial, begin: jax.Array) -> tuple[Trial, jax.Array]:
+    """One trial's part of a chunk but for the test; must be mapped over the axis `TRIALS`."""
 
     def step(carry: tuple[Trial, jax.Array], t: jax.Array) -> tuple[Any, Any]:
         trial, sums = carry
         trial, seen, E = update(setup, trial, t)
         sums = sums + seen - trial.window[:, t % WINDOW]
         trial = trial._replace(window=trial.window.at[:, t % WINDOW].set(seen))
-        met = [not r.test and (sums[0] < r.wrong) & (sums[1] < r.error * WINDOW) for r in setup.rules]
+        met = [rule.met(sums[0], sums[1] / WINDOW) if not rule.test else False for rule in setup.rules]
         return (keep(trial, jnp.stack([jnp.asarray(m) for m in met]), t + 1), sums), (seen, E)
 
     (trial, _), (seen, E) = jax.lax.scan(step, (trial, trial.window.sum(1)), begin + jnp.arange(setup.chunk))
-    trial = tested(setup, trial, begin + setup.chunk)
     stalled = jnp.mean(E) > (1 - STALL) * trial.error
     on = jnp.where((trial.on < 0) & stalled, begin + setup.chunk, trial.on)
     return trial._replace(on=on, error=jnp.mean(E)), jnp.mean(seen, axis=0)
@@ -89,23 +95,37 @@ def chunk(setup: Setup, trial: Trial, begin: jax.Array) -> tuple[Trial, jax.Arra
 def update(setup: Setup, trial: Trial, t: jax.Array) -> tuple[Trial, jax.Array, jax.Array]:
     """One sequence and one update; also wrong and error of the answer before it, ``[2]``, and the objective."""
     example = trial.source.sample(setup.task, jax.random.fold_in(trial.key, t))
-    on, optimizer = (trial.on >= 0).astype(jnp.float32), setup.optimizer
+    network, state, outputs = learn(setup, trial, example, (trial.on >= 0).astype(jnp.float32))
+    network, state = where(trial.active, (network, state), (trial.network, trial.optimizer))
+    seen = jnp.stack(setup.judge(setup.task, outputs, example))
+    return trial._replace(network=network, optimizer=state), seen, setup.objective(outputs, example)
+
+
+def learn(setup: Setup, trial: Trial, example: Example, on: jax.Array) -> tuple[Network, Any, jax.Array]:
+    """The network and its optimiser after one sequence, and the outputs before each update."""
+    target, counts = wanted(setup.task, example), counted(example, setup.error_at)
+    # As long as the longest sequence of all trials: the same number for each, so that the loop needs no selection.
+    last = len(counts) - jnp.argmax(counts[::-1])
+    steps = jax.lax.pmax(last, TRIALS)
     if setup.stepwise:
-        network, state, outputs = learn_stepwise(
-            trial.network, wanted(setup.task, example), example, optimizer, trial.optimizer, on
-        )
+
+        def at(t: Any, output: jax.Array) -> jax.Array:
+            return setup.slopes(output, target[t], counts[t])
+
+        learned, outputs = learn_stepwise(trial.network, example.inputs, at, setup.rate, on, steps)
+        return learned, trial.optimizer, outputs
+    if setup.net.by_hand:
+        by_hand = functools.partial(gradient_at, at=last - 1) if setup.once else gradient
+        found, outputs = by_hand(trial.network, example.inputs, lambda ys: setup.slopes(ys, target, counts), on, steps)
     else:
 
         def answer(network: Network) -> tuple[jax.Array, jax.Array]:
             outputs = network(example.inputs, on)
-            return objective(setup.task, outputs, example), outputs
+            return setup.objective(outputs, example), outputs
 
-        gradient, outputs = jax.grad(answer, has_aux=True)(trial.network)
-        updates, state = optimizer.update(gradient, trial.optimizer)
-        network = optax.apply_updates(trial.network, updates)  # type: ignore[arg-type]
-    network, state = where(trial.active, (network, state), (trial.network, trial.optimizer))
-    seen = jnp.stack(setup.judge(setup.task, outputs, example))
-    return trial._replace(network=network, optimizer=state), seen, objective(setup.task, outputs, example)
+        found, outputs = jax.grad(answer, has_aux=True)(trial.network)
+    updates, state = setup.optimizer.update(found, trial.optimizer)  # type: ignore[arg-type]
+    return optax.apply_updates(trial.network, updates), state, outputs  # type: ignore[arg-type, return-value]
 
 
 def keep(trial: Trial, met: jax.Array, t: jax.Array) -> Trial:
@@ -124,7 +144,7 @@ def tested(setup: Setup, trial: Trial, t: jax.Array) -> Trial:
     key = jax.random.fold_in(jax.random.fold_in(trial.key, 0x7E57), t)
     limit = jnp.where(trial.active, max(rule.wrong for rule in tests), 0)  # else a stopped trial is looked at again
     wrong, error = examine(setup, trial, trial.network, key, tests[0].test, limit)
-    met = [bool(r.test) and (wrong < r.wrong) & (error < r.error) for r in setup.rules]
+    met = [rule.met(wrong, error) if rule.test else False for rule in setup.rules]
     return keep(trial, jnp.stack([jnp.asarray(m) for m in met]), t)
 
 
@@ -133,12 +153,12 @@ def examine(
 ) -> tuple[jax.Array, jax.Array]:
     """Wrong answers among ``size`` fresh sequences and the mean error; ends early with ``limit`` wrong ones."""
     task = setup.task
-    block = int(np.clip(NUMBERS // (task.sequence_length * task.in_features * setup.trials), 1, size))
+    block = int(np.clip(NUMBERS // (task.sequence_length * task.in_features), 1, min(BLOCK, size)))
     on = (trial.on >= 0).astype(jnp.float32)
 
     def look(state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         done, wrong, error = state
-        examples = trial.source.batch(task, jax.random.fold_in(key, done), block)
+        examples = trial.source.batch(task, key, done, block)
         outputs = jax.vmap(lambda xs: network(xs, on))(examples.inputs)
         wrongs, errors = jax.vmap(lambda y, e: setup.judge(task, y, e))(outputs, examples)
         counts = done + jnp.arange(block) < size
@@ -169,77 +189,33 @@ def train(setup: Setup, sources: Any, seed: int, title: str) -> tuple[Trial, dic
     """
     keys = jax.vmap(lambda k: jax.random.fold_in(jax.random.key(seed), k))(jnp.arange(setup.trials))
     trials = jax.vmap(lambda source, key: start(setup, source, key))(sources, keys)
-    advance = jax.jit(jax.vmap(lambda trial, begin: chunk(setup, trial, begin), in_axes=(0, None)))
-    curve, done = [], 0
+    advance = jax.jit(lambda trials, begin: chunk(setup, trials, begin))
+    left, running, curve, done = np.arange(setup.trials), trials, [], 0
+    points = np.ones((setup.trials, 2))
     with progress(title, setup.cap) as show:
-        while done < setup.cap and bool(jnp.any(trials.met < 0)):
-            trials, seen = advance(trials, done)
+        while done < setup.cap and bool(running.active.any()):
+            running, points[left] = advance(running, done)
             done += setup.chunk
-            curve.append(np.asarray(seen))
-            solved = int(jnp.sum(jnp.all(trials.met >= 0, axis=1)))
-            show(done, f"{np.median(seen[:, 0]):.1%} wrong, {solved}/{setup.trials} stopped")
-    points = np.stack(curve, axis=-1)  # [trials, 2, chunks]
-    return trials, {
+            curve.append(points.copy())  # a trial that was taken out stays where it was
+            trials, left, running = narrowed(trials, left, running)
+            solved = setup.trials - int(running.active.sum())
+            show(done, f"{np.median(points[:, 0]):.1%} wrong, {solved}/{setup.trials} stopped")
+    shown = np.stack(curve, axis=-1)  # [trials, 2, chunks]
+    return put(trials, left, running), {
         "sequences": setup.chunk * np.arange(1, 1 + len(curve)),
-        "wrong": points[:, 0],
-        "error": points[:, 1],
+        "wrong": shown[:, 0],
+        "error": shown[:, 1],
     }
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Fresh:
-    """Every sequence is drawn anew. ``number`` is that of the trial: an array, so that trials can be mapped over."""
-
-    number: jax.Array
-
-    def sample(self, task: MemoryTask, key: jax.Array) -> Example:
-        """A training sequence."""
-        return task.sample(key)
-
-    def batch(self, task: MemoryTask, key: jax.Array, size: int) -> Example:
-        """Sequences of a test."""
-        return jax.vmap(task.sample)(jax.random.split(key, size))
+def narrowed(trials: Trial, left: np.ndarray, running: Trial) -> tuple[Trial, np.ndarray, Trial]:
+    """All trials, the numbers of those that run and these; without the stopped ones once they are half of them."""
+    active = np.flatnonzero(running.active)
+    if not 0 < len(active) <= len(left) // 2:
+        return trials, left, running
+    return put(trials, left, running), left[active], jax.tree.map(lambda leaf: leaf[active], running)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Sets:
-    """256 strings to train on, and as many others; both together are the test."""
-
-    strings: Example  # [512, T, ...], those to train on first
-
-    def sample(self, task: MemoryTask, key: jax.Array) -> Example:
-        """One of the strings to train on."""
-        index = jax.random.randint(key, (), 0, STRINGS)
-        return jax.tree.map(lambda leaf: leaf[index], self.strings)
-
-    def batch(self, task: MemoryTask, key: jax.Array, size: int) -> Example:
-        """All strings, whatever the key; the size must be theirs."""
-        if size != 2 * STRINGS:
-            raise ValueError(f"a test of {size} strings; allowed: {2 * STRINGS}, all of them. Use Rule(test=512).")
-        return self.strings
-
-
-def fresh(trials: int) -> Fresh:
-    """Of each trial."""
-    return Fresh(jnp.arange(trials))
-
-
-def sets(task: MemoryTask, trials: int, seed: int) -> Sets:
-    """Of each trial; a third of the trials, at most one more, share a set of strings."""
-    drawn = [strings(task, jax.random.key(1000 * seed + number)) for number in range(SETS)]
-    stacked = jax.tree.map(lambda *leaves: np.stack([leaves[k * SETS // trials] for k in range(trials)]), *drawn)
-    return Sets(jax.tree.map(jnp.asarray, stacked))
-
-
-def strings(task: MemoryTask, key: jax.Array) -> Example:
-    """256 random strings, then 256 more, of those drawn, that are none of the first: ``[512, T, ...]``."""
-    drawn = jax.device_get(batch(task, key, 32 * STRINGS))
-    names = [row.tobytes() for row in drawn.inputs.argmax(-1) * drawn.weights]
-    first = set(names[:STRINGS])
-    others = [k for k, name in enumerate(names) if name not in first][:STRINGS]
-    if len(others) < STRINGS:
-        raise ValueError(f"only {len(others)} strings that are not trained on; allowed: {STRINGS}. Draw longer ones.")
-    chosen = np.r_[np.arange(STRINGS), others]
-    return jax.tree.map(lambda leaf: leaf[chosen], drawn)
+def put(trials: Trial, left: np.ndarray, running: Trial) -> Trial:
+    """All trials, with those that run in their places."""
+    return jax.tree.map(lambda all_, some: all_.at[left].set(some), trials, running)

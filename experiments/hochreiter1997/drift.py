@@ -1,0 +1,197 @@
+"""What the cells of experiment 1 do in trained nets: measured in the run, kept as small arrays, drawn from the record.
+
+Without a bias at the output units, a cell can serve as one: its input gate stays near 1, its state moves the same way
+at every step and ends where h is flat, h' near 0. Such a cell cannot keep the first T or P until it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import plots
+from experiments.hochreiter1997.network import Network, activate, states
+from experiments.hochreiter1997.rows import Setup
+from experiments.hochreiter1997.training import Trial
+from recurrax.palette import COLORS
+from recurrax.report import markdown_table
+from recurrax.tasks import Example
+
+SYMBOLS = "BTPSXVE"
+T, P = 1, 2  # their places in it
+SHOWN = 12  # symbols, at least, of the string whose states are kept
+BIAS = 0.9  # of an input gate, in the mean, and the share of h'(0) that is left: cells that serve as bias units
+FLAT = 0.1
+KEEPS = 0.5  # of the variance of h(C) that T or P explains: cells that keep it
+Measured = dict[str, Any]
+
+
+def measure(setup: Setup, trials: Trial) -> Measured:
+    """What each cell does, arrays ``[trials, H]``, and the states of a failed and of a solved net at one string."""
+    found = jax.jit(jax.vmap(lambda trial: cells(setup, last(trial), trial.source.strings)))(trials)
+    entry: Measured = {name: np.asarray(values) for name, values in found.items()}
+    met = np.asarray(trials.met)[:, -1]
+    for name, which in (("failed", met < 0), ("solved", met >= 0)):
+        if which.any():
+            entry[name] = trace(setup, jax.tree.map(lambda leaf, k=int(which.argmax()): leaf[k], trials))
+    return entry
+
+
+def last(trial: Trial) -> Network:
+    """The net kept for the last rule."""
+    return jax.tree.map(lambda leaf: leaf[-1], trial.kept)
+
+
+def cells(setup: Setup, network: Network, strings: Example) -> dict[str, jax.Array]:
+    """Of each cell, over all strings, ``[H]`` each; the end is the step at which the second T or P is asked for.
+
+    "gate": mean of its input gate. "moves": mean of ``|i g|``. "state": mean of ``|C|`` at the end. "slope": mean of
+    ``h'(C) / h'(0)`` at the end. "keeps": share of the variance of ``h(C)`` at the end that the first T or P explains.
+    """
+    net, steps = setup.net, strings.weights > 0
+    a, C = jax.vmap(lambda xs: states(network, xs, len(xs)))(strings.inputs)
+    units = activate(net, a)
+    i = net.spread(units.i)
+    ends = jnp.sum(steps, axis=1) - 2
+    C_end = jnp.take_along_axis(C, ends[:, None, None], axis=1)[:, 0]
+    h, slope = jax.jvp(net.h, (C_end,), (jnp.ones_like(C_end),))
+    steepest = jax.grad(lambda c: net.h(c))(0.0)
+    is_t = strings.inputs[:, 1, T]
+    apart = h - jnp.mean(h, axis=0)
+    between = jnp.mean(apart * (is_t - jnp.mean(is_t))[:, None], axis=0) ** 2 / jnp.var(is_t)
+    return {
+        "gate": jnp.sum(i * steps[..., None], axis=(0, 1)) / jnp.sum(steps),
+        "moves": jnp.sum(jnp.abs(i * units.g) * steps[..., None], axis=(0, 1)) / jnp.sum(steps),
+        "state": jnp.mean(jnp.abs(C_end), axis=0),
+        "slope": jnp.mean(slope, axis=0) / steepest,
+        "keeps": between / jnp.maximum(jnp.var(h, axis=0), 1e-12),
+    }
+
+
+def trace(setup: Setup, trial: Trial) -> Measured:
+    """States ``[steps, H]`` at the first string that is long enough, and at the same one with T and P exchanged."""
+    strings = jax.device_get(trial.source.strings)
+    lengths = (strings.weights > 0).sum(axis=1)
+    chosen = int(np.argmax((lengths >= SHOWN) & (lengths < strings.weights.shape[1])))
+    xs = strings.inputs[chosen, : lengths[chosen]]
+    entry: Measured = {"string": "".join(SYMBOLS[k] for k in xs.argmax(-1))}
+    for name, symbol in (("T", T), ("P", P)):
+        told = xs.copy()
+        told[[1, -1]] = np.eye(len(SYMBOLS), dtype=xs.dtype)[symbol]
+        entry[name] = np.asarray(states(last(trial), jnp.asarray(told), len(told))[1])
+    return entry
+
+
+def rows(results: Any) -> list[str]:
+    """Rows whose cells were looked at."""
+    return [row for row, entry in results.items() if "drift" in entry]
+
+
+def table(results: Any) -> str:
+    """For each row, of failed and of solved nets: the medians over cells, and the kinds of cells in a net."""
+    lines = []
+    for row in rows(results):
+        for name, chosen in outcomes(results[row]).items():
+            if not chosen.any():
+                continue
+            of = {key: np.asarray(results[row]["drift"][key], float)[chosen] for key in ("gate", "state", "slope")}
+            keeps = np.asarray(results[row]["drift"]["keeps"], float)[chosen]
+            lines.append(
+                {
+                    "row": row,
+                    "nets": f"{int(chosen.sum())} {name}",
+                    "cells of a net": str(keeps.shape[1]),
+                    "input gate": f"{np.median(of['gate']):.2f}",
+                    "state": f"{np.median(of['state']):.1f}",
+                    "h'(C) / h'(0)": f"{np.median(of['slope']):.3f}",
+                    "bias units in a net": f"{biases(of['gate'], of['slope']).sum(1).mean():.2f}",
+                    "cells that keep T or P": f"{(keeps >= KEEPS).sum(1).mean():.2f}",
+                }
+            )
+    return markdown_table(lines)
+
+
+def finding(results: Any) -> list[str]:
+    """In how many failed and solved nets some cell keeps T or P, and how many cells serve as bias units."""
+    found = []
+    for row in rows(results):
+        entry, texts = results[row]["drift"], []
+        for name, chosen in outcomes(results[row]).items():
+            if not chosen.any():
+                continue
+            keeps = (np.asarray(entry["keeps"], float)[chosen] >= KEEPS).any(axis=1)
+            served = biases(np.asarray(entry["gate"], float)[chosen], np.asarray(entry["slope"], float)[chosen])
+            texts.append(
+                f"in {keeps.sum()} of {chosen.sum()} {name} nets a cell keeps T or P, and in the mean "
+                f"{served.sum(1).mean():.1f} of {served.shape[1]} cells are bias units"
+            )
+        found.append(f"{row}: {'; '.join(texts)}.")
+    return found
+
+
+def outcomes(entry: Any) -> dict[str, np.ndarray]:
+    """Which nets failed and which solved the task, bool ``[trials]`` each."""
+    met = np.asarray(entry["met"][-1])
+    return {"failed": met < 0, "solved": met >= 0}
+
+
+def biases(gate: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Which cells serve as bias units: an open input gate, and a state where h is flat."""
+    return (gate >= BIAS) & (slope <= FLAT)
+
+
+def section(record: Any) -> list[str]:
+    """The part of a record's page, empty where no cells were looked at."""
+    if not rows(record["results"]):
+        return []
+    return [
+        "## Why experiment 1 fails: bias units and drift",
+        "Medians over all cells of the nets, on all 512 strings: mean input gate; state and h'(C) / h'(0) at the end,\n"
+        f"the step that asks for the second T or P. A bias unit has a mean input gate >= {BIAS:g} and\n"
+        f"h'(C) / h'(0) <= {FLAT:g}. A cell keeps T or P if the first T or P explains at least {KEEPS:.0%} of the\n"
+        "variance of h(C) at the end.",
+        f"![Input gates, states and slopes of the cells of experiment 1]({record['hash']}-drift.png)",
+        table(record["results"]),
+    ]
+
+
+def draw(results: Any) -> Figure:
+    """For each row: gates and states of all cells; what is kept and the slope; states in a failed and a solved net."""
+    named = rows(results)
+    figure, axes = plots.panels(len(named), 4, 2.9, 2.1)
+    for line, row in zip(axes, named, strict=True):
+        entry = results[row]
+        for (name, chosen), color in zip(outcomes(entry).items(), (COLORS[1], COLORS[0]), strict=True):
+            of = {
+                key: np.asarray(entry["drift"][key], float)[chosen].ravel()
+                for key in ("gate", "state", "slope", "keeps")
+            }
+            style = {"ls": "", "marker": "o", "ms": 2.5, "mew": 0, "alpha": 0.6, "color": color}
+            line[0].plot(of["gate"], of["state"], **style, label=f"{name}: {int(chosen.sum())}")
+            line[1].plot(of["slope"], of["keeps"], **style)
+            states_of(line[2 if name == "failed" else 3], entry["drift"].get(name), name)
+        line[0].set(title=row, xlabel="mean input gate", ylabel="|state| at the end", xlim=(-0.03, 1.03))
+        line[1].set(xlabel="h'(C) / h'(0) at the end", ylabel="share of T or P", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        line[0].legend()
+    plots.takeaway(figure, finding(results)[0])
+    return figure
+
+
+def states_of(axes: Axes, traced: Any, name: str) -> None:
+    """Every cell's state along a string that has T, and dashed along the one that has P."""
+    axes.set(
+        title=f"a {name} net, T solid, P dashed" if traced else f"no {name} net", xlabel="symbol", ylabel="state C"
+    )
+    if not traced:
+        axes.set(xticks=[], yticks=[])
+        return
+    for style, symbol in (("-", "T"), ("--", "P")):
+        for cell, color in zip(np.asarray(traced[symbol], float).T, COLORS, strict=False):
+            axes.plot(cell, ls=style, lw=1.1, color=color)
+    inside = traced["string"][2:-1]
+    axes.set_xticks(range(len(traced["string"])), ["B", "·", *inside, "·"], fontsize=6)
