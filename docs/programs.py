@@ -22,12 +22,12 @@ NEAR = 0.05  # the last digits are a machine's own
 
 def run(page: str) -> str:
     """The text of a page with every output as it is now; the blocks of a page share their names."""
-    names: dict = {"__name__": page}
+    names: dict = {"__name__": "__main__"}  # as where they are pasted
 
     def with_output(match: re.Match[str]) -> str:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(compile(match["program"], f"{page}.md", "exec"), names)
+            exec(compile(match["program"], f"{page}.md", "exec", dont_inherit=True), names)
         text = "\n".join(line.rstrip() for line in printed.getvalue().splitlines())
         shown = f"\n```text\n{text}\n```\n" if text else ""
         return f"```python\n{match['program']}```\n{shown}"
