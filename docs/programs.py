@@ -50,9 +50,14 @@ def alike(printed: str, shown: str) -> bool:
 def _near(one: str, other: str) -> bool:
     if "." not in one + other and "e" not in one + other:
         return one == other
-    digits, _, power = other.partition("e")
-    last = 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))  # what the last digit shown counts
+    last = min(_last_digit(one), _last_digit(other))
     return math.isclose(float(one), float(other), rel_tol=NEAR, abs_tol=2 * last)
+
+
+def _last_digit(number: str) -> float:
+    """What one more in the last digit shown would add: 0.01 for "0.25", 1e-20 for "3e-20"."""
+    digits, _, power = number.partition("e")
+    return 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
 
 
 def differences(page: str) -> list[tuple[str, str]]:
