@@ -1,4 +1,4 @@
-"""What README and the pages below docs/results say of the records; ``python -m experiments --rebuild`` writes it."""
+"""What README and the pages below docs say of the records; ``python -m experiments --rebuild`` writes it."""
 
 from __future__ import annotations
 
@@ -9,29 +9,47 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, baseline, lab
+from experiments import APPLICATIONS, BENCHMARKS, EXPERIMENTS, facts, lab
 from recurrax import report
 
 ROOT = Path(__file__).parents[1]
-PAGES = ROOT / "docs" / "results"
+DOCS = ROOT / "docs"
+PAGES = DOCS / "results"
+BLOCK = re.compile(r"<!-- (?P<name>(?!end )[^>\n]+) -->(?P<line>\n?).*?<!-- end -->", re.DOTALL)
+KINDS = {"Experiments": EXPERIMENTS, "Applications": APPLICATIONS, "Benchmarks": BENCHMARKS}
 Record = dict[str, Any]
 
 
 def update() -> None:
-    """Puts the current numbers into README.md, and makes the pages below docs/results."""
-    readme = ROOT / "README.md"
-    report.write(readme, rendered(readme.read_text()))
+    """Puts the current numbers into README.md and into the pages of docs, and makes those below docs/results."""
+    for path in (ROOT / "README.md", *asking()):
+        report.write(path, rendered(path.read_text()))
     PAGES.mkdir(exist_ok=True)
     for path, text in pages().items():
         report.write(path, text)
 
 
+def asking() -> list[Path]:
+    """The pages of docs with blocks to fill in: those that are written by hand."""
+    written = (path for path in DOCS.rglob("*.md") if not {"_build", "notebooks"} & set(path.relative_to(DOCS).parts))
+    return sorted(path for path in written if path.parent != PAGES and BLOCK.search(path.read_text()))
+
+
 def rendered(text: str) -> str:
-    """README's text with every block ``<!-- name --> ... <!-- end -->`` replaced by the current one."""
-    for name, block in blocks().items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda match, block=block: f"{match[1]}{block}\n{match[2]}", text, flags=re.DOTALL)
-    return text
+    """A text with what stands in every ``<!-- name --> ... <!-- end -->`` replaced by the current block or fact.
+
+    Raises:
+        ValueError: there is no block and no fact of a name, or one in a line begins it.
+    """
+    readme = blocks() if "<!-- figure -->" in text else {}
+
+    def current(match: re.Match[str]) -> str:
+        name, line = match["name"], match["line"]
+        if not line and text[: match.start()].endswith("\n"):
+            raise ValueError(f"<!-- {name} --> begins a line, which Markdown takes for HTML. Put a word before it.")
+        return f"<!-- {name} -->{line}{readme.get(name) or facts.fact(name)}{line}<!-- end -->"
+
+    return BLOCK.sub(current, text)
 
 
 def blocks() -> dict[str, str]:
@@ -96,25 +114,38 @@ def headline(records: dict[str, Record]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """The pages below docs/results: the index, and one or two for each experiment."""
-    names = [name for name in EXPERIMENTS + APPLICATIONS + BENCHMARKS if lab.records(name)]
-    found = {PAGES / f"{_short(name)}.md": page(name) for name in names}
-    more = {PAGES / f"{_short(name)}_overview.md": text for name in names if (text := overview(name))}
-    return {PAGES / "index.md": index(names)} | found | more
+    """The pages below docs/results: the gallery, and one or two for each experiment."""
+    kinds = {kind: [name for name in names if lab.records(name)] for kind, names in KINDS.items()}
+    shown = [name for names in kinds.values() for name in names]
+    found = {PAGES / f"{_short(name)}.md": page(name) for name in shown}
+    more = {PAGES / f"{_short(name)}_overview.md": text for name in shown if (text := overview(name))}
+    return {PAGES / "index.md": gallery(kinds)} | found | more
 
 
-def index(names: list[str]) -> str:
-    """Every experiment with its question, and the head of the baseline table."""
-    linked = {_short(name): title(name) for name in names}
-    linked |= {f"{_short(name)}_overview": _heading(text) for name in names if (text := overview(name))}
-    listed = "\n".join(f"- [{text}]({link}.md)" for link, text in linked.items())
-    tree = "\n".join(linked)
-    return (
-        "# Results\n\nEvery page is rendered from committed records, which name their command, versions and seeds.\n"
-        f"\n{listed}\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n\n## Baselines in short\n\n"
-        "The whole table, with published numbers: [baselines](../baselines.md).\n\n"
-        f"{baseline.head(baseline.gather(lab.RESULTS))}\n"
+def gallery(kinds: dict[str, list[str]]) -> str:
+    """Every experiment with a small picture, its question and what was found, in the order to read them."""
+    sections = "\n\n".join(
+        f"## {kind}\n\n| | |\n|---|---|\n" + "\n".join(map(thumbnail, names)) for kind, names in kinds.items() if names
     )
+    shown = [name for names in kinds.values() for name in names]
+    overviews = [f"{_short(name)}_overview" for name in shown if overview(name)]
+    tree = "\n".join([*map(_short, shown), *overviews])
+    return (
+        "# Results\n\nEach line is one experiment: its question, and the first thing that was found. The page behind\n"
+        "it has all findings, the figure, and the tables with every seed. All of it is rendered from committed "
+        "records,\nwhich name their command, versions and seeds. Cells beside published numbers stand in the "
+        f"[leaderboard](../baselines.md).\n\n{sections}\n\n```{{toctree}}\n:hidden:\n\n{tree}\n```\n"
+    )
+
+
+def thumbnail(name: str) -> str:
+    """A row of the gallery."""
+    (first, *_), place = lab.records(name), Path(_link(lab.place(name), PAGES))
+    _, (found, *_), *_ = importlib.import_module(f"experiments.{name}").page(first)
+    picture = f'<img src="{place}/{first["hash"]}.png" width="240" alt="{_short(name)}">'
+    text = overview(name)
+    more = f"<br>[{_heading(text)}]({_short(name)}_overview.md)" if text else ""
+    return f"| {picture} | **[{title(name)}]({_short(name)}.md)**<br>{facts.sentence(found)}{more} |"
 
 
 def page(name: str) -> str:

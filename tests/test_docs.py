@@ -15,9 +15,19 @@ from recurrax import tasks
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 MODULES = "cells engines layers gradflow tasks training datasets initializers report saving interop export".split()
-HOWTOS = ("howto/data", "howto/engine", "howto/gradients", "howto/interop", "howto/edge")
+API = ROOT / "docs" / "api"
+NOT_RUN = ("scaling",)  # its programs need Optuna, Ray and clusters
+QUICK = ("understand/lstm", "understand/gru", "understand/transformers")  # nothing in them takes time
+WITH_PROGRAMS = [
+    str(path.relative_to(ROOT / "docs").with_suffix(""))
+    for path in PAGES
+    if "```python" in path.read_text() and "notebooks" not in path.parts
+]
+PROGRAMS = [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in WITH_PROGRAMS if name not in NOT_RUN
+]
 NEEDED = {"howto/interop": ("keras", "torch"), "howto/edge": ("onnx", "onnxruntime", "flatbuffers")}  # beside recurrax
-PROGRAMS = ("index", *(pytest.param(name, marks=pytest.mark.slow) for name in HOWTOS))
+PICTURES = sorted((ROOT / "docs" / "pictures").glob("*.svg"))
 
 
 @pytest.fixture(scope="module")
@@ -110,18 +120,75 @@ def test_links_to_files_lead_somewhere(page):
             assert path.exists(), f"{page.name}: {target}"
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("quick")
+@pytest.fixture
+def docs(monkeypatch):
+    """The folder from which the modules of the site are imported."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    monkeypatch.syspath_prepend(ROOT / "docs" / "pictures")
+
+
+@pytest.mark.usefixtures("quick", "docs")
 @pytest.mark.parametrize("name", PROGRAMS)
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' variables
-def test_programs_of_the_site_run(name, monkeypatch, tmp_path):
+def test_programs_of_a_page_run_and_print_what_it_shows(name, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     for package in NEEDED.get(name, ()):
         pytest.importorskip(package, reason=f"the page is about {package}")
-    monkeypatch.chdir(tmp_path)
     pytest.importorskip("matplotlib", reason="plots need recurrax[experiments]").use("Agg")
-    text = (ROOT / "docs" / f"{name}.md").read_text()
-    exec("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)), {})
+    monkeypatch.chdir(tmp_path)
+    assert importlib.import_module("programs").differences(name) == []
+
+
+@pytest.mark.usefixtures("docs")
+def test_outputs_are_compared_by_words_and_numbers():
+    alike = importlib.import_module("programs").alike
+    assert alike("slope -0.172, 3 of 3\n", "slope -0.171, 3 of 3\n")
+    assert alike("1e-20\n", "2e-20\n") and not alike("1e-20\n", "1e-10\n")
+    assert not alike("3 of 3\n", "2 of 3\n") and not alike("True\n", "False\n") and not alike("0.5\n", "0.9\n")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("docs")
+def test_pictures_are_those_that_their_scripts_draw(tmp_path):
+    """Byte for byte where the same Matplotlib draws them; one of them shows gradients, which a machine rounds."""
+    import matplotlib
+
+    draw = importlib.import_module("draw")
+    draw.main(tmp_path)
+    assert [path.stem for path in PICTURES] == sorted(draw.PICTURES)
+    for path in PICTURES:
+        shown, drawn = path.read_text(), (tmp_path / path.name).read_text()
+        if f"Matplotlib v{matplotlib.__version__}," in shown and path.stem != "reading":
+            assert drawn == shown, f"{path.name}: python docs/pictures/draw.py"
+
+
+def test_every_picture_is_on_a_page_and_described():
+    text = "\n".join(path.read_text() for path in PAGES)
+    for path in PICTURES:
+        assert re.search(rf"!\[[^\]]{{20,}}\]\((?:\.\./)?pictures/{path.name}\)", text), path.name
+
+
+@pytest.mark.parametrize("page", sorted(API.glob("*.md")), ids=lambda path: path.stem)
+def test_every_page_of_the_reference_begins_with_a_summary(page):
+    text = page.read_text()
+    first = re.search(r"^\.\. (summary|auto\w+)::", text, re.MULTILINE)
+    assert first and first[1] == "summary", f"{page.name}: put a `.. summary::` before its details"
+
+
+@pytest.mark.usefixtures("docs")
+def test_summaries_list_every_public_name():
+    pytest.importorskip("sphinx", reason="the site needs recurrax[docs]")
+    summaries = importlib.import_module("summaries")
+    for module in MODULES:
+        listed = set(summaries.offered(f"recurrax.{module}"))
+        where = importlib.import_module(f"recurrax.{module}")
+        wanted = {name for name in public(module) if inspect.isfunction(getattr(where, name)) or
+                  inspect.isclass(getattr(where, name))}  # fmt: skip
+        assert wanted <= listed, module
+    first = summaries.offered("recurrax.cells")[:3]
+    assert set(first) == {"LSTMCell", "GRUCell", "RNNCell"}, "the main cells come first"
+    structures = [cell.structure.name.lower() for cell in rx.cells.ALL]
+    assert set(structures) == {"dense", "linear", "matrix", "general"}  # a table for each stands on the page
 
 
 def test_the_citation_is_of_this_version():

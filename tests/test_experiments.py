@@ -379,8 +379,9 @@ def test_readme_and_pages_are_rendered_from_the_records():
     changed = subprocess.run(["git", "status", "--porcelain", "experiments/results"], cwd=ROOT, capture_output=True)
     if changed.stdout.strip():
         pytest.skip("an experiment was run here: python -m experiments --rebuild brings README up to date")
-    text = (ROOT / "README.md").read_text()
-    assert rendering.rendered(text) == text
+    for path in (ROOT / "README.md", *rendering.asking()):
+        text = path.read_text()
+        assert rendering.rendered(text) == text, f"{path.name}: python -m experiments --rebuild"
     for path, page in rendering.pages().items():
         assert path.read_text() == page, f"{path.name}: python -m experiments --rebuild"
 
