@@ -78,7 +78,7 @@ def flow(start: str) -> str:
 def solved(words: str) -> str:
     """``CELL T``: the seeds of the claims that solve adding at a length, "5 of 5"."""
     cell, length = words.split()
-    k, n = Evidence(main("claims")).count(cell, int(length))
+    k, n = Evidence(main("claims")).count(f"adding T={length}", cell)
     return f"{k} of {n}"
 
 
@@ -91,19 +91,22 @@ def verdicts() -> str:
 def comparison() -> str:
     """RNN, LSTM and GRU beside each other: what they are, what they cost, what they learn."""
     e, counted = Evidence(main("claims")), main("claims")["results"]["structure"]
+    longest = f"adding T={e.longest}"
     language, judging = main("language_model"), module("language_model.judging")
     rows: dict[str, Callable[[str], str]] = {
         "gates": lambda cell: str(counted[cell]["gates"]),
         "weights, over the RNN's": lambda cell: f"{counted[cell]['parameters'] / counted['RNN']['parameters']:.1f}",
         "numbers of state, a unit": lambda cell: f"{counted[cell]['state_bytes'] / counted['RNN']['state_bytes']:.0f}",
         **{
-            f"time of a training step, H = {H}, over the RNN's": lambda cell, H=H: f"{e.ratio(cell, 'RNN', H)[0]:.1f}"
+            f"time of a training step, H = {H}, over the RNN's": lambda cell, H=H: (
+                f"{1.0 if cell == 'RNN' else e.time(cell, 'RNN', H).value:.1f}"
+            )
             for H in e.sizes
         },
         "copying five bits: longest delay solved": lambda cell: reach(f"copy {cell}"),
         "adding two numbers: longest length solved": lambda cell: reach(f"adding {cell}"),
         "share of the error that arrives 100 steps back": arrives,
-        f"updates to learn adding, T = {e.longest}": lambda cell: e.updates(cell, e.longest).partition(" (")[0],
+        f"updates to learn adding, T = {e.longest}": lambda cell: e.shown_updates(longest, cell).partition(" (")[0],
         "bits a character of English, equal weights": lambda cell: f"{judging.middle(language, cell):.3f}",
     }
     return table([{"": name, **{cell: show(cell) for cell in ("RNN", "LSTM", "GRU")}} for name, show in rows.items()])

@@ -155,22 +155,21 @@ def findings(record: Record) -> list[str]:
     cells, asked = record["config"]["cells"], record["config"]["tasks"]
     score = {cell: sum(share(entry_of(record, name, cell)) == 1 for name in asked) for cell in cells}
     most = max(score.values())
-    leaders = " and ".join(cell for cell in cells if score[cell] == most)
+    leaders = joined([cell for cell in cells if score[cell] == most])
     lines = [f"Most tasks, {most} of {len(asked)}, are solved with every seed by {leaders}."]
     for name in asked:
         title = entry_of(record, name, cells[0])["task"]
         whole = [cell for cell in cells if share(entry_of(record, name, cell)) == 1]
         none = [cell for cell in cells if share(entry_of(record, name, cell)) == 0]
-        lines.append(
-            f"{title}: every seed of {', '.join(whole) or 'no cell'} solves it"
-            f"{f'; no seed of {joined(none)}' if none else ''}."
-        )
+        done = f"every seed of {joined(whole)} solves it" if whole else "no cell solves it with every seed"
+        rest = f"; {joined(none)} never {'does' if len(none) == 1 else 'do'}" if none else ""
+        lines.append(f"{title[0].upper()}{title[1:]}: {done}{rest}.")
     return lines
 
 
 def joined(names: list[str]) -> str:
-    """Names in a row."""
-    return ", ".join(names)
+    """Names in a row, the last one after "and"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def entry_of(record: Record, name: str, cell: str) -> Any:
@@ -203,7 +202,7 @@ def draw(record: Record) -> Figure:
     """A map of cells and tasks: the share of seeds that solve a task as colour, the median of updates as a number."""
     cells, asked = record["config"]["cells"], record["config"]["tasks"]
     shares = np.array([[share(entry_of(record, name, cell)) for name in asked] for cell in cells])
-    figure, axes = plots.panels(1, 1, 2.4 + 0.75 * len(asked), 1.6 + 0.21 * len(cells))
+    figure, axes = plots.panels(1, 1, max(6.0, 2.4 + 0.75 * len(asked)), 2.2 + 0.21 * len(cells))
     panel = axes[0, 0]
     image = panel.imshow(shares, cmap="YlGnBu", vmin=0, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(shares):
@@ -220,8 +219,8 @@ def draw(record: Record) -> Figure:
     panel.set_yticks(range(len(cells)), cells)
     panel.set_xticks(range(len(asked)), [entry_of(record, name, cells[0])["task"] for name in asked], rotation=30,
                      ha="right")  # fmt: skip
-    panel.set_title("median updates until a seed solves the task; empty: none does")
-    figure.colorbar(image, ax=panel, shrink=0.7, label="share of seeds that solve it")
+    panel.set_title("updates until half of the seeds solve a task; empty: none does")
+    figure.colorbar(image, ax=panel, label="seeds that solve it")
     plots.takeaway(figure, findings(record)[0])
     return figure
 
