@@ -83,10 +83,10 @@ class TransformerBlock(nnx.Module):
         q, k, v = self.in_heads(x[:, None], t[None])
         rows = [a.reshape(-1, a.shape[-1]) for a in (q, k, v)]  # one for each sequence and head
         each = zip(*rows, *cache, strict=True)
-        read, keys, values = zip(*[self.look_up(*row, t) for row in each], strict=True)
+        read, keys, values = zip(*[self.look_up(t, *row) for row in each], strict=True)
         return Cache(keys, values), self.after(x[:, None], jnp.stack(read).reshape(q.shape))[:, 0]
 
-    def look_up(self, q: Any, k: Any, v: Any, K: Any, V: Any, t: jax.Array) -> tuple[jax.Array, ...]:
+    def look_up(self, t: jax.Array, q: Any, k: Any, v: Any, K: Any, V: Any) -> tuple[jax.Array, ...]:
         """What a head of a sequence reads at step t, ``[D / N]``, and its keys and values with those of the step."""
         row = t if self.window is None else t % len(K)
         K, V = (jax.lax.dynamic_update_slice_in_dim(old, new[None], row, axis=0) for old, new in ((K, k), (V, v)))
