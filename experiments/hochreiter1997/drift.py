@@ -161,34 +161,55 @@ def section(record: Any) -> list[str]:
 
 
 def draw(results: Any) -> Figure:
-    """For each row: gates and states of all cells; what is kept and the slope; states in a failed and a solved net."""
+    """The first row as printed and the first with wider outputs: gates and states of all cells, and states of a net.
+
+    Wider outputs see inputs and gates too, not cells alone.
+    """
     named = rows(results)
-    figure, axes = plots.panels(len(named), 4, 2.9, 2.1)
-    for line, row in zip(axes, named, strict=True):
-        entry = results[row]
-        for (name, chosen), color in zip(outcomes(entry).items(), (COLORS[1], COLORS[0]), strict=True):
-            of = {
-                key: np.asarray(entry["drift"][key], float)[chosen].ravel()
-                for key in ("gate", "state", "slope", "keeps")
-            }
-            style = {"ls": "", "marker": "o", "ms": 2.5, "mew": 0, "alpha": 0.6, "color": color}
-            line[0].plot(of["gate"], of["state"], **style, label=f"{name}: {int(chosen.sum())}")
-            line[1].plot(of["slope"], of["keeps"], **style)
-            states_of(line[2 if name == "failed" else 3], entry["drift"].get(name), name)
-        line[0].set(title=row, xlabel="mean input gate", ylabel="|state| at the end", xlim=(-0.03, 1.03))
-        line[1].set(xlabel="h'(C) / h'(0) at the end", ylabel="share of T or P", xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-        line[0].legend()
-    plots.takeaway(figure, finding(results)[0])
+    printed, wide = (next((row for row in named if word in row), named[0]) for word in ("steps", "wide"))
+    words = {printed: "As printed", wide: "Wider outputs"}
+    figure, axes = plots.panels(2, 2, 3.9, 2.7)
+    for letter, panel, row in zip("ab", axes[0], (printed, wide), strict=True):
+        scatter(panel, results[row])
+        solved = outcomes(results[row])["solved"]
+        panel.set_title(f"{letter}  {words[row]}: {solved.sum()} of {len(solved)} nets solve it")
+    for letter, panel, row, name in zip("cd", axes[1], (printed, wide), ("failed", "solved"), strict=True):
+        states_of(panel, results[row]["drift"].get(name), name)
+        panel.set_title(f"{letter}  Cells of a {name} net: T solid, P dashed")
+    plots.takeaway(figure, headline(results, printed, wide))
     return figure
+
+
+def headline(results: Any, printed: str, wide: str) -> str:
+    """What divides nets that fail from nets that solve it, in a sentence."""
+
+    def of(row: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+        chosen, entry = outcomes(results[row])[name], results[row]["drift"]
+        gate, slope, keeps = (np.asarray(entry[key], float)[chosen] for key in ("gate", "slope", "keeps"))
+        return biases(gate, slope), (keeps >= KEEPS).any(axis=1)
+
+    (served, _), (_, kept) = of(printed, "failed"), of(wide, "solved")
+    return (
+        f"As printed, {served.sum(1).mean():.1f} of {served.shape[1]} cells of a failed net serve as bias units and "
+        f"drift away; in {kept.sum()} of {len(kept)} nets that solve it with wider outputs a cell keeps T or P"
+    )
+
+
+def scatter(axes: Axes, entry: Any) -> None:
+    """Every cell of every net: how open its input gate is in the mean, and how far its state has gone at the end."""
+    for (name, chosen), color in zip(outcomes(entry).items(), (COLORS[1], COLORS[0]), strict=True):
+        gate, state = (np.asarray(entry["drift"][key], float)[chosen].ravel() for key in ("gate", "state"))
+        axes.plot(gate, state, ls="", marker="o", ms=2.5, mew=0, alpha=0.6, color=color, label=f"{name} nets")
+    axes.set(xlabel="mean input gate of a cell", ylabel="|state| at the end", xlim=(-0.03, 1.03))
+    axes.legend()
 
 
 def states_of(axes: Axes, traced: Any, name: str) -> None:
     """Every cell's state along a string that has T, and dashed along the one that has P."""
-    axes.set(
-        title=f"a {name} net, T solid, P dashed" if traced else f"no {name} net", xlabel="symbol", ylabel="state C"
-    )
+    axes.set(xlabel="symbol", ylabel="state C")
     if not traced:
         axes.set(xticks=[], yticks=[])
+        axes.annotate(f"no {name} net", (0.5, 0.5), xycoords="axes fraction", ha="center")
         return
     for style, symbol in (("-", "T"), ("--", "P")):
         for cell, color in zip(np.asarray(traced[symbol], float).T, COLORS, strict=False):

@@ -62,8 +62,8 @@ def findings(record: Record) -> Iterator[str]:
         here = [cell for cell in cells if counts[cell][0] == n]
         far = [cell for cell in cells if counts[cell][-1] == n]
         yield (
-            f"{title.capitalize()}, trained at {what} = {length}: every seed of {', '.join(here) or 'no net'} solves "
-            f"it there, and of {', '.join(far) or 'no net'} at four times the length too."
+            f"{title.capitalize()}, trained at {what} = {length}: solved with every seed there by {joined(here)}, "
+            f"and at four times that length by {joined(far)}."
         )
     if RIVAL in cells:
         yield from step_findings(record)
@@ -71,6 +71,11 @@ def findings(record: Record) -> Iterator[str]:
         found = {name: record["results"][f"text {name}"]["bits"] for name in record["config"]["text_models"]}
         ordered = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
         yield (f"Text, {record['config']['text_seconds']:g} s of training each: bits a character are {ordered}.")
+
+
+def joined(cells: list[str]) -> str:
+    """Nets in a row."""
+    return " and ".join(filter(None, (", ".join(cells[:-1]), cells[-1]))) if cells else "no net"
 
 
 def step_findings(record: Record) -> Iterator[str]:
