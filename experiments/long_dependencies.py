@@ -219,6 +219,7 @@ def draw(record: Record) -> Figure:
     panel.set_yticks(range(len(cells)), cells)
     panel.set_xticks(range(len(asked)), [entry_of(record, name, cells[0])["task"] for name in asked], rotation=30,
                      ha="right")  # fmt: skip
+    panel.set(xlabel="task", ylabel="cell")
     panel.set_title("updates until half of the seeds solve a task; empty: none does")
     figure.colorbar(image, ax=panel, label="seeds that solve it")
     plots.takeaway(figure, findings(record)[0])

@@ -100,7 +100,7 @@ def test_lines_elsewhere(monkeypatch, capsys):
             now = seconds
             show(done, "loss 0.0123, 3/5 solved")
     assert capsys.readouterr().err.splitlines() == [
-        "adding LSTM: 100/1000 updates, compiling 50 updates of 5 runs",
+        "adding LSTM: resuming at 100/1000 updates, compiling 50 updates of 5 runs",
         "adding LSTM: 300/1000 updates, 10/s, 0:01:10 left, loss 0.0123, 3/5 solved",
         "adding LSTM: 500/1000 updates, 10/s, 0:00:50 left, loss 0.0123, 3/5 solved",
         "adding LSTM: 510/1000 updates in 0:00:44, loss 0.0123, 3/5 solved",
