@@ -186,7 +186,7 @@ def headline(results: Any, printed: str, wide: str) -> str:
     def of(row: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         chosen, entry = outcomes(results[row])[name], results[row]["drift"]
         gate, slope, keeps = (np.asarray(entry[key], float)[chosen] for key in ("gate", "slope", "keeps"))
-        return biases(gate, slope), (keeps >= KEEPS).any(axis=1)
+        return biases(gate, slope), np.any(keeps >= KEEPS, axis=1)
 
     (served, _), (_, kept) = of(printed, "failed"), of(wide, "solved")
     return (
