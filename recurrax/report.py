@@ -194,6 +194,12 @@ def check_folder(folder: Path) -> Path:
     return folder
 
 
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names in a row, ``a, b and c``."""
+    *first, end = names
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
 def markdown_table(rows: Sequence[dict[str, str]]) -> str:
     """Rows of equal keys as a Markdown table, padded so that it reads well as plain text too."""
     if not rows:

@@ -51,9 +51,10 @@ def test_a_seed_a_step_and_a_folder_of_best(trained, tmp_path, capsys):
         (one,) = (trained["LSTM"] / "best").glob(f"seed={seed},*")
         cli.main(["export", str(one), "--stream", "--out", str(tmp_path / "same")])
         assert (tmp_path / "same").read_bytes() == (tmp_path / f"{seed}").read_bytes()
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["export", str(trained["LSTM"]), "--seed", "7"])
-    assert stopped.value.code == 2 and "holds no best model with seed=7; allowed: " in capsys.readouterr().err
+    for folder in (trained["LSTM"], one):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(["export", str(folder), "--seed", "7"])
+        assert stopped.value.code == 2 and "holds no best model with seed=7; allowed: " in capsys.readouterr().err
 
 
 def test_stablehlo_of_a_cell_that_onnx_does_not_have(trained, tmp_path, capsys):

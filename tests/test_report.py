@@ -77,6 +77,11 @@ def test_unwritable_folder_is_refused(tmp_path):
         report.check_folder(blocker / "sub")
 
 
+def test_names_in_a_row():
+    assert [report.listed("abc"[:n]) for n in (1, 2, 3)] == ["a", "a and b", "a, b and c"]
+    assert report.listed(["a", "b"], "or") == "a or b"
+
+
 def test_markdown_table():
     table = report.markdown_table([{"a": "1", "long": "x"}, {"a": "22", "long": "y"}])
     assert table.splitlines() == ["| a  | long |", "| -- | ---- |", "| 1  | x    |", "| 22 | y    |"]

@@ -28,7 +28,7 @@ class Cache(NamedTuple):
     """Keys and values of the steps so far, those of step t in row t, or t modulo w with a window.
 
     Every head of every sequence has arrays of its own: on a CPU, XLA copies a larger array before each product, which
-    takes ten times as long as the product.
+    takes longer than the product.
     """
 
     keys: tuple[jax.Array, ...]  # B N arrays [S, D / N]

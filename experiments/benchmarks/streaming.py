@@ -1,6 +1,6 @@
 """What does one step of a stream cost in onnxruntime, in JAX and in PyTorch?
 
-    python -m experiments.benchmarks.streaming              # 2 CPU cores, about five minutes
+    python -m experiments.benchmarks.streaming              # 2 CPU cores, about two minutes
     python -m experiments.benchmarks.streaming --help
 
 A trained network on a small machine is fed one sample at a time. The same model, one layer and a linear head with batch

@@ -1,14 +1,15 @@
 """What does every cell cost, and when is a chunk of steps at once worth it?
 
-    python -m experiments.benchmarks.zoo              # 2 CPU cores, about twenty minutes
+    python -m experiments.benchmarks.zoo              # 2 CPU cores, about six minutes
     python -m experiments.benchmarks.zoo --help
 
 Every cell is timed beside an LSTM, in turn in one process: one streaming step, and a training step (value and gradient
 of the mean square of the outputs), once with as many units as the LSTM has and once with about as many weights. Then
 cells with matrix states run over longer and longer sequences, in a loop and a chunk at a time: time and memory.
 
-Expected: cells that are linear in their state train fastest, because all their products are made before the loop;
-matrix states in a loop are slowest. In chunks they are several times faster and need a fraction of the memory.
+Expected: with few numbers of state for each unit, cells that are linear in their state train fastest, because all
+their products are made before the loop; with many, as in S4D and Mamba, they are slowest. In chunks, matrix states are
+several times faster than in a loop and need a fraction of the memory.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ LONG = {"loop": rx.Scan(), "chunks": rx.Chunkwise()}
 
 @dataclasses.dataclass(frozen=True)
 class Config(lab.Settings):
-    """Times of every cell; the defaults take about twenty minutes on two CPU cores."""
+    """Times of every cell; the defaults take about six minutes on two CPU cores."""
 
     cells: tuple[str, ...] = tuple(STRUCTURES)
     """Cells to time beside the LSTM, by their names without "Cell"."""
@@ -191,22 +192,22 @@ def findings(record: Record) -> Iterator[str]:
         rivals = {cell: value for cell, value in found.items() if cell != REFERENCE}
         yield (
             f"With {words} as the LSTM, {sum(value < 1 for value in rivals.values())} of {len(rivals)} other cells "
-            f"train faster than it. The training step takes {listed(ordered[:3], found)} of the LSTM's time, and at "
-            f"the other end {listed(ordered[-3:], found)}."
+            f"train faster than it. A training step takes {with_ratios(ordered[:3], found)} of the LSTM's time, and at "
+            f"the other end {with_ratios(ordered[-3:], found)}."
         )
     both = [entry for entry in long_entries(record) if all(timed(entry, name) for name in LONG)]
     for length in sorted({entry["length"] for entry in both}):
         mine = [entry for entry in both if entry["length"] == length]
         faster = [median(entry, "loop") / median(entry, "chunks") for entry in mine]
         memory = [needed(e["rows"]["loop"]) / needed(e["rows"]["chunks"]) for e in mine if needed(e["rows"]["loop"])]  # type: ignore[operator]
-        less = f", and needs {geometric(memory):.1f} times less memory" if memory else ""
+        less = f", and needs {1 / geometric(memory):.1%} of its memory" if memory else ""
         yield (
             f"Over {length:,} steps a matrix state a chunk at a time trains {geometric(faster):.1f} times as fast as "
             f"in a loop ({min(faster):.1f} to {max(faster):.1f} over {len(mine)} cells){less}."
         )
 
 
-def listed(names: list[str], values: dict[str, float]) -> str:
+def with_ratios(names: list[str], values: dict[str, float]) -> str:
     """Names with their ratios."""
     return ", ".join(f"{values[name]:.2f} ({name})" for name in names)
 

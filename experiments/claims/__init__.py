@@ -1,6 +1,6 @@
 """What of the textbook comparison of RNN, LSTM and GRU is true?
 
-    python -m experiments.claims                  # five seeds, fewer sizes: a few minutes
+    python -m experiments.claims                  # five seeds, fewer sizes: five minutes
     python -m experiments.claims --preset table   # twenty seeds: the record
     python -m experiments.claims --help
 
@@ -14,9 +14,9 @@ its closed forms; learning of the adding problem from the shortest to long seque
 a linear model; held-out error against the number of training sequences, for cells with as many weights; stability over
 learning rates with and without clipping. Learning rates come from one grid, chosen by seeds that are not reported.
 
-The rules that turn the numbers into verdicts stand beside them and were fixed before the run: a claim holds, holds
-only under a condition, or does not hold. Where a difference is denied, it is shown to be smaller than a margin; where
-neither is shown, the verdict says "undecided" and gives the bound.
+The rules that turn the numbers into verdicts stand beside them. They were fixed before the run, but for two decisions
+that the page names. A claim holds, holds only under a condition, or does not hold. Where a difference is denied, it is
+shown to be smaller than a margin; where neither is shown, the verdict says "undecided" and gives the bound.
 """
 
 from experiments.claims.config import PRESETS as PRESETS

@@ -7,7 +7,8 @@ import numpy as np
 from experiments.claims.config import SHUT
 from experiments.claims.evidence import AS_GOOD, AS_OFTEN, AS_STABLE, FEW, Evidence
 from experiments.claims.intervals import Effect, ratio
-from experiments.claims.rules import FAILS, HOLDS, UNDECIDED, Verdict, listed, only_if, settle, undecided, weakest
+from experiments.claims.rules import FAILS, HOLDS, UNDECIDED, Verdict, only_if, settle, undecided, weakest
+from recurrax.report import listed
 
 OFTEN = f"Less than {AS_OFTEN:.0%} of the seeds more counts as none."
 MORE = f"Less than {AS_GOOD - 1:.0%} more counts as none."
@@ -152,10 +153,10 @@ def overkill(e: Evidence) -> Verdict:
             enough.append(e.named(task))
         elif any(not dearer.not_more for _, dearer in as_often.values()):
             unknown.append(e.named(task))
-    said = f"the task is {listed(enough)}" if enough else ""
+    said = f"the task is {listed(enough, 'or')}" if enough else ""
     verdict = HOLDS if len(enough) == len(e.short) else only_if(said) if enough else FAILS
     if unknown:
-        verdict = f"{only_if(said)}; " * bool(enough) + f"{UNDECIDED} for {listed(unknown)}"
+        verdict = f"{only_if(said)}; " * bool(enough) + f"{UNDECIDED} for {listed(unknown, 'or')}"
     measured = "time to the criterion, LSTM over a simpler model that solves the task as often: " + "; ".join(
         f"{e.named(task)}: {cheaper(e, task)}" for task in e.short
     )

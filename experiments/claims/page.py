@@ -10,11 +10,11 @@ import numpy as np
 
 from experiments.claims.config import COMPARED, TRAINED
 from experiments.claims.evidence import Evidence
-from experiments.claims.rules import CONDITION, FAILS, HOLDS, NOT_YET, UNDECIDED, Verdict, kind, listed
+from experiments.claims.rules import CONDITION, FAILS, HOLDS, NOT_YET, UNDECIDED, Verdict, kind
 from experiments.claims.training import SETTLED, STABILITY_LENGTH
 from experiments.claims.verdicts import CLAIMS, later
 from experiments.compare import rate
-from recurrax.report import markdown_table
+from recurrax.report import listed, markdown_table
 
 Record = dict[str, Any]
 NUMBERS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -117,7 +117,7 @@ def short(e: Evidence) -> str:
     told = [f"the {model} model" if model == "linear" else f"the {model}" for model in enough]
     if not told:
         return "Short sequences: no simpler model meets the criterion as often as the LSTM and in less time."
-    parts = [f"{name} on {listed(tasks)}" for name, tasks in zip(told, enough.values(), strict=True)]
+    parts = [f"{name} on {listed(tasks, 'or')}" for name, tasks in zip(told, enough.values(), strict=True)]
     return f"Short sequences: as often as the LSTM and in less time, the criterion is met by {'; by '.join(parts)}."
 
 

@@ -1,4 +1,4 @@
-"""From effects to a verdict, by rules that were written before the run.
+"""From effects to a verdict, by rules that were written before the run, but for what the page names.
 
 A claim of a difference holds where the 95% interval of the effect lies wholly on the side that is claimed. It does not
 hold where the effect is shown to lie on the other side or, by the 90% interval, to be smaller than the margin. What is
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from experiments.claims.intervals import Effect, number
+from recurrax.report import listed
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "undecided"
 CONDITION = "holds only if"
@@ -43,14 +44,14 @@ def settle(cases: Mapping[str, Effect]) -> str:
     unknown = {name: effect for name, effect in cases.items() if not (effect.more or effect.not_more)}
     bounds = "; ".join(undecided(effect, f" where {name}" if name else "") for name, effect in unknown.items())
     if not unknown:
-        return HOLDS if len(shown) == len(cases) else only_if(listed(shown)) if shown else FAILS
-    return f"{only_if(listed(shown))}; {bounds}" if shown else bounds
+        return HOLDS if len(shown) == len(cases) else only_if(listed(shown, "or")) if shown else FAILS
+    return f"{only_if(listed(shown, 'or'))}; {bounds}" if shown else bounds
 
 
 def settle_equal(cases: Mapping[str, list[Effect]]) -> str:
     """The verdict of a claim that nothing differs, in every case: that has to be shown, and else it does not hold."""
     shown = [name for name, effects in cases.items() if all(effect.equal for effect in effects)]
-    return HOLDS if len(shown) == len(cases) else only_if(listed(shown)) if shown else FAILS
+    return HOLDS if len(shown) == len(cases) else only_if(listed(shown, "or")) if shown else FAILS
 
 
 def undecided(effect: Effect, where: str = "") -> str:
@@ -62,8 +63,3 @@ def undecided(effect: Effect, where: str = "") -> str:
 def weakest(*effects: Effect) -> Effect:
     """Of effects that must all be shown, the one that is shown least."""
     return min(effects, key=lambda effect: effect.low)
-
-
-def listed(names: list[str]) -> str:
-    """``a, b or c``."""
-    return " or ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.forecasting.judging import REFERENCE, best_baseline, by_series, compared, seeds, skill, verdict
 from experiments.lab import Record
-from recurrax.report import markdown_table
+from recurrax.report import listed, markdown_table
 
 TITLES = {
     "electricity": "Electricity demand, the next 48 half-hours",
@@ -127,11 +127,6 @@ def no_skill(base: Any, cells: dict[str, Any]) -> str:
     if skilled:
         return f"Shares: R2 against a forecast of 0 is {values}; the interval of {listed(skilled)} lies above 0."
     return f"Shares: no forecast has skill. R2 against a forecast of 0 is {values}, and no interval lies above 0."
-
-
-def listed(names: list[str]) -> str:
-    """Names with commas and an and."""
-    return " and ".join(", ".join(names).rsplit(", ", 1))
 
 
 def table(name: str, base: Any, cells: dict[str, Any]) -> str:

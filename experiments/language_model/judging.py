@@ -16,11 +16,6 @@ def wrapped(text: str) -> str:
     return textwrap.fill(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
-def listed(names: list[str]) -> str:
-    """Names with commas and an and."""
-    return " and ".join(", ".join(names).rsplit(", ", 1))
-
-
 def cells(record: Record) -> list[str]:
     """The cells of the record."""
     return list(record["config"]["cells"])

@@ -13,7 +13,6 @@ from experiments.language_model.judging import (
     bits,
     cells,
     counted,
-    listed,
     middle,
     rival,
     spells,
@@ -21,7 +20,7 @@ from experiments.language_model.judging import (
     wrapped,
 )
 from experiments.language_model.prose import cost, method, reading, samples
-from recurrax.report import markdown_table
+from recurrax.report import listed, markdown_table
 
 
 def page(record: Record) -> list[Any]:

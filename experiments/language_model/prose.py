@@ -6,7 +6,8 @@ import textwrap
 from typing import Any
 
 from experiments.lab import Record
-from experiments.language_model.judging import NAMED, cells, listed, middle, rival, winner, wrapped
+from experiments.language_model.judging import NAMED, cells, middle, rival, winner, wrapped
+from recurrax.report import listed
 
 LEFT = "the surprise sits at the first letters of words and inside rare words; a common word is soon certain"
 

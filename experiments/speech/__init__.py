@@ -3,7 +3,7 @@
     recurrax datasets get prompts
     recurrax datasets get japanese-vowels
     python -m experiments.speech                     # one model on one fold; 2 CPU cores, about four minutes
-    python -m experiments.speech --preset table      # every model on all five folds, three seeds, about 45 minutes
+    python -m experiments.speech --preset table      # every model on all five folds, three seeds, about 40 minutes
     python -m experiments.speech --help
 
 The prompts of a telephone exchange, one speaker at 8 kHz, are cut into log-mel frames, and a net that reads them in

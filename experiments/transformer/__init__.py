@@ -2,7 +2,7 @@
 
     python -m experiments.transformer                    # LSTM and Transformer, adding and recall; a few minutes
     recurrax datasets get kjv                            # the text of the table, once
-    python -m experiments.transformer --preset table     # a cell of each family, all tasks and text; under an hour
+    python -m experiments.transformer --preset table     # a cell of each family, all tasks, and text
     python -m experiments.transformer --help
 
 Two blocks of a Transformer with rotary positions, against one layer of a cell or one `recurrax.layers.Block` around it.

@@ -11,7 +11,7 @@ from experiments import baseline, tuning
 from experiments.lab import Record
 from experiments.transformer.text import TESTED, WARM, WINDOW
 from experiments.transformer.training import LONGER, QUESTIONS, RIVAL, TIMED, TIMED_BATCH
-from recurrax.report import markdown_table
+from recurrax.report import listed, markdown_table
 from recurrax.timing import digits
 
 
@@ -59,11 +59,11 @@ def findings(record: Record) -> Iterator[str]:
         title, what, length, _ = QUESTIONS[name]
         counts = {cell: [solved(record, name, cell, times * length)[0] for times in LONGER] for cell in cells}
         n = len(record["config"]["seeds"])
-        here = [cell for cell in cells if counts[cell][0] == n]
-        far = [cell for cell in cells if counts[cell][-1] == n]
+        here = [cell for cell in cells if counts[cell][0] == n] or ["no net"]
+        far = [cell for cell in cells if counts[cell][-1] == n] or ["no net"]
         yield (
-            f"{title.capitalize()}, trained at {what} = {length}: solved with every seed there by {joined(here)}, "
-            f"and at four times that length by {joined(far)}."
+            f"{title.capitalize()}, trained at {what} = {length}: solved with every seed there by {listed(here)}, "
+            f"and at four times that length by {listed(far)}."
         )
     if RIVAL in cells:
         yield from step_findings(record)
@@ -71,11 +71,6 @@ def findings(record: Record) -> Iterator[str]:
         found = {name: record["results"][f"text {name}"]["bits"] for name in record["config"]["text_models"]}
         ordered = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
         yield (f"Text, {record['config']['text_seconds']:g} s of training each: bits a character are {ordered}.")
-
-
-def joined(cells: list[str]) -> str:
-    """Nets in a row."""
-    return " and ".join(filter(None, (", ".join(cells[:-1]), cells[-1]))) if cells else "no net"
 
 
 def step_findings(record: Record) -> Iterator[str]:

@@ -36,11 +36,6 @@ class Windows(Task):
         split = self.text.validation if self.held else self.text.train
         return jnp.append(jnp.asarray(split.inputs), jnp.asarray(split.targets)[-1])
 
-    @property
-    def criterion(self) -> str:
-        """There is none."""
-        return "none"
-
     def sample(self, key: jax.Array) -> Example:
         """A window anywhere."""
         first = jax.random.randint(key, (), 0, len(self.characters) - WINDOW - 1)
@@ -50,13 +45,6 @@ class Windows(Task):
     def loss(self, outputs: jax.Array, example: Example) -> jax.Array:
         """Cross entropy in nats, of all characters."""
         return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(outputs, example.targets))
-
-    def accuracy(self, outputs: jax.Array, example: Example) -> None:
-        """None."""
-
-    def success(self, loss: Any, accuracy: Any) -> Any:
-        """Never."""
-        return loss < -1.0
 
 
 def read_text(config: Any, text: Any, name: str) -> dict[str, Any]:

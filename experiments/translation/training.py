@@ -53,7 +53,7 @@ class Config(lab.Settings):
     """Largest norm of the gradient."""
     seeds: tuple[int, ...] = (0,)
     """Seeds, all of which are reported."""
-    steps: int = 1200
+    steps: int = 1000
     """Updates of each run."""
     batch_size: int = 64
     """Verses of an update."""
@@ -73,7 +73,7 @@ class Config(lab.Settings):
 
 PRESETS = {
     "default": Config(),
-    "table": Config(models=MODELS, seeds=(0, 1, 2), control_steps=300),
+    "table": Config(models=MODELS, seeds=(0, 1, 2), steps=1200, control_steps=300),
     "accelerator": Config(
         models=MODELS, seeds=(0, 1, 2), spanish_words=10_000, english_words=6000, embedding=256, hidden=512,
         dropout=0.4, learning_rate=1e-3, steps=4000, control_steps=1000,

@@ -66,13 +66,13 @@ def find(run: Path, seed: int | None = None) -> Path:
         FileNotFoundError: there is none.
     """
     run = run.expanduser()
-    if (run / "model.json").is_file():
-        return run
-    found = {path.parent: _about(path) for path in sorted((run / "best").glob("*/model.json"))}
+    single = run / "model.json"
+    paths = [single] if single.is_file() else sorted((run / "best").glob("*/model.json"))
+    found = {path.parent: _about(path) for path in paths}
     found = {folder: about for folder, about in found.items() if seed in (None, about.get("seed"))}
     if not found:
         inside = [path.parent.name for path in sorted(run.glob("*/best"))] if run.is_dir() else []
-        which = f" with seed={seed}" if seed is not None and (run / "best").is_dir() else ""
+        which = f" with seed={seed}" if seed is not None and paths else ""
         hint = f"there are {', '.join(inside)} in it" if inside else "recurrax train prints the folders of its runs"
         raise FileNotFoundError(
             f"{run} holds no best model{which}; allowed: the folder of one cell and size below that of recurrax train, "
