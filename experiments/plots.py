@@ -9,7 +9,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from scipy.stats import CensoredData, ecdf
 
 from recurrax.palette import look
@@ -39,11 +41,18 @@ def level(axes: Axes, **levels: float) -> None:
                       textcoords="offset points", ha="right", fontsize=6, color="0.3")  # fmt: skip
 
 
-def legend_below(figure: Figure, axes: Axes) -> None:
+def legend_below(figure: Figure, *axes: Axes) -> None:
     """One legend for the whole figure, of what these axes show, in as many columns as there is room for."""
-    handles, labels = axes.get_legend_handles_labels()
-    columns = min(len(labels), max(1, int(figure.get_figwidth() / 1.1)))  # inches that a column takes
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    shown = {label: handle for one in axes for handle, label in zip(*one.get_legend_handles_labels(), strict=True)}
+    columns = min(len(shown), max(1, int(figure.get_figwidth() / 1.1)))  # inches that a column takes
+    figure.legend(list(shown.values()), list(shown), loc="outside lower center", ncols=columns)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Numbers without exponents on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(10, (1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def learning(axes: Axes, entries: Sequence[Any], scale: float = 1.0) -> None:

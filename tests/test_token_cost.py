@@ -8,7 +8,8 @@ import pytest
 
 from experiments import rivals, tuning
 from experiments.baselines.transformer import Transformer
-from experiments.benchmarks.token_cost import measurements, page
+from experiments.benchmarks.token_cost import measurements
+from experiments.benchmarks.token_cost.page import crossing, findings, in_place, slope
 from recurrax import tasks
 from recurrax.layers import Block
 
@@ -43,19 +44,19 @@ def record(transformer, lstm):
 )
 def test_the_context_at_which_a_token_costs_the_same(transformer, expected, words):
     made = record(transformer, (30, 30, 30))
-    assert page.crossing(made, "LSTM", 1) == (expected,) * 3
-    assert words in next(page.findings(made))
+    assert crossing(made, "LSTM", 1) == (expected,) * 3
+    assert words in next(findings(made))
 
 
 def test_the_slope_is_that_of_the_line():
-    assert page.slope(record((10, 20, 40), (30, 30, 30)), "Transformer", 1) == pytest.approx(100)  # ns a token
-    assert page.slope(record((10, 20, 40), (30, 30, 30)), "LSTM", 1) == pytest.approx(0, abs=1e-9)
+    assert slope(record((10, 20, 40), (30, 30, 30)), "Transformer", 1) == pytest.approx(100)  # ns a token
+    assert slope(record((10, 20, 40), (30, 30, 30)), "LSTM", 1) == pytest.approx(0, abs=1e-9)
 
 
 def test_a_cache_that_is_copied_would_be_said():
     made = record((10, 20, 40), (30, 30, 30))
     made["results"][2]["models"]["Transformer"] |= {"in_place": 200, "temporary": 2**20}
-    (said,) = page.in_place(made)
+    (said,) = in_place(made)
     assert "25% of the cache is written in place" in said and "1.00 MiB" in said
 
 

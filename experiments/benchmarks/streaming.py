@@ -36,6 +36,7 @@ from experiments import lab, plots
 from experiments.benchmarks.cases import median
 from experiments.benchmarks.peers import CELLS
 from experiments.benchmarks.pytorch import REST, load
+from recurrax.palette import MARKERS
 from recurrax.report import markdown_table
 from recurrax.timing import Program, Refused, attempt, conditions, keep_memory, sample
 
@@ -281,16 +282,15 @@ def draw(record: Record) -> Figure:
     figure, axes = plots.panels(1, len(config["cells"]), max(2.8, 5.6 / len(config["cells"])), 2.9, sharey=True)
     for panel, cell, letter in zip(axes[0], config["cells"], "abc", strict=False):
         mine = [case for case in found.values() if case["cell"] == cell]
-        for name, color in zip(STEPS, COLORS, strict=True):
+        for name, color, marker in zip(STEPS, COLORS, MARKERS, strict=False):
             times = [microseconds(case, name) for case in mine]
-            panel.plot([case["hidden"] for case in mine], times, "o-", color=color, ms=4, lw=1.2, label=name)
+            panel.plot([case["hidden"] for case in mine], times, marker=marker, color=color, ms=4, lw=1.2, label=name)
         panel.set(title=f"{letter}  {cell}", xlabel="units (H)", xscale="log", yscale="log")
         panel.set_xticks(config["hidden"], [str(hidden) for hidden in config["hidden"]])
         panel.set_xticks([], minor=True)
-        panel.yaxis.set_major_formatter("{x:g}")
-        panel.yaxis.set_minor_formatter("{x:g}")
+        plots.plain_ticks(panel.yaxis)
     axes[0, 0].set_ylabel("microseconds of a step")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    plots.legend_below(figure, axes[0, 0])
     fastest = sum(np.nanargmin([microseconds(case, name) for name in STEPS]) < 2 for case in found.values())
     plots.takeaway(figure, f"onnxruntime takes the least time in {fastest} of {len(found)} cases")
     return figure

@@ -24,7 +24,6 @@ import numpy as np
 from flax import nnx
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 import recurrax as rx
 from experiments import lab, plots
@@ -265,7 +264,7 @@ def draw(record: Record) -> Figure:
         xscale="log",
         ylim=(-1, len(names)),
     )
-    plain_ticks(left.xaxis)
+    plots.plain_ticks(left.xaxis)
     against_length(right, record)
     faster = sum(value < 1 for name, value in zip(names, values, strict=True) if name != REFERENCE)
     plots.takeaway(figure, f"{faster} cells of {len(found)} train faster than an LSTM of equally many weights")
@@ -281,18 +280,11 @@ def against_length(axes: Axes, record: Record) -> None:
             axes.plot([e["length"] for e in mine], each, **{**look(cell), "ls": line}, label=f"{cell}, {name}")
     axes.set(title="b  Matrix states: a loop (dashed) and chunks", xlabel="steps of the sequence",
              ylabel="microseconds a step, training", xscale="log", yscale="log")  # fmt: skip
-    plain_ticks(axes.xaxis)
-    plain_ticks(axes.yaxis)
+    plots.plain_ticks(axes.xaxis)
+    plots.plain_ticks(axes.yaxis)
     handles, labels = axes.get_legend_handles_labels()
     kept = [(h, text.partition(",")[0]) for h, text in zip(handles, labels, strict=True) if text.endswith("chunks")]
     axes.legend(*zip(*kept, strict=True), fontsize=6, loc="center", bbox_to_anchor=(0.5, 0.62), ncols=2)
-
-
-def plain_ticks(axis: Any) -> None:
-    """Numbers without exponents on a logarithmic axis."""
-    axis.set_major_locator(LogLocator(10, (1, 2, 5)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 if __name__ == "__main__":

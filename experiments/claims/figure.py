@@ -33,7 +33,7 @@ def draw(record: dict[str, Any]) -> dict[str, Figure]:
     short(axes[0, 1], e)
     flow(axes[1, 0], e)
     updates(axes[1, 1], e)
-    plots.legend_below(details, axes[0, 1])
+    plots.legend_below(details, axes[0, 1], axes[1, 1])
     return {"": figure, "details": details}
 
 
@@ -132,7 +132,8 @@ def updates(axes: Axes, e: Evidence) -> None:
         for T in e.lengths:
             values = e.updates(f"adding T={T}", cell)
             met, place = np.isfinite(values), np.full(len(values), T * 1.09 ** (index - 1.5))
-            axes.plot(place[met], values[met], marker, color=color, ms=3, alpha=0.5)
+            name = cell if T == e.lengths[0] else None
+            axes.plot(place[met], values[met], marker, color=color, ms=3, alpha=0.5, label=name)
             axes.plot(place[~met], np.full((~met).sum(), budget), marker, color=color, ms=4, mfc="none")
     axes.axhline(budget, color="0.5", lw=0.8)
     axes.annotate("budget; open: not solved", (0.02, budget), (0, 3), xycoords=("axes fraction", "data"),
