@@ -55,6 +55,24 @@ def findings(name: str) -> tuple[str, ...]:
     return tuple(module(name).page(main(name))[1])
 
 
+def first(name: str) -> str:
+    """The first finding of an experiment."""
+    return findings(name)[0]
+
+
+def count(what: str) -> str:
+    """``cells``, ``engines`` or ``tasks``: how many the library has."""
+    rx = importlib.import_module("recurrax")
+    found = {"cells": rx.cells.ALL, "engines": rx.engines.ENGINES, "tasks": rx.tasks.TASKS}
+    return str(len(found[what]))
+
+
+def published_1997() -> str:
+    """How many published means of the paper of 1997 come out."""
+    verdicts = module("hochreiter1997.verdicts")
+    return verdicts.summary(verdicts.lines(verdicts.cited(lab.records("hochreiter1997")))).replace("\n", " ")
+
+
 def reach(words: str) -> str:
     """``TASK CELL``: the longest delay or length that all seeds of the cell solve."""
     task, cell = words.split()
@@ -267,7 +285,7 @@ def table(rows: list[dict[str, str]]) -> str:
 FACTS: dict[str, Callable[..., str]] = {
     fact.__name__: fact
     for fact in (
-        finding, reach, arrives, flow, solved, verdicts, comparison, explodes, clipping, starts, ablations, families,
+        finding, first, count, published_1997, reach, arrives, flow, solved, verdicts, comparison, explodes, clipping, starts, ablations, families,
         applications, leaderboard, replications,
     )
 }  # fmt: skip

@@ -1,9 +1,11 @@
 """Which cells learn which long dependencies, all on one grid and one budget?
 
     python -m experiments.long_dependencies                     # three cells on three tasks, a few minutes
-    python -m experiments.long_dependencies --preset table      # every cell: adding, copy, order and noisy recall
-    python -m experiments.long_dependencies --preset symbols    # every cell: associations, induction, parity, counting
-    python -m experiments.long_dependencies --preset music      # every cell: JSB chorales, which need --data-dir
+    python -m experiments.long_dependencies --preset table      # nine cells: adding, copy, order and noisy recall
+    python -m experiments.long_dependencies --preset longer     # nine cells: adding over 200 and 400 steps
+    python -m experiments.long_dependencies --preset families   # the tasks of the table for a cell of each other family
+    python -m experiments.long_dependencies --preset symbols    # all of them: associations, induction, parity, counting
+    python -m experiments.long_dependencies --preset music      # all of them: JSB chorales, which need --data-dir
     python -m experiments.long_dependencies --help
 
 One layer of each cell with a linear head; "-block" is the same cell in `recurrax.layers.Block`, as modern cells are
@@ -49,14 +51,13 @@ QUESTIONS: dict[str, tuple[str, Callable[[], MemoryTask]]] = {
     "counting": ("counting modulo 5, 20 moves", lambda: tasks.ModularCounting(20)),
 }  # fmt: skip
 MUSIC = "JSB chorales"
-MEMORY = ("adding-100", "adding-200", "adding-400", "five-bits", "ten-symbols", "order", "noisy-recall")
+MEMORY = ("adding-100", "five-bits", "ten-symbols", "order", "noisy-recall")
+LONGER = ("adding-200", "adding-400")
 SYMBOLS = ("associations", "induction", "parity", "counting")
 NAMES = (*QUESTIONS, "music")
-# One cell of each family, and the starts of the LSTM; the last four as they are used in models.
-COMPARED = (
-    "RNN", "IRNN", "OrthogonalRNN", "LEM", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono", "sLSTM", "LRU", "MinGRU",
-    "MinLSTM", "HGRN", "Mamba", "GatedDeltaNet", "LSTM-block", "LRU-block", "Mamba-block", "GatedDeltaNet-block",
-)  # fmt: skip
+# The cells that most papers compare, with the starts of the LSTM; and one of each other family, as it is used in models.
+COMPARED = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono", "LRU", "MinGRU", "MinLSTM")
+FAMILIES = ("OrthogonalRNN", "LEM", "sLSTM", "HGRN", "LRU-block", "Mamba-block", "GatedDeltaNet-block")
 BAI = "Bai, Kolter & Koltun (2018), table 1"
 PUBLISHED = {
     ("music", "LSTM-fb1"): Published("8.45 nats", BAI, "primary"),
@@ -87,16 +88,18 @@ class Config(tuning.Protocol):
     """Updates of each of them at most, the same for every cell."""
 
 
-FIVE = (10, 11, 12, 13, 14)
+EVERY = (*COMPARED, *FAMILIES)
 PRESETS = {
     "default": Config(),
-    "table": Config(cells=COMPARED, tasks=MEMORY, seeds=FIVE),
-    "symbols": Config(cells=COMPARED, tasks=SYMBOLS, seeds=FIVE),
-    "music": Config(cells=COMPARED, tasks=("music",), hidden=128, batch_size=16, seeds=FIVE, steps=1000, chunk=50),
+    "table": Config(cells=COMPARED, tasks=MEMORY),
+    "longer": Config(cells=COMPARED, tasks=LONGER),
+    "families": Config(cells=FAMILIES, tasks=MEMORY),
+    "symbols": Config(cells=EVERY, tasks=SYMBOLS),
+    "music": Config(cells=EVERY, tasks=("music",), hidden=128, batch_size=16, steps=1000, chunk=50),
     "smoke": Config(cells=("LRU-block",), tasks=("parity",), hidden=4, learning_rate=(1e-2, 1e-3), grid_steps=2,
                     seeds=(10, 11), steps=4, batch_size=4, chunk=2, held_out=8),
-    "accelerator": Config(cells=COMPARED, tasks=(*MEMORY, *SYMBOLS), hidden=128, grid_steps=2000, seeds=FIVE,
-                          steps=50_000, chunk=500, batch_size=128),
+    "accelerator": Config(cells=EVERY, tasks=(*MEMORY, *LONGER, *SYMBOLS), hidden=128, grid_steps=2000,
+                          seeds=(10, 11, 12, 13, 14), steps=50_000, chunk=500, batch_size=128),
 }  # fmt: skip
 
 

@@ -30,9 +30,10 @@ def update() -> None:
 
 
 def asking() -> list[Path]:
-    """The pages of docs with blocks to fill in: those that are written by hand."""
+    """The pages with blocks to fill in: those of docs that are written by hand, and the paper."""
     written = (path for path in DOCS.rglob("*.md") if not {"_build", "notebooks"} & set(path.relative_to(DOCS).parts))
-    return sorted(path for path in written if path.parent != PAGES and BLOCK.search(path.read_text()))
+    pages = sorted(path for path in written if path.parent != PAGES and BLOCK.search(path.read_text()))
+    return [*pages, ROOT / "paper" / "paper.md"]
 
 
 def rendered(text: str) -> str:

@@ -83,6 +83,11 @@ def _rank(record: Record) -> tuple[bool, bool, str]:
     return config["seed"] == Config().seed, config["cap"] is None, record["provenance"]["time"]
 
 
+def cited(records: list[Record]) -> list[Record]:
+    """The records with the lengths and the number of trials of the paper."""
+    return [r for r in records if r["config"]["length"] == Config().length and r["config"]["trials"] is None]
+
+
 def overview(records: list[Record], place: str) -> str:
     """The page.
 
@@ -90,7 +95,7 @@ def overview(records: list[Record], place: str) -> str:
         records: of the experiment, complete ones.
         place: of their pages, relative to this one.
     """
-    records = [r for r in records if r["config"]["length"] == Config().length and r["config"]["trials"] is None]
+    records = cited(records)
     found = lines(records)
     parts = [
         "# What the 1997 paper needs to come out",

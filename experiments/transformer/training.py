@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import rivals, tuning
+from experiments.transformer.chain import longest
 from experiments.transformer.text import read_text
 from experiments.tuning import STARTS
 from recurrax import datasets, tasks, timing
@@ -30,6 +31,7 @@ QUESTIONS: dict[str, tuple[str, str, int, Callable[[int], MemoryTask]]] = {
     "parity": ("parity", "bits", 20, tasks.Parity),
 }
 TIMED, TIMED_BATCH = (64, 256, 1024), 4  # steps and sequences of the training step that is timed
+PARALLEL = ("LRU-block",)  # of those compared, what `Associative` runs all at once and "auto" does not on a CPU
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,11 @@ PRESETS = {
 
 
 def parts(config: Config) -> dict[str, Callable[[], Any]]:
-    """Times of training steps first, then every net on every task, then text."""
-    measured: dict[str, Callable[[], Any]] = {"training steps": functools.partial(training_steps, config)}
+    """Training steps first, their times and what waits in them; then every net on every task, then text."""
+    measured: dict[str, Callable[[], Any]] = {
+        "training steps": functools.partial(training_steps, config),
+        "chains": functools.partial(chains, config),
+    }
     for name in config.tasks:
         for cell in config.cells:
             measured[f"{name} {cell}"] = functools.partial(measure, config, name, cell)
@@ -144,11 +149,33 @@ def training_steps(config: Config) -> dict[str, Any]:
 
 
 def trained(config: Config, task: MemoryTask, cell: str) -> timing.Program:
-    """The training step of a net on one batch of sequences."""
-    model = tuning.start(cell, task, tuning.units_of(config, task, cell))(jax.random.key(0))
+    """The training step of a net on one batch of sequences, compiled."""
+    return timing.compiled(*step(config, task, cell))
+
+
+def chains(config: Config) -> dict[str, dict[str, int]]:
+    """Operations of a training step that wait for each other, over longer and longer sequences."""
+    every = {
+        cell: {str(steps): longest(*step(config, tasks.Adding(steps), cell)) for steps in TIMED}
+        for cell in config.cells
+    }
+    linear = [cell for cell in config.cells if cell in PARALLEL]
+    return every | {
+        f"{cell}, Associative": {
+            str(steps): longest(*step(config, tasks.Adding(steps), cell, "associative")) for steps in TIMED
+        }
+        for cell in linear
+    }
+
+
+def step(config: Config, task: MemoryTask, cell: str, backend: str = "auto") -> tuple[Callable[..., Any], Any]:
+    """The loss of a net with its gradient on one batch of sequences, as a function of the model; and the model."""
+    model: Any = tuning.start(cell, task, tuning.units_of(config, task, cell))(jax.random.key(0))
+    if backend != "auto":
+        model.block.rnn.backend = backend
     examples = jax.vmap(task.sample)(jax.random.split(jax.random.key(1), TIMED_BATCH))
 
     def loss(model: Any) -> jax.Array:
         return jnp.mean(jax.vmap(task.loss)(task.apply(model, examples), examples))
 
-    return timing.compiled(jax.value_and_grad(loss), model)
+    return jax.value_and_grad(loss), model
