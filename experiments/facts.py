@@ -285,7 +285,8 @@ def table(rows: list[dict[str, str]]) -> str:
 FACTS: dict[str, Callable[..., str]] = {
     fact.__name__: fact
     for fact in (
-        finding, first, count, published_1997, reach, arrives, flow, solved, verdicts, comparison, explodes, clipping, starts, ablations, families,
+        finding, first, count, published_1997, reach, arrives, flow, solved, verdicts, comparison, explodes, clipping,
+        starts, ablations, families,
         applications, leaderboard, replications,
     )
 }  # fmt: skip

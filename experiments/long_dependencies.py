@@ -55,7 +55,7 @@ MEMORY = ("adding-100", "five-bits", "ten-symbols", "order", "noisy-recall")
 LONGER = ("adding-200", "adding-400")
 SYMBOLS = ("associations", "induction", "parity", "counting")
 NAMES = (*QUESTIONS, "music")
-# The cells that most papers compare, with the starts of the LSTM; and one of each other family, as it is used in models.
+# The cells that most papers compare, with the starts of the LSTM; and one of each other family.
 COMPARED = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono", "LRU", "MinGRU", "MinLSTM")
 FAMILIES = ("OrthogonalRNN", "LEM", "sLSTM", "HGRN", "LRU-block", "Mamba-block", "GatedDeltaNet-block")
 BAI = "Bai, Kolter & Koltun (2018), table 1"

@@ -155,17 +155,12 @@ def trained(config: Config, task: MemoryTask, cell: str) -> timing.Program:
 
 def chains(config: Config) -> dict[str, dict[str, int]]:
     """Operations of a training step that wait for each other, over longer and longer sequences."""
-    every = {
-        cell: {str(steps): longest(*step(config, tasks.Adding(steps), cell)) for steps in TIMED}
-        for cell in config.cells
-    }
-    linear = [cell for cell in config.cells if cell in PARALLEL]
-    return every | {
-        f"{cell}, Associative": {
-            str(steps): longest(*step(config, tasks.Adding(steps), cell, "associative")) for steps in TIMED
-        }
-        for cell in linear
-    }
+
+    def of(cell: str, backend: str = "auto") -> dict[str, int]:
+        return {str(T): longest(*step(config, tasks.Adding(T), cell, backend)) for T in TIMED}
+
+    every = {cell: of(cell) for cell in config.cells}
+    return every | {f"{cell}, Associative": of(cell, "associative") for cell in config.cells if cell in PARALLEL}
 
 
 def step(config: Config, task: MemoryTask, cell: str, backend: str = "auto") -> tuple[Callable[..., Any], Any]:
