@@ -17,6 +17,7 @@ from experiments.claims.config import BRIEF, COMPARED, LINEAR, SHUT, TRAINED, Co
 from experiments.claims.limited import Digits, LimitedAdding, model_of, owning
 from experiments.claims.training import STABILITY_LENGTH, data, learn, stability
 from experiments.models import CELLS, clipped_adam
+from experiments.transformer.verdicts import committed
 from recurrax import Cell, GRUCell, LSTMCell, RNNCell, gradflow
 from recurrax.cells import NoForgetGateCell, TruncatedGradient
 from recurrax.datasets import load
@@ -50,6 +51,7 @@ def parts(config: Config) -> dict[str, Callable[[], Any]]:
     for cell in TRAINED:
         task = Adding(STABILITY_LENGTH)
         measured[f"stability {cell}"] = functools.partial(stability, config, task, cell)
+    measured["transformers"] = committed  # what `experiments.transformer` and the cost of a token have decided
     return measured
 
 

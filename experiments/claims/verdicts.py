@@ -116,9 +116,9 @@ def forget_gate(e: Evidence) -> Verdict:
 
 
 def later(e: Evidence) -> list[Verdict]:
-    """The claims about Transformers, which another experiment measures: the record may have its rows as a part."""
+    """The claims about Transformers: rows that `experiments.transformer.verdicts` made from committed records."""
     found = e.results.get("transformers", {})
-    waiting = {"verdict": NOT_YET, "measured": "-", "rule": "another experiment decides"}
+    waiting = {"verdict": NOT_YET, "measured": "-", "rule": "see `experiments.transformer`"}
     return [Verdict(claim, **found.get(name, waiting)) for name, claim in LATER.items()]
 
 

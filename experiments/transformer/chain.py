@@ -1,8 +1,8 @@
 """How many operations of a program wait for each other: the longest chain through its jaxpr.
 
 However many cores a device has, it cannot be faster than that chain. The count is of operations on whole arrays,
-whatever their size. A loop counts as often as it runs, but with the chain from its carry to its carry alone: what a step
-computes from its input does not wait for the step before.
+whatever their size. A loop counts as often as it runs, but with the chain from its carry to its carry alone: what a
+step computes from its input does not wait for the step before.
 """
 
 from __future__ import annotations
