@@ -30,6 +30,7 @@ def page(record: Record) -> list[Any]:
         *sections,
         f"## A training step\n\nMilliseconds over {TIMED_BATCH} sequences of so many steps, medians, all nets in turn.",
         markdown_table(step_rows(record)),
+        *chain_section(record),
         *text_section(record),
     ]
 
@@ -67,10 +68,12 @@ def findings(record: Record) -> Iterator[str]:
         )
     if RIVAL in cells:
         yield from step_findings(record)
+    yield from chain_findings(record)
     if record["config"]["text_models"]:
         found = {name: record["results"][f"text {name}"]["bits"] for name in record["config"]["text_models"]}
         ordered = ", ".join(f"{name} {found[name]:.2f}" for name in sorted(found, key=lambda name: found[name]))
-        yield (f"Text, {record['config']['text_seconds']:g} s of training each: bits a character are {ordered}.")
+        seconds = [record["results"][f"text {name}"]["seconds"] for name in found]
+        yield f"Text, {min(seconds):.0f} to {max(seconds):.0f} s of training: bits a character are {ordered}."
 
 
 def step_findings(record: Record) -> Iterator[str]:
@@ -79,6 +82,30 @@ def step_findings(record: Record) -> Iterator[str]:
         ratios = [milliseconds(record, RIVAL, T) / milliseconds(record, cell, T) for T in TIMED]
         words = ", ".join(f"{ratio:.1f} at T = {T}" for T, ratio in zip(TIMED, ratios, strict=True))
         yield f"A training step of the Transformer takes {words} times as long as one of the LSTM, on this machine."
+
+
+def chain_findings(record: Record) -> Iterator[str]:
+    """How much of a training step waits for something else."""
+    chains = record["results"].get("chains", {})
+    words = [f"{net} {chain[str(TIMED[0])]:,} to {chain[str(TIMED[-1])]:,}" for net, chain in chains.items()]
+    if words:
+        yield (
+            f"From T = {TIMED[0]} to T = {TIMED[-1]:,} the longest chain of operations that wait for each other, "
+            f"forward and back, grows so: {listed(words)}."
+        )
+
+
+def chain_section(record: Record) -> list[str]:
+    """The longest chains in a table."""
+    chains = record["results"].get("chains")
+    if not chains:
+        return []
+    table = [{"net": net} | {f"T = {T:,}": f"{chain[str(T)]:,}" for T in TIMED} for net, chain in chains.items()]
+    said = (
+        "## What waits in a training step\n\nOperations on whole arrays in the longest chain of a training step, each of "
+        "which waits for the one\nbefore. On a device with cores enough, it bounds the time."
+    )
+    return [said, markdown_table(table)]
 
 
 def rows(record: Record, name: str) -> list[dict[str, str]]:
