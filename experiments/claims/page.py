@@ -132,7 +132,7 @@ def summary(record: Record) -> str:
     }
     told = [(kinds[kind], words[kind][kinds[kind] > 1]) for kind in words if kinds[kind]]
     texts = [f"{NUMBERS[count] if count < len(NUMBERS) else count} {verb}" for count, verb in told]
-    texts[0] = texts[0].replace(" ", f" of the {len(CLAIMS)} claims ", 1).capitalize()
+    texts[0] = texts[0].replace(" ", f" of the {sum(count for count, _ in told)} claims ", 1).capitalize()
     return f"{', '.join(texts[:-1])}, and {texts[-1]}." if texts[1:] else f"{texts[0]}."
 
 

@@ -102,8 +102,8 @@ def chain_section(record: Record) -> list[str]:
         return []
     table = [{"net": net} | {f"T = {T:,}": f"{chain[str(T)]:,}" for T in TIMED} for net, chain in chains.items()]
     said = (
-        "## What waits in a training step\n\nOperations on whole arrays in the longest chain of a training step, each of "
-        "which waits for the one\nbefore. On a device with cores enough, it bounds the time."
+        "## What waits in a training step\n\nThe longest chain of operations on whole arrays in a training step, each "
+        "of which waits for the one\nbefore. On a device with cores enough, it bounds the time."
     )
     return [said, markdown_table(table)]
 

@@ -70,7 +70,9 @@ def parallel(record: Record) -> tuple[str, str]:
     )
     if grown[RIVAL] >= CONSTANT or not set(GATED) <= set(long):
         return FAILS, measured
-    return (HOLDS if not others else only_if(f"the recurrent net is not of the kind of {listed(others)}")), measured
+    if others:
+        return only_if(f"its state is nonlinear: {listed(others)} train in parallel too"), measured
+    return HOLDS, measured
 
 
 def distant(record: Record, tokens: Record) -> tuple[str, str]:
