@@ -13,8 +13,9 @@
 #
 # [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/recurrax/recurrax/blob/main/notebooks/00_lstm_in_five_minutes.ipynb)
 #
-# You train an LSTM and a plain recurrent network (RNN) on the same small puzzle. The LSTM solves it, the RNN does not, and
-# one plot shows why. The whole notebook runs in about a minute on a CPU.
+# A recurrent network reads a sequence one step at a time and remembers what it needs in a *state*. You train two kinds on the same small
+# puzzle, a plain one (RNN) and a long short-term memory (LSTM). The LSTM solves it, the RNN does not, and one plot shows why. The
+# notebook runs in one to two minutes on a CPU.
 
 # %%
 # @title Install recurrax if it is missing, then import
@@ -74,8 +75,8 @@ plt.show()
 # a cell over a sequence, `rx.SequenceModel` puts one output on top, and `fit` trains the model on fresh puzzles. We train three
 # copies with different random starts (`seeds`) at the same time, so that the result is not luck.
 #
-# A network counts as having solved the puzzle when its mean squared error falls below 0.01. A network that always answers 1,
-# the average sum, has an error of 0.167.
+# An *update* changes the weights a little, to make the error on 32 puzzles smaller. A network counts as having solved the puzzle when its mean
+# squared error on new puzzles falls below 0.01. A network that always answers 1, the average sum, has an error of 0.167.
 
 # %%
 # @title Train an LSTM and a plain RNN
@@ -111,13 +112,14 @@ plt.show()
 # **What you should see.** All lines fall at once to the dashed line: both networks first learn to answer 1. The three RNNs
 # stay there until the end. The three LSTMs leave it after 100 to 250 updates and cross the dotted line by update 300, where
 # their training stops because the puzzle is solved. On another machine the lines differ a little.
+# Another learning rate does not rescue the RNN: [notebook 03](03_rnn_gru_lstm.ipynb) trains it with the best one of a search.
 
 # %% [markdown]
 # ## Why the RNN does not learn
 #
 # A network learns from its error, and the error is known only at the end. To learn that the marked number of step 5
-# matters, the error must travel back from step 50 to step 5. `gradflow` measures how much of it arrives: the size of the
-# gradient of the answer at each earlier step, divided by its size at the end.
+# matters, the error must travel back from step 50 to step 5. `gradflow` measures how much of it arrives: how strongly
+# the answer depends on the state of the network at each earlier step (the *gradient*), compared with the last step.
 
 # %%
 # @title Draw how much of the error travels back
