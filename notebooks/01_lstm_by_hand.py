@@ -59,7 +59,8 @@ print(f"JAX {jax.__version__} runs on: {jax.default_backend()}")
 # h_t &= o_t \tanh(C_t) && \text{output}
 # \end{aligned}$$
 #
-# $W$ multiplies the input, $U$ the previous output, and $b$ is a bias.
+# $W$ multiplies the input $x_t$, $U$ the previous output $h_{t-1}$, and $b$ is a bias: these are the weights that training changes. A network has many
+# such *units* side by side, and then $W$ and $U$ are matrices. We take a single one, so that every letter is one number.
 
 # %%
 # @title One step, with one unit
@@ -73,13 +74,14 @@ def step(C, h, x):
     f, i, o = jax.nn.sigmoid(a["f"]), jax.nn.sigmoid(a["i"]), jax.nn.sigmoid(a["o"])
     candidate = jnp.tanh(a["c"])
     C_new = f * C + i * candidate
-    print(f"forget gate  sigmoid({a['f']:.2f}) = {f:.3f}: of the old memory {C:.3f} stays {f * C:.3f}")
+    h_new = o * jnp.tanh(C_new)
+    print(f"forget gate  sigmoid({a['f']:.2f}) = {f:.3f}: keep {f:.3f} x {C:.3f} = {f * C:.3f} of the old memory")
     print(f"input gate   sigmoid({a['i']:.2f}) = {i:.3f}")
-    print(f"candidate    tanh({a['c']:.2f}) = {candidate:.3f}: so {i * candidate:.3f} is written")
+    print(f"candidate    tanh({a['c']:.2f}) = {candidate:.3f}: write {i:.3f} x {candidate:.3f} = {i * candidate:.3f}")
     print(f"new memory   {f * C:.3f} + {i * candidate:.3f} = {C_new:.3f}")
-    print(f"output gate  sigmoid({a['o']:.2f}) = {o:.3f}: of tanh({C_new:.3f}) = {jnp.tanh(C_new):.3f} is shown")
-    print(f"output       {o * jnp.tanh(C_new):.3f}")
-    return C_new, o * jnp.tanh(C_new)
+    print(f"output gate  sigmoid({a['o']:.2f}) = {o:.3f}")
+    print(f"output       {o:.3f} x tanh({C_new:.3f}) = {h_new:.3f}")
+    return C_new, h_new
 
 
 C, h, x = 0.8, 0.5, 1.0  # the memory and the output before the step, and the input
@@ -103,7 +105,7 @@ print("equal to ours:", bool(jnp.allclose(C_cell[0], C_hand) and jnp.allclose(h_
 # %% [markdown]
 # ## What the gates do over time
 #
-# Now a sequence: silence with three pulses. The cell has the weights from above.
+# Now the same cell reads a sequence: an input of 0 with three pulses of 2, -2 and 2.
 
 # %%
 # @title Draw the gates and the memory over a sequence
@@ -144,7 +146,7 @@ plt.show()
 # error along the memory is multiplied by the forget gate $f$. After $k$ steps $f^k$ of it is left, and what goes round through $h$ and
 # the gates is added. `gradflow.state_gradients` measures the sum of both.
 #
-# Run the cell to get the sliders. `forget_bias` is $b_f$, and the other two multiply all of $U$ and all of $W$. The second plot is
+# The sliders appear below the plot when you run the cell, in Colab or Jupyter. `forget_bias` is $b_f$, and the other two multiply all of $U$ and all of $W$. The second plot is
 # drawn anew whenever a slider moves.
 
 # %%
