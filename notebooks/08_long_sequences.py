@@ -105,9 +105,9 @@ def draw(found):
 draw(lstm)
 
 # %% [markdown]
-# **What you should see.** Both axes are logarithmic. Left, the time grows in proportion to the number of steps with every engine. `Adjoint()` is the
-# fastest, and `Scan(checkpoint_every="sqrt")` takes longest or nearly so, because it computes most states twice. Right, the memory: `Adjoint()` needs about two thirds of what the plain loop
-# needs, and `checkpoint_every="sqrt"` less than a fifth. Times differ from machine to machine and from run to run; the
+# **What you should see.** Both axes are logarithmic. Left, the time grows about in proportion to the number of steps. `Adjoint()` is the
+# fastest, and `Scan(checkpoint_every="sqrt")` takes about as long as the plain loop, although it computes most states twice. Right, the memory: `Adjoint()` needs about two thirds of what the plain loop
+# needs, and `checkpoint_every="sqrt"` a fifth or less. Times differ from machine to machine and from run to run; the
 # memory is what the compiler has set aside.
 
 # %% [markdown]
@@ -125,7 +125,7 @@ matrix = {"Scan()": rx.Scan(), "Chunkwise()": rx.Chunkwise()}
 draw(measure(rx.cells.GLACell(D, 32, rngs=nnx.Rngs(0)), matrix, (50, 100) if SMALL else (250, 1000)))
 
 # %% [markdown]
-# **What you should see.** The dashed line lies below the other one in both panels: the chunks take less than two thirds of the time of the loop, and at 1,000 steps less
+# **What you should see.** The dashed line lies below the other one in both panels: the chunks take about half of the time of the loop, and at 1,000 steps less
 # than a tenth of its memory, because they keep one matrix for each chunk of steps and not one for each step.
 
 # %% [markdown]
