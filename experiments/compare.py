@@ -61,7 +61,7 @@ def updates(entry: Any) -> np.ndarray:
     return np.where(at < 0, math.inf, at)
 
 
-def marked(updates: np.ndarray) -> list[int]:
+def as_solved_at(updates: np.ndarray) -> list[int]:
     """The same with -1 where the criterion was not met, as `recurrax.report` takes them."""
     return [int(step) if math.isfinite(step) else -1 for step in updates]
 

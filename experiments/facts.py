@@ -144,7 +144,9 @@ def starts() -> str:
             "cell": cell,
             "start": name,
             "gradient kept per step": f"{page.factor(entry['slope']):.3f}",
-            "updates to learn": shown(compare.marked(takes[cell, name]), record["config"]["steps"]).partition(" (")[0],
+            "updates to learn": shown(compare.as_solved_at(takes[cell, name]), record["config"]["steps"]).partition(
+                " ("
+            )[0],
         }
         for cell, name, entry in page.initial(record)
     ]

@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import lab, plots
-from experiments.compare import RULE, best_runs, marked, updates, verdict
+from experiments.compare import RULE, as_solved_at, best_runs, updates, verdict
 from experiments.lab import Record
 from experiments.models import builder, cell_of, clipped_adam
 from recurrax import Cell, gradflow
@@ -182,7 +182,7 @@ def by_task(record: Record) -> dict[str, dict[str, Any]]:
 def ablation(entry: Any) -> dict[str, str]:
     """Seeds solved, updates, test loss and accuracy of a cell on a task."""
     chosen = best_runs(entry)
-    at = marked(updates(entry)[chosen])
+    at = as_solved_at(updates(entry)[chosen])
     loss, accuracy = (np.nanmedian(np.asarray(entry[f"test_{name}"], float)[chosen]) for name in ("loss", "accuracy"))
     return {
         "task": entry["task"],
@@ -243,7 +243,8 @@ def findings(record: Record) -> list[str]:
 def needed(task: str, entries: dict[str, Any]) -> str:
     """How each cell compares with the first one, the LSTM where it was trained."""
     first, *others = sorted(entries, key=lambda cell: cell != "LSTM")
-    text = f"On {task}, the {first} solved {solved(marked(updates(entries[first])[best_runs(entries[first])]))} seeds"
+    at = as_solved_at(updates(entries[first])[best_runs(entries[first])])
+    text = f"On {task}, the {first} solved {solved(at)} seeds"
     found: dict[str, list[str]] = {}
     for cell in others:
         found.setdefault(verdict(entries[cell], entries[first]), []).append(cell)
@@ -275,7 +276,7 @@ def learning(axes: Axes, entries: dict[str, Any]) -> None:
         at, loss = updates(entry)[chosen], np.asarray(entry["test_loss"], float)[chosen]
         for seed, x in enumerate(place + np.linspace(-0.2, 0.2, len(at))):
             axes.plot(x, loss[seed], **look(cell), mfc=None if np.isfinite(at[seed]) else "none")
-        labels.append(f"{cell}\n{censored(marked(at), int(entry['steps'][-1])).partition(' (')[0]}")
+        labels.append(f"{cell}\n{censored(as_solved_at(at), int(entry['steps'][-1])).partition(' (')[0]}")
     plots.level(axes, chance=entries[cell]["chance_level"])
     axes.set_xticks(range(len(labels)), labels, fontsize=6)
     axes.set(ylabel="test loss", yscale="log", xlabel="cell, median updates to criterion")

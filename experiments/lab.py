@@ -189,7 +189,7 @@ def plan(config: Any, **others: Any) -> Plan:
     rates = getattr(config, "learning_rate", None)
     if isinstance(rates, tuple):
         for rate in rates:
-            adam(rate)  # refuses what is no learning rate
+            adam(rate)  # raises for an invalid learning rate
         made.setdefault("sweep", {"learning_rate": rates})
     return Plan(**made)
 

@@ -157,7 +157,7 @@ def submit(config: Config, commands: Iterable[Sequence[str]]) -> list[submitit.J
 
     Raises:
         ImportError: submitit is missing.
-        RuntimeError: this is no SLURM cluster, or it refuses the jobs.
+        RuntimeError: this is not a SLURM cluster, or it refuses the jobs.
     """
     try:
         import submitit

@@ -25,7 +25,7 @@ from recurrax.tasks import Adding
 from recurrax.training import Recipe
 
 SIZE = 128  # D = H of the counts; the ratios depend on it through the biases alone
-CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are no gates: what may be written
+CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are not gates: what may be written
 FEATURES = 2  # inputs of a step at initialisation, as in adding
 UPDATES = 25  # that are timed in one call
 

@@ -26,7 +26,7 @@ class Rule:
     """Fresh sequences of a test with weights held still; 0: the last 2,000 training sequences."""
 
     def met(self, wrong: jax.Array, error: jax.Array) -> jax.Array:
-        """Whether these wrong answers and this mean error meet the rule; an error that is no number meets none."""
+        """Whether these wrong answers and this mean error meet the rule; an error that is not a number meets none."""
         return (wrong < self.wrong) & (error < self.error)
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from experiments import plots
-from experiments.compare import LEVEL, RULE, best_runs, marked, updates
+from experiments.compare import LEVEL, RULE, as_solved_at, best_runs, updates
 from experiments.initialization import every_cell
 from experiments.lab import Record
 from recurrax.palette import look
@@ -103,8 +103,8 @@ def training(record: Record) -> str:
             {
                 "cell": cell,
                 "initialisation": name,
-                "solved": solved(marked(at[chosen])),
-                "updates to criterion": censored(marked(at[chosen]), record["config"]["steps"]),
+                "solved": solved(as_solved_at(at[chosen])),
+                "updates to criterion": censored(as_solved_at(at[chosen]), record["config"]["steps"]),
                 "at each rate": ", ".join(by_rate),
                 "test loss": f"{np.nanmedian(np.asarray(entry['test_loss'], float)[chosen]):.4f}",
                 "chance": f"{record['results'][f'training {cell}']['chance_level']:.4f}",
@@ -179,7 +179,7 @@ def extremes(record: Record) -> list[str]:
     at = {(cell, name): updates(entry)[best_runs(entry)] for cell, name, entry in learned(record)}
     found: dict[str, list[str]] = {}
     for cell, name, entry in initial(record):
-        takes = censored(marked(at[cell, name]), record["config"]["steps"]).partition(" (")[0]
+        takes = censored(as_solved_at(at[cell, name]), record["config"]["steps"]).partition(" (")[0]
         found.setdefault(cell, []).append(f"{factor(entry['slope']):.3f} and {takes} ({name})")
     return [
         f"{cell}: the gradient's factor per step of lag at initialisation and the median updates to the criterion are "

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif name == "--version":
         print(importlib.import_module("recurrax").__version__)
     elif name not in COMMANDS:
-        what = f"{name!r} is no command" if name else "no command was given"
+        what = f"{name!r} is not a command" if name else "no command was given"
         _end(f"{what}; allowed: {', '.join(COMMANDS)}. Try recurrax --help.")
     elif missing := [package for package in NEEDED if importlib.util.find_spec(package) is None]:
         _end(f'the command recurrax needs {", ".join(missing)}; install them: pip install "recurrax[cli]"')

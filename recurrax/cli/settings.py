@@ -34,7 +34,7 @@ class Settings:
     """
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting cannot be used."""
+        """Raises ValueError if a setting cannot be used."""
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             self._check(field, _kinds(hints[field.name]))

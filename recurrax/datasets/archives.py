@@ -48,7 +48,7 @@ def _undeb(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     """A Debian package is an ``ar`` of three files, the last of which is a tar of everything."""
     content = archive.read_bytes()
     if not content.startswith(AR):
-        raise ValueError(f"{archive.name} is no wheel, tar or Debian package; allowed: one of them. Get it again.")
+        raise ValueError(f"{archive.name} is not a wheel, tar or Debian package; allowed: one of them. Get it again.")
     place = len(AR)
     while place < len(content):
         name, size = content[place : place + 16].decode().strip(), int(content[place + 48 : place + 58])

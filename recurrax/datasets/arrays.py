@@ -38,7 +38,7 @@ class Arrays:
     Raises:
         ValueError: the arrays differ in N, a length or weight is out of range, a value is not finite, or there is no
             example.
-        TypeError: the arrays are not of numbers, or lengths are no integers.
+        TypeError: the arrays are not of numbers, or lengths are not integers.
     """
 
     inputs: Any

@@ -109,7 +109,7 @@ class Buckets:
         return dataclasses.replace(taken, **changes)
 
     def _check_given(self, lengths: tuple[int, ...]) -> None:
-        """Raises ValueError where lengths that were given cannot serve the examples."""
+        """Raises ValueError if lengths that were given cannot serve the examples."""
         longest, steps = int(self._steps.max()), jax.tree.leaves(self.arrays.inputs)[0].shape[1]
         ascending = all(low < high for low, high in zip((0, *lengths), lengths, strict=False))
         if not lengths or not ascending or not longest <= lengths[-1] <= steps:

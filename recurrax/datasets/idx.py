@@ -28,7 +28,7 @@ def read(folder: Path) -> tuple[str, Images, Images] | None:
     The source says which of the files are not the original ones.
 
     Raises:
-        ValueError: a file is no IDX file of unsigned bytes, or is cut short.
+        ValueError: a file is not an IDX file of unsigned bytes, or is cut short.
     """
     paths = [_find(folder, name) for name in FILES]
     if None in paths:
@@ -68,7 +68,7 @@ def parse(content: bytes, name: str) -> np.ndarray:
         if len(content) == start + math.prod(shape):
             return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
     raise ValueError(
-        f"{name} is no whole IDX file of unsigned bytes; allowed: the original, gzipped or not. Replace it."
+        f"{name} is not a whole IDX file of unsigned bytes; allowed: the original, gzipped or not. Replace it."
     )
 
 

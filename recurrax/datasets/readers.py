@@ -156,7 +156,7 @@ def ted_hrlr_translate(archive: Path) -> Arrays:
 
 
 def _verses(archive: Path) -> list[str]:
-    """The verses of a module of the SWORD project in order, "" where one is no verse, such as a heading.
+    """The verses of a module of the SWORD project in order, "" where one is not a verse, such as a heading.
 
     A text lies in blocks that are compressed: ``bzs`` says where the blocks are, ``bzv`` where the verses are in them.
     """

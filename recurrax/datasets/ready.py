@@ -20,7 +20,7 @@ class Archive:
     file: str
     sha256: str
     flags: tuple[str, ...] = ()  # of pip, where a package has different files for different machines
-    url: str = ""  # of a file that is no package
+    url: str = ""  # of a file that is not a package
 
     @property
     def source(self) -> str:

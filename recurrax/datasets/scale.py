@@ -62,7 +62,7 @@ def _columns(arrays: Arrays, name: str) -> np.ndarray:
 
 
 def _counted(arrays: Arrays, name: str) -> np.ndarray:
-    """Which rows of `_columns` are no padding, bool ``[N, ...]``."""
+    """Which rows of `_columns` are not padding, bool ``[N, ...]``."""
     array = _columns(arrays, name)
     rows: np.ndarray = np.ones(array.shape[:-1], bool)
     weights = None if arrays.weights is None else np.asarray(arrays.weights)

@@ -18,7 +18,7 @@ def check_tables(tables: list[np.ndarray]) -> None:
 
 
 def check_values(values: np.ndarray, times: np.ndarray | None, names: tuple[str, ...], masked: bool) -> None:
-    """Raises ValueError where a value is infinite, or missing without a mask, or the names do not fit the columns."""
+    """Raises ValueError if a value is infinite, or missing without a mask, or the names do not fit the columns."""
     if len(names) != values.shape[1] or len(set(names)) < len(names):
         raise ValueError(f"names={names} for {values.shape[1]} columns; allowed: one for each, all different.")
     bad = np.isinf(values) if masked else ~np.isfinite(values)

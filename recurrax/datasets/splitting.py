@@ -85,7 +85,7 @@ def folds(
 
 
 def check_classes(classes: np.ndarray, parts: int) -> None:
-    """Raises ValueError where a class has fewer examples than there are parts."""
+    """Raises ValueError if a class has fewer examples than there are parts."""
     names, sizes = np.unique(classes, return_counts=True)
     if sizes.min() < parts:
         rare = ", ".join(f"{name!r}: {size}" for name, size in zip(names.tolist(), sizes, strict=True) if size < parts)

@@ -37,7 +37,7 @@ def to_stablehlo(
 
     Raises:
         ImportError: flatbuffers is not installed.
-        TypeError: the model is no layer and no cell.
+        TypeError: the model is neither a layer nor a cell.
         ValueError: ``stream`` with a layer that runs in reverse, or with ``lengths``; the layer does not know its
             ``in_features``, has inputs of several feature axes, or is time-major.
     """

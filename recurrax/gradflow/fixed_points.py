@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import root
 
-from recurrax.gradflow.gradients import Step, follow
+from recurrax.gradflow.gradients import Step, trajectory
 
 
 class FixedPoints(NamedTuple):
@@ -72,7 +72,7 @@ def fixed_points(
         raise ValueError(f"carries has leading axes {sorted(counts)}; allowed: one common N >= 1. Stack some states.")
     (N,) = counts
     first = jax.tree.map(lambda leaf: leaf[0], carries)
-    path = follow(step, first, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], x))
+    path = trajectory(step, first, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], x))
     advance = jax.jit(lambda state: path.advance(state, x))
     jacobian = jax.jit(jax.jacfwd(advance))
     states = jax.vmap(path.ravel)(carries)

@@ -56,7 +56,7 @@ def state_gradients(step: Step, carry: Any, xs: Any, loss: Loss | None = None) -
 
     Hochreiter, 1991; Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063).
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
     (at_end, direct), exponent = rescale(loss_gradients(step, path, loss))
 
     def pull(after: Scaled, point: tuple[Array, Any, Array]) -> tuple[Scaled, Array]:
@@ -71,7 +71,7 @@ def state_gradients(step: Step, carry: Any, xs: Any, loss: Loss | None = None) -
     return jnp.append(log_norms, log_root(jnp.sum(at_end**2), exponent))
 
 
-def follow(step: Step, carry: Any, xs: Any) -> Trajectory:
+def trajectory(step: Step, carry: Any, xs: Any) -> Trajectory:
     """Checks the arguments, runs the steps and keeps the state that each one starts from."""
     length(xs)
     carry, xs = jax.tree.map(jnp.asarray, (carry, xs))
@@ -213,7 +213,7 @@ def _readout(step: Step, carry: Any, x: Any) -> Callable[[Any, Any, Any], Any]:
     It is the step's own program, in which whatever reads the new carry reads an argument instead. Without it,
     dL/ds_T for a loss on an LSTM's output y_T = h_T would be 0, for a step computes y_T from s_{T-1} and x_T.
     """
-    with jax.disable_jit():  # so that a jitted step is no closed box
+    with jax.disable_jit():  # so that a jitted step is not opaque
         closed, (_, y) = jax.make_jaxpr(step, return_shape=True)(carry, x)
     given = jax.make_jaxpr(lambda carry: carry)(carry).jaxpr.invars
     computed = closed.jaxpr.outvars[: len(given)]

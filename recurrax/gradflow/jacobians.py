@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from recurrax.gradflow.gradients import Scaled, Step, follow, log_root, rescale
+from recurrax.gradflow.gradients import Scaled, Step, log_root, rescale, trajectory
 
 
 def jacobian_norms(step: Step, carry: Any, xs: Any) -> Array:
@@ -34,7 +34,7 @@ def jacobian_norms(step: Step, carry: Any, xs: Any) -> Array:
 
     Bengio, Simard and Frasconi, 1994; Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063).
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
 
     def pull(after: Scaled, point: tuple[Array, Any]) -> tuple[Scaled, Array]:
         product, exponent = after

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from recurrax.gradflow.gradients import Scaled, Step, follow, length, log_root, rescale
+from recurrax.gradflow.gradients import Scaled, Step, length, log_root, rescale, trajectory
 
 
 def input_sensitivity(step: Step, carry: Any, xs: Any) -> Array:
@@ -32,7 +32,7 @@ def input_sensitivity(step: Step, carry: Any, xs: Any) -> Array:
         TypeError: an integer leaf in the carry, inputs or output, or a step that changes the carry's structure.
         ValueError: no steps or no state.
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
     _check_floats("xs", path.xs)
     last = path.states[-1], jax.tree.map(lambda leaf: leaf[-1], path.xs)
 
@@ -116,7 +116,7 @@ def memory_capacity(step: Step, carry: Any, us: ArrayLike, max_lag: int, *, warm
         raise ValueError(f"us has shape {us.shape}; allowed: [T] or [T, 1]. One scalar input for each step.")
     if max_lag < 0:
         raise ValueError(f"max_lag={max_lag}; allowed: an int >= 0. Try twice the number of units.")
-    path = follow(step, carry, us)
+    path = trajectory(step, carry, us)
     n, T, skip = path.final.size, length(us), max(warmup, max_lag)
     if T - skip < n + 2:
         raise ValueError(

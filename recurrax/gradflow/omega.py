@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from recurrax.cell import Cell, Structure, preactivations
-from recurrax.gradflow.gradients import Loss, Step, Trajectory, follow, loss_gradients, rescale
+from recurrax.gradflow.gradients import Loss, Step, Trajectory, loss_gradients, rescale, trajectory
 
 FORMS = ("norm", "squared")
 IMMEDIATE = ("jacobian", "weights")
@@ -69,7 +69,7 @@ def omega(
         )
     fixed: Step = jax.lax.stop_gradient(step) if isinstance(step, Cell) else step
     moving = _only_weights(step) if immediate == "weights" else step
-    path = follow(fixed, carry, xs)
+    path = trajectory(fixed, carry, xs)
     constants = jax.lax.stop_gradient((path.states, path.xs, _errors(fixed, path, loss)))
 
     def advance(state: Array, x: Any) -> Array:

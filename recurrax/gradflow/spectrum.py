@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from recurrax.gradflow.gradients import Step, follow, length
+from recurrax.gradflow.gradients import Step, length, trajectory
 from recurrax.gradflow.jacobians import jacobian_norms
 
 
@@ -53,7 +53,7 @@ def jacobian_spectrum(step: Step, carry: Any, xs: Any) -> Spectrum:
 
     Bengio, Simard and Frasconi, 1994; Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063).
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
 
     def pull(after: tuple[Array, Array, Array, Array], point: tuple[Array, Any]) -> Any:
         Q, d, U, singular = after  # d = ln diag D
@@ -75,7 +75,7 @@ def jacobian_spectrum(step: Step, carry: Any, xs: Any) -> Spectrum:
         return (Q, d, U, singular), (lost[0], lost[1])
 
     n, dtype = path.final.size, path.final.dtype
-    start = any_directions(n, n, dtype), jnp.zeros(n, dtype), jnp.eye(n, dtype=dtype), jnp.zeros((), bool)
+    start = generic_basis(n, n, dtype), jnp.zeros(n, dtype), jnp.eye(n, dtype=dtype), jnp.zeros((), bool)
     _, (mean, smallest) = jax.lax.scan(pull, start, (path.states, path.xs), reverse=True)
     end = jnp.zeros((), dtype)
     return Spectrum(jacobian_norms(step, carry, xs), jnp.append(mean, end), jnp.append(smallest, end))
@@ -110,7 +110,7 @@ def lyapunov_spectrum(
     Benettin, Galgani, Giorgilli and Strelcyn, 1980; for recurrent networks Vogt, Puelma Touzel, Shlizerman and Lajoie,
     2022 (arXiv:2006.14123).
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
     n, T = path.final.size, length(xs)
     k = n if k is None else k
     if not 1 <= k <= n:
@@ -136,12 +136,12 @@ def lyapunov_spectrum(
     used = jax.tree.map(
         lambda leaf: leaf[: windows * every].reshape(windows, every, *leaf.shape[1:]), (path.states, path.xs)
     )
-    _, rates = jax.lax.scan(window, any_directions(n, k, path.final.dtype), used)
+    _, rates = jax.lax.scan(window, generic_basis(n, k, path.final.dtype), used)
     rates = rates[skipped:]
     return Lyapunov(jnp.mean(rates, axis=0), rates)
 
 
-def any_directions(n: int, k: int, dtype: Any) -> Array:
+def generic_basis(n: int, k: int, dtype: Any) -> Array:
     """Orthogonal directions ``[n, k]`` of no distinction, always the same: axes might never fall into order."""
     return jnp.linalg.qr(jax.random.normal(jax.random.key(0), (n, n), dtype)[:, :k])[0]
 
@@ -186,7 +186,7 @@ def jacobians(step: Step, carry: Any, xs: Any) -> Array:
         TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
         ValueError: no steps or no state.
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
     return jax.vmap(jax.jacfwd(path.advance))(path.states, path.xs)
 
 

@@ -78,7 +78,7 @@ def prefixes(layer: Any, prefix: Prefix, separator: str) -> dict[str, str]:
     """The prefix of each role: of a layer it is the one given; a model's parts are called as `ROLES` by default.
 
     Raises:
-        ValueError: the mapping has a key that is no role.
+        ValueError: the mapping has a key that is not a role.
     """
     if isinstance(prefix, Mapping):
         if wrong := set(prefix) - set(ROLES):

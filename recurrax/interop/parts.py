@@ -79,7 +79,7 @@ def parts_of(layer: Any, library: Library) -> list[Part]:
     """All parts of a cell, a layer or a model that another library is to have or has.
 
     Raises:
-        TypeError: it is no cell, layer or model that can be exchanged.
+        TypeError: it is not a cell, layer or model that can be exchanged.
         ValueError: the library has nothing like it; the message says why.
     """
     found = _parts(layer)

@@ -97,7 +97,7 @@ class Library:
         name: of the library.
         slots: the arrays of each variant of a cell that it has, in its order.
         why_not: why it has no cell of another variant.
-        functions: the functions of a variant that are no settings there, by the names of our attributes: the names of
+        functions: the functions of a variant that are not settings there, by the names of our attributes: the names of
             those that it can have.
     """
 

@@ -31,7 +31,7 @@ class Bidirectional(Picklable, nnx.Module):
         rngs: None, True or False; a layer keeps no keys, so give an `nnx.Rngs` to the call.
 
     Raises:
-        TypeError: a direction is no `RNN`.
+        TypeError: a direction is not a `RNN`.
         ValueError: one is time-major and the other is not, both share parameters, or an `nnx.Rngs` is given.
 
     Source: Schuster & Paliwal (1997).

@@ -186,7 +186,7 @@ class Block(Picklable, nnx.Module):
         return 1
 
     def _checked(self, xs: Any) -> jax.Array:
-        """Inputs as a floating array; raises where they are not real ``[..., D]``."""
+        """Inputs as a floating array; raises if they are not real ``[..., D]``."""
         xs = jnp.asarray(xs)
         if xs.shape[-1:] != (self.in_features,):
             raise ValueError(
@@ -241,7 +241,7 @@ show_signature(Block)
 
 
 def _recurrence(recurrence: Any, backend: str | Engine) -> RNN:
-    """The layer that runs forward; raises where there is none."""
+    """The layer that runs forward; raises if there is none."""
     if not isinstance(recurrence, RNN | nnx.RNNCellBase):
         raise TypeError(
             f"Block got {type(recurrence).__name__}; allowed: a cell, or an RNN that runs forward, as a block can "
@@ -268,7 +268,7 @@ def _checked(rnn: RNN) -> RNN:
 
 
 def _sizes(rnn: RNN, features: int | None, project: bool, residual: bool) -> tuple[int, int, int]:
-    """D, and the numbers of inputs and outputs of the recurrence; raises ValueError where they do not fit."""
+    """D, and the numbers of inputs and outputs of the recurrence; raises ValueError if they do not fit."""
     if features is not None:
         check_size("Block", features=features)
     D, out = features or rnn.in_features, rnn.out_features

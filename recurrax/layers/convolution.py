@@ -33,8 +33,8 @@ class ShortConvolution(Picklable, nnx.Module):
         size: k, steps that are seen, the present one included.
         kernel_init: initialiser of w.
         bias_init: initialiser of b.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:

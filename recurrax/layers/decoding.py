@@ -24,7 +24,7 @@ def greedy(
         seq_lengths: int ``[*batch]``, 1 to S, of the sources.
 
     Raises:
-        TypeError: the model is no `EncoderDecoder`.
+        TypeError: the model is not an `EncoderDecoder`.
         ValueError: steps or end are out of range, or a source token is outside the vocabulary.
     """
     _check(model, steps, end)

@@ -47,7 +47,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        TypeError: encoder or decoder is no layer.
+        TypeError: encoder or decoder is not a layer.
         ValueError: one is time-major or does not tell its sizes, the decoder runs in both directions, or the encoder's
             two directions are not concatenated.
 
@@ -98,7 +98,7 @@ class EncoderDecoder(Picklable, nnx.Module):
             dropout_key: PRNG key, for the dropout inside encoder and decoder too; None means evaluation.
 
         Raises:
-            TypeError: tokens are no integers.
+            TypeError: tokens are not integers.
             ValueError: a token at a step that exists is outside its vocabulary, where that is known; inside `jax.jit`
                 the outputs that depend on it are NaN.
         """
@@ -124,7 +124,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         return carry, Memory(outputs, mask)
 
     def check_source(self, source: Any, mask: Any = None) -> None:
-        """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
+        """Raises TypeError for tokens that are not integers, ValueError for known ones outside the vocabulary."""
         check_tokens(source, self.source.num_embeddings, mask, "source tokens")
 
     def step(self, carry: Any, token: jax.Array, memory: Memory) -> tuple[Any, jax.Array]:
@@ -173,7 +173,7 @@ def _is_linear(leaf: Any) -> bool:
 
 
 def _sizes(what: str, layer: Any) -> tuple[int, int]:
-    """D and O of a layer; raises where it cannot be used."""
+    """D and O of a layer; raises if it cannot be used."""
     if not isinstance(layer, RNN | Bidirectional | Stack):
         raise TypeError(f"the {what} is a {type(layer).__name__}; allowed: a layer, such as rx.LSTM or rx.RNN(cell).")
     if what == "decoder" and _runs_both_ways(layer):

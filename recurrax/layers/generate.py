@@ -34,7 +34,7 @@ def generate(
         seq_lengths: int ``[*batch]``, 1 to T: the lengths of the prompts, which then end in padding.
 
     Raises:
-        TypeError: the model is no `SequenceModel`.
+        TypeError: the model is not a `SequenceModel`.
         ValueError: the model has no tokens or a direction that cannot stream; steps, temperature or top_k are out of
             range; a key is missing.
     """

@@ -33,7 +33,7 @@ class SequenceModel(Picklable, nnx.Module):
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        TypeError: ``layer`` is no layer.
+        TypeError: ``layer`` is not a layer.
         ValueError: ``read`` is not known, a rate is out of range, the layer does not tell its sizes, or embeddings
             cannot be tied.
 
@@ -127,7 +127,7 @@ class SequenceModel(Picklable, nnx.Module):
         return self.layer.initialize_carry((*batch, self.layer.in_features or 1), rngs)
 
     def check_tokens(self, tokens: Any, seq_lengths: Any = None, mask: Any = None) -> None:
-        """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
+        """Raises TypeError for tokens that are not integers, ValueError for known ones outside the vocabulary."""
         shape = jnp.shape(tokens)
         exists, _ = existing(seq_lengths, mask, (shape[-1], *shape[:-1]), time_major=False)
         exists = None if exists is None else jnp.moveaxis(exists, 0, -1)
@@ -153,7 +153,7 @@ show_signature(SequenceModel)
 
 
 def embedding(vocabulary: int, features: int | None, rngs: nnx.Rngs) -> nnx.Embed:
-    """Flax's embedding, whose dtype is that of its parameter; raises ValueError where its size is not known."""
+    """Flax's embedding, whose dtype is that of its parameter; raises ValueError if its size is not known."""
     if features is None:
         raise ValueError(
             f"vocabulary={vocabulary} needs the cell's in_features, which a Foreign cell does not tell; "

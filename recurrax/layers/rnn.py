@@ -40,8 +40,8 @@ class RNN(Picklable, nnx.Module):
         rngs: None, True or False; a layer keeps no keys, so give an `nnx.Rngs` to the call.
 
     Raises:
-        TypeError: ``cell`` is no cell.
-        ValueError: the backend is not known, an option is refused, or ``unroll`` is no int >= 1 or given beside an
+        TypeError: ``cell`` is not a cell.
+        ValueError: the backend is not known, an option is refused, or ``unroll`` is not an int >= 1 or given beside an
             engine with options of its own.
     """
 
@@ -242,7 +242,7 @@ show_signature(RNN)
 
 
 def check_read(read: str) -> None:
-    """Raises ValueError where ``read`` is none of `READS`."""
+    """Raises ValueError if ``read`` is none of `READS`."""
     if read not in READS:
         raise ValueError(
             f"read={read!r}; allowed: {', '.join(map(repr, READS))}. 'every' gives an output for each step."

@@ -17,7 +17,7 @@ from recurrax.engines.engine import where
 def existing(
     seq_lengths: Any, mask: Any, steps: tuple[int, ...], time_major: bool
 ) -> tuple[jax.Array | None, jax.Array | None]:
-    """Which steps exist, ``[T, *batch]``, and the lengths; raises ValueError where both are given."""
+    """Which steps exist, ``[T, *batch]``, and the lengths; raises ValueError if both are given."""
     if seq_lengths is None:
         return flags_first("mask", mask, steps, time_major), None
     if mask is not None:
@@ -39,7 +39,7 @@ def last(ys: jax.Array, mask: jax.Array | None) -> jax.Array:
 
 
 def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
-    """Raises where lengths are not int ``[*batch]`` from 0 to T, with ``steps`` ``(T, *batch)``; gives int32."""
+    """Raises if lengths are not int ``[*batch]`` from 0 to T, with ``steps`` ``(T, *batch)``; gives int32."""
     T, *batch = steps
     if not isinstance(seq_lengths, jax.Array):
         seq_lengths = np.asarray(seq_lengths)
@@ -82,7 +82,7 @@ def flip_sequences(
 
 
 def flags_first(name: str, flags: Any, steps: tuple[int, ...], time_major: bool) -> jax.Array | None:
-    """A mask or resets as bool ``[T, *batch]``; raises where it is none."""
+    """A mask or resets as bool ``[T, *batch]``; raises if it is none."""
     flags = check_flags(name, flags, steps if time_major else (*steps[1:], steps[0]))
     return flags if flags is None or time_major else jnp.moveaxis(flags, -1, 0)
 
@@ -136,7 +136,7 @@ def restarting(
 
 
 def check_tokens(tokens: Any, size: int, exists: Any = None, what: str = "tokens") -> None:
-    """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary.
+    """Raises TypeError for tokens that are not integers, ValueError for known ones outside the vocabulary.
 
     Args:
         tokens: int ``[*batch, T]``.

@@ -32,7 +32,7 @@ class Stack(Picklable, nnx.Module):
     Raises:
         ValueError: no layers, layers that differ in time_major, a rate outside [0, 1), or ``layer_norm`` above a layer
             that does not tell its size.
-        TypeError: an entry is no layer.
+        TypeError: an entry is not a layer.
 
     Source: dropout between layers only: Zaremba, Sutskever & Vinyals (2014); layer normalisation: Ba, Kiros & Hinton
     (2016).
@@ -160,7 +160,7 @@ show_signature(Stack)
 
 
 def check_dropout(rate: float) -> nnx.Dropout:
-    """Flax's dropout; raises ValueError where the rate is not in [0, 1)."""
+    """Flax's dropout; raises ValueError if the rate is not in [0, 1)."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
         raise ValueError(f"dropout={rate!r}; allowed: a rate in [0, 1). 0 is none.")
     return nnx.Dropout(rate)

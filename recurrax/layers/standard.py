@@ -34,8 +34,8 @@ class LSTM(Stack):
         time_major: inputs and outputs are ``[T, *batch, ...]``.
         return_carry: return ``(carry, outputs)``.
         backend: "auto", the name of an engine, or an engine.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:

@@ -101,7 +101,7 @@ def check_space(folder: Path, arrays: Any) -> None:
         )
 
 
-def together(what: str) -> None:
+def barrier(what: str) -> None:
     """Waits until every process has come to this point."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)

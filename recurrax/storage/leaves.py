@@ -64,7 +64,7 @@ def _state(model: Model) -> Any:
 
 
 def _is_graph(model: Model) -> bool:
-    """Whether two attributes hold one variable, which is then one leaf, or a module is no pytree."""
+    """Whether two attributes hold one variable, which is then one leaf, or a module is not a pytree."""
     nodes = jax.tree.leaves(model, is_leaf=_is_variable)
     variables = [id(node) for node in nodes if _is_variable(node)]
     return len(set(variables)) < len(variables) or any(isinstance(node, nnx.Module) for node in nodes)

@@ -113,7 +113,7 @@ class Copy(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_LAYOUTS)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("delay", self.delay, 1)
 

@@ -39,8 +39,8 @@ class Forecast(FiniteTask):
         interval: stated probability of the central interval; of `Quantiles` between its outer levels.
 
     Raises:
-        TypeError: the data are not `Arrays`, or the head is no `Head`.
-        ValueError: the targets are no numbers ``[N, H]``, the splits have different shapes, no example of a split
+        TypeError: the data are not `Arrays`, or the head is not a `Head`.
+        ValueError: the targets are not numbers ``[N, H]``, the splits have different shapes, no example of a split
             counts, or the head does not know the interval.
     """
 

@@ -65,7 +65,7 @@ class InductionHeads(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_VOCABULARY)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 3)
 

@@ -62,7 +62,7 @@ class ModularCounting(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = ("deletang2023",)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 1)
         check_size("modulus", self.modulus, 2)

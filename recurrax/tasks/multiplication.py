@@ -56,7 +56,7 @@ class Multiplication(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_TOLERANCE)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         Adding(self.length, self.variant)  # refuses lengths
 

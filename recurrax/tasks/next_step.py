@@ -38,8 +38,8 @@ class NextToken(Stream):
         restart_rate: probability that a stream begins a window of training from the initial carry, see `Stream`.
 
     Raises:
-        TypeError: the data are no `Text`, or a size is no int.
-        ValueError: a size is below 1, or the rate is no probability.
+        TypeError: the data are not `Text`, or a size is not an int.
+        ValueError: a size is below 1, or the rate is not a probability.
     """
 
     name: ClassVar[str] = "next_token"
@@ -104,8 +104,8 @@ class NextValue(Stream):
         restart_rate: probability that a stream begins a window of training from the initial carry, see `Stream`.
 
     Raises:
-        TypeError: the data are not of `Steps`, or a size is no int.
-        ValueError: the objective is unknown, a size is below 1, or the rate is no probability.
+        TypeError: the data are not of `Steps`, or a size is not an int.
+        ValueError: the objective is unknown, a size is below 1, or the rate is not a probability.
     """
 
     name: ClassVar[str] = "next_value"

@@ -60,7 +60,7 @@ class Permutation(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = ("pascanu2013",)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 2)
 

@@ -80,7 +80,7 @@ class EmbeddedReber(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = ("hochreiter1997",)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 8)
 

@@ -264,7 +264,7 @@ def draw(key: Array, sums: np.ndarray) -> Array:
 
 
 def check_counted(data: Any) -> None:
-    """Raises ValueError where no example of a split counts, by its weights."""
+    """Raises ValueError if no example of a split counts, by its weights."""
     for split in SPLITS:
         if (weights := getattr(data, split).weights) is not None and not np.any(weights):
             raise ValueError(

@@ -64,7 +64,7 @@ class TemporalOrder(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = VARIANTS
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 10)
         check_size("symbols", self.symbols, 2)

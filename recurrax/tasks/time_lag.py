@@ -78,7 +78,7 @@ class TimeLag(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = VARIANTS
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("lag", self.lag, 3)
         if self.distractors is None:

@@ -91,7 +91,7 @@ class Transcription(FiniteTask):
 
 
 def _check(split: str, arrays: Any, blank: int) -> None:
-    """Raises where the examples of a split cannot be transcribed."""
+    """Raises if the examples of a split cannot be transcribed."""
     if not isinstance(arrays, Arrays):
         kind = type(arrays).__name__
         raise TypeError(

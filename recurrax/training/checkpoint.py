@@ -24,7 +24,7 @@ from recurrax.storage.description import kind
 from recurrax.storage.differences import differences
 from recurrax.storage.folders import CheckpointError as CheckpointError
 from recurrax.storage.folders import OrbaxFolder, be_quiet_from_now_on, check_space, checksums, damage, quiet, reason
-from recurrax.training.mesh import is_main, together
+from recurrax.training.mesh import barrier, is_main
 
 
 class Checkpoints:
@@ -47,7 +47,7 @@ class Checkpoints:
             for path in self.folder.glob("[0-9]*"):
                 if path.name.isdigit() and not self._list(int(path.name)).exists():
                     shutil.rmtree(path)  # died between the commit and the checksums
-        together("checkpoints")
+        barrier("checkpoints")
         from orbax.checkpoint import v1 as ocp  # here, since importing it takes a second
 
         policy = ocp.training.preservation_policies.LatestN(keep)

@@ -14,8 +14,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from recurrax.tasks import Example, FiniteTask, HostTask, Stream
-from recurrax.training.mesh import everywhere, make_mesh, over_runs, place, split_batch
-from recurrax.training.optimizers import averaged, learning_rates, named_by, transformation
+from recurrax.training.mesh import make_mesh, place, replicated, sharded_by_run, split_batch
+from recurrax.training.optimizers import accepted_by, averaged, learning_rates, transformation
 from recurrax.training.parameters import Model, parameters, with_parameters
 from recurrax.training.run import Metrics, Recipe, Run, batch
 
@@ -48,7 +48,7 @@ def check_sweep(recipe: Recipe, sweep: Sweep) -> None:
     """Raises unless every swept name is known to the recipe, which accepts each of its values."""
     for name in sweep:
         takers = (recipe.build, recipe.optimizer, *([recipe.penalty] if recipe.penalty else []))
-        if not any(named_by(taker, {name: None}) for taker in takers):  # type: ignore
+        if not any(accepted_by(taker, {name: None}) for taker in takers):  # type: ignore
             raise ValueError(
                 f"sweep names {name!r}, which neither build(key, ...) nor the optimizer takes; allowed: arguments "
                 f"of either, or of the penalty. Write build(key, {name}), or give a function such as training.adam as "
@@ -82,7 +82,7 @@ class Ensemble:
         )
         worst = jnp.inf if self.recipe.task.mode == "min" else -jnp.inf
         best = Best(runs.model, jnp.full(len(seeds), worst))
-        return place(State(runs, best), over_runs(self.mesh))
+        return place(State(runs, best), sharded_by_run(self.mesh))
 
     def judge(self, split: str) -> Any:
         """``(models, rates, best, examples) -> (metrics {name: [S]}, best)`` on a split; a `Stream` has no examples.
@@ -99,9 +99,9 @@ class Ensemble:
             found = Best(model, value)
             return metrics | rates, jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best)
 
-        whole = everywhere(self.mesh)
+        whole = replicated(self.mesh)
         ensemble = jax.vmap(one, in_axes=(0, 0, 0, None), spmd_axis_name="run")
-        return jax.jit(ensemble, out_shardings=(whole, over_runs(self.mesh)))
+        return jax.jit(ensemble, out_shardings=(whole, sharded_by_run(self.mesh)))
 
     def evaluate(self, model: Model, examples: Example | None, split: str) -> Metrics:
         """The metrics of one model: of a `Stream`, of a whole split, or of examples that were drawn."""
@@ -123,7 +123,7 @@ class Ensemble:
             return new, jnp.where(active, losses, jnp.nan)
 
         ensemble = jax.vmap(one, in_axes=(0, 0, None), spmd_axis_name="run")
-        return jax.jit(ensemble, out_shardings=(over_runs(self.mesh), everywhere(self.mesh)))
+        return jax.jit(ensemble, out_shardings=(sharded_by_run(self.mesh), replicated(self.mesh)))
 
     def examples(self, split: str, key: jax.Array) -> Example | None:
         """Examples of an evaluation, whole on every device: a split, or drawn from the key; None of a `Stream`."""
@@ -132,7 +132,7 @@ class Ensemble:
             return None
         whole = isinstance(task, FiniteTask | HostTask)
         drawn = task.examples(split) if whole else self._draw(key)
-        return place(jax.tree.map(jnp.asarray, drawn), everywhere(self.mesh))
+        return place(jax.tree.map(jnp.asarray, drawn), replicated(self.mesh))
 
     @functools.cached_property
     def _draw(self) -> Any:

@@ -18,7 +18,7 @@ from recurrax.training.history import History, begin
 from recurrax.training.mesh import first_devices
 from recurrax.training.parameters import Model
 from recurrax.training.plan import Output, Plan
-from recurrax.training.preemption import Preempted, noticed
+from recurrax.training.preemption import Preempted, watch_sigterm
 from recurrax.training.progress import progress
 from recurrax.training.run import Recipe
 from recurrax.training.store import open_store
@@ -68,7 +68,7 @@ def fit(
     seeds, settings = grid(plan.seeds, plan.sweep)
     devices = first_devices(plan.devices)
     ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
-    with open_store(output, recipe, plan) as store, noticed() as asked:
+    with open_store(output, recipe, plan) as store, watch_sigterm() as stop_requested:
         history = begin(task, seeds, settings, ensemble.start(seeds, settings), plan.patience)
         store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)
@@ -86,9 +86,9 @@ def fit(
                 show(done, summary(history))
                 if output.on_chunk is not None:
                     output.on_chunk(history)
-                if asked(len(history.steps)) and not finished(history, plan):
+                if stop_requested(len(history.steps)) and not finished(history, plan):
                     store.record(history, last=True)
-                    raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {advice(output)}")
+                    raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {resume_hint(output)}")
         programs.test(history)
         store.close(history)
     return history
@@ -192,7 +192,7 @@ def summary(history: History) -> str:
     return f"{history.monitor} {value:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved{tail}"
 
 
-def advice(output: Output) -> str:
+def resume_hint(output: Output) -> str:
     """What a stopped run can hope for."""
     if output.folder is None:
         return "it had no folder, so nothing was saved. Give it one, Output(folder=...)."

@@ -26,8 +26,8 @@ from recurrax.storage.description import describe
 from recurrax.storage.differences import differences
 from recurrax.storage.folders import CheckpointError
 from recurrax.tasks import HostTask
-from recurrax.training.mesh import is_main, together
-from recurrax.training.optimizers import Settings, check_optimizer, named_by, one_update, transformation
+from recurrax.training.mesh import barrier, is_main
+from recurrax.training.optimizers import Settings, accepted_by, check_optimizer, one_update, transformation
 from recurrax.training.parameters import check_model, check_noise, parameters
 from recurrax.training.plan import Plan
 from recurrax.training.run import Recipe, batch
@@ -57,7 +57,7 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
     settings = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in plan.sweep}
 
     def built(key: jax.Array, settings: Settings) -> Any:
-        model = recipe.build(key, **named_by(recipe.build, settings))
+        model = recipe.build(key, **accepted_by(recipe.build, settings))
         check_model(model)
         check_noise(recipe.task, model)
         return model
@@ -196,7 +196,7 @@ def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -
         )
     elif is_main():
         write(path, json.dumps({"format": FORMAT, "settings": settings, "about": describe(about)}, indent=1) + "\n")
-    together("settings")
+    barrier("settings")
 
 
 def _read(path: Path) -> dict[str, Any]:

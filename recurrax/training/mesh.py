@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from recurrax.storage.folders import barrier as barrier
 from recurrax.storage.folders import is_main as is_main
-from recurrax.storage.folders import together as together
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
@@ -91,12 +91,12 @@ def make_mesh(runs: int, batch_size: int, devices: Sequence[Any] | None = None) 
     return Mesh(grid, ("run", "batch"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def over_runs(mesh: Mesh) -> NamedSharding:
+def sharded_by_run(mesh: Mesh) -> NamedSharding:
     """Leaves with a leading axis S, split over the devices of "run"."""
     return NamedSharding(mesh, PartitionSpec("run"))
 
 
-def everywhere(mesh: Mesh) -> NamedSharding:
+def replicated(mesh: Mesh) -> NamedSharding:
     """Leaves that every device holds whole: what the hosts read."""
     return NamedSharding(mesh, PartitionSpec())
 

@@ -130,16 +130,16 @@ def transformation(optimizer: Optimizer, settings: Settings) -> optax.GradientTr
     """The Optax transformation at these settings; it may be given ``value``, ``grad`` and ``value_fn``.
 
     Raises:
-        TypeError: the optimiser is no Optax transformation and gives none.
+        TypeError: the optimiser is not an Optax transformation and gives none.
     """
     factory = callable(optimizer) and not _transforms(optimizer)
-    found: Any = optimizer(**named_by(optimizer, settings)) if factory else optimizer
+    found: Any = optimizer(**accepted_by(optimizer, settings)) if factory else optimizer
     if not _transforms(found):
         raise TypeError(
             f"the optimizer is {type(found).__name__}; allowed: an Optax transformation, or a function of settings "
             "that gives one. Try optax.adam(1e-3)."
         )
-    # optax.MultiSteps has both functions and is no GradientTransformation; its update takes more arguments itself.
+    # optax.MultiSteps has both functions and is not a GradientTransformation; its update takes more arguments itself.
     if not isinstance(found, optax.GradientTransformation):
         return optax.GradientTransformationExtraArgs(found.init, found.update)
     return optax.with_extra_args_support(found)
@@ -176,7 +176,7 @@ def one_update(optimizer: optax.GradientTransformation, params: Parameters) -> t
     return state, update(params, state, params, value=value, grad=params, value_fn=value_fn)
 
 
-def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+def accepted_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
     """Those of the settings that the function's signature names."""
     if _transforms(function):
         return {}

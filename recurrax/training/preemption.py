@@ -23,8 +23,8 @@ class Preempted(SystemExit):
 
 
 @contextlib.contextmanager
-def noticed() -> Iterator[Callable[[int], bool]]:
-    """Gives ``asked(count)``: whether SIGTERM has come, on any host, and all of them are to stop now.
+def watch_sigterm() -> Iterator[Callable[[int], bool]]:
+    """Gives ``stop_requested(count)``: whether SIGTERM has come, on any host, and all of them are to stop now.
 
     It is to be called after every chunk, with the number of calls so far: several hosts agree on the next number, by
     JAX's own service, which then has the signal. A second SIGTERM ends a process that is alone at once. The cluster's

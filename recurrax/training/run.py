@@ -16,7 +16,7 @@ import optax
 
 from recurrax.tasks import Example, Stream, Task
 from recurrax.tasks.task import count
-from recurrax.training.optimizers import Optimizer, Settings, check_optimizer, named_by, transformation
+from recurrax.training.optimizers import Optimizer, Settings, accepted_by, check_optimizer, transformation
 from recurrax.training.parameters import (
     Model,
     Parameters,
@@ -96,7 +96,7 @@ class Recipe:
         """
         settings = dict(settings or {})
         model_key, data_key = jax.random.split(jax.random.key(seed))
-        model = self.build(model_key, **named_by(self.build, settings))
+        model = self.build(model_key, **accepted_by(self.build, settings))
         check_model(model)
         check_noise(self.task, model)
         optimizer, params = transformation(self.optimizer, settings), parameters(model)
@@ -176,7 +176,7 @@ class Recipe:
 
     def penalized(self, model: Model, examples: Example, settings: Settings) -> jax.Array | float:
         """The penalty, or 0."""
-        return 0.0 if self.penalty is None else self.penalty(model, examples, **named_by(self.penalty, settings))
+        return 0.0 if self.penalty is None else self.penalty(model, examples, **accepted_by(self.penalty, settings))
 
     def loss(self, model: Model, examples: Example) -> jax.Array:
         """Mean loss of the model, as it is evaluated, over a batch of examples; a scalar."""
@@ -230,7 +230,7 @@ class Recipe:
         return {name: self._each(name, score, examples) for name, score in scores.items()}
 
     def _each(self, name: str, score: jax.Array, examples: Example) -> jax.Array:
-        """The score of each example, ``[B]``; raises ValueError where it is no scalar."""
+        """The score of each example, ``[B]``; raises ValueError if it is not a scalar."""
         if score.shape != (_size(examples),):
             raise ValueError(
                 f"{name} of one example has shape {list(score.shape[1:])} in {type(self.task).__name__}; allowed: a "
@@ -239,7 +239,7 @@ class Recipe:
         return score
 
     def _finished(self, means: Metrics) -> Metrics:
-        """What the task makes of the means; raises ValueError where the loss or what it monitors is missing."""
+        """What the task makes of the means; raises ValueError if the loss or what it monitors is missing."""
         found = self.task.finish(means)
         for name in ("loss", self.task.monitor):
             if name not in found:

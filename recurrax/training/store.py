@@ -43,7 +43,7 @@ class Store:
                 "at least as many. Raise steps, or use another folder."
             )
         if self.metrics is not None:
-            with _told("metrics", self.output.folder):
+            with _as_checkpoint_error("metrics", self.output.folder):
                 self.metrics.restart(history)
 
     def record(self, history: History, *, last: bool) -> None:
@@ -59,7 +59,7 @@ class Store:
             self._saved = done
         try:
             if self.metrics is not None:
-                with _told("metrics", self.output.folder):
+                with _as_checkpoint_error("metrics", self.output.folder):
                     self.metrics.append(history)
         finally:
             if self.checkpoints is not None:
@@ -72,7 +72,7 @@ class Store:
             CheckpointError: it cannot be written.
         """
         if self.metrics is not None:
-            with _told("metrics", self.output.folder):
+            with _as_checkpoint_error("metrics", self.output.folder):
                 self.metrics.close(history)
         if self.output.folder is not None:
             save_best(Path(self.output.folder) / "best", history)
@@ -91,8 +91,8 @@ def open_store(output: Output, recipe: Recipe, plan: Plan) -> Iterator[Store]:
         return
     folder = check_folder(Path(output.folder))
     settings = identity(recipe, plan, output.config)
-    with _alone(folder):
-        with _told("settings", folder):
+    with _exclusive_lock(folder):
+        with _as_checkpoint_error("settings", folder):
             claim(folder, settings, provenance())
             metrics = Metrics(folder, output.tensorboard) if is_main() else None
             checkpoints = Checkpoints(folder, output.keep)
@@ -106,7 +106,7 @@ def open_store(output: Output, recipe: Recipe, plan: Plan) -> Iterator[Store]:
 
 
 @contextlib.contextmanager
-def _told(what: str, folder: Path | str | None) -> Iterator[None]:
+def _as_checkpoint_error(what: str, folder: Path | str | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -117,7 +117,7 @@ def _told(what: str, folder: Path | str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _exclusive_lock(folder: Path) -> Iterator[None]:
     """Two processes that train into one folder would spoil it; the lock goes with the process, however it ends."""
     try:
         import fcntl
@@ -126,7 +126,7 @@ def _alone(folder: Path) -> Iterator[None]:
     if fcntl is None or not is_main():
         yield
         return
-    with _told("lock", folder):
+    with _as_checkpoint_error("lock", folder):
         file = (folder / "lock").open("w")
     with file:
         try:

@@ -20,7 +20,7 @@ WITH_IPYTHON = "recurrax with IPython"  # an import of it
 
 
 def check_shapes(config: lab.Settings, *names: str) -> None:
-    """Raises ValueError where a shape of one of these settings has a zero."""
+    """Raises ValueError if a shape of one of these settings has a zero."""
     for name in names:
         if min(map(min, getattr(config, name))) < 1:
             config.refuse(name, "B T D H, all >= 1")

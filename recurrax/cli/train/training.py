@@ -14,7 +14,7 @@ from recurrax.cli.tables import show
 from recurrax.cli.train import page
 from recurrax.tasks import MemoryTask
 from recurrax.training import History, Output, Plan, adam, first_devices, fit
-from recurrax.training.mesh import is_main, together
+from recurrax.training.mesh import barrier, is_main
 
 NAME = "train"
 OUTCOME = (
@@ -122,5 +122,5 @@ def train(config: Any, job: Job, task: MemoryTask) -> History:
     """All seeds and settings of one cell and size, in its own folder."""
     if config.fresh and is_main():
         shutil.rmtree(Path(job.output.folder or ""), ignore_errors=True)
-    together("fresh")
+    barrier("fresh")
     return fit(job.build, task, adam, job.plan, job.output)
