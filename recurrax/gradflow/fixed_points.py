@@ -35,7 +35,7 @@ class FixedPoints(NamedTuple):
 
     @property
     def time_constants(self) -> np.ndarray:
-        """Number of steps in which each mode decays (or grows) by a factor e, ``tau = 1 / |ln |lambda||``, ``[F, n]``."""
+        """Steps in which each mode decays (or grows) by a factor e, ``tau = 1 / |ln |lambda||``, ``[F, n]``."""
         with np.errstate(divide="ignore"):
             return 1 / np.abs(np.log(np.abs(self.eigenvalues)))
 

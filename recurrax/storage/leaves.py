@@ -44,7 +44,7 @@ def named_leaves(model: Model) -> dict[str, Any]:
 
 
 def places(tree: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """The leaves of a tree in order: the path of names, the variable that holds the leaf (or the leaf), and the leaf."""
+    """The leaves of a tree in order: the path of names, the variable that holds it (or itself), and the leaf."""
     for path, holder in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_variable)[0]:
         for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
             inner = () if _is_variable(holder) and len(inner) == 1 else inner  # Flax's name for a variable's array
