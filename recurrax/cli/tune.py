@@ -158,7 +158,7 @@ def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
 
 
 def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
-    """ "auto" and every engine, by default and with one option changed, each with the code that creates it."""
+    """The candidates: "auto" and every engine, by default and with one option changed, each with its code."""
     yield '"auto"', "auto"
     for name, engine in rx.ENGINES.items():
         if name in SKIPPED.get(platform, ()):
