@@ -1,4 +1,4 @@
-"""A table of what a module offers, a name and a sentence a line, for the head of an API page.
+"""A table of the names of a module, with one sentence each, for the head of an API page.
 
     .. summary:: recurrax.cells
        :only: LSTMCell, GRUCell, RNNCell

@@ -26,7 +26,7 @@ EVERY = EXPERIMENTS + APPLICATIONS + BENCHMARKS
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which experiments, and what to do with them."""
+    """The selection of experiments and the action."""
 
     only: tuple[str, ...] = EVERY
     """Experiments to look at; all by default."""

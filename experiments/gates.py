@@ -117,7 +117,7 @@ def phases(task: MemoryTask, inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def read(models: SequenceModel, task: MemoryTask, examples: int) -> dict[str, Any]:
-    """Of each gate of each model: mean in every phase, share of nearly shut and open, time constants of the keep gate.
+    """For each gate of each model the mean in every phase, shares of nearly shut and open, and time constants.
 
     Every unit, step and held-out example counts the same; time constants ``[S, H]`` are medians over examples.
     """
@@ -229,7 +229,7 @@ def taus(entry: Any) -> dict[str, str]:
 
 
 def findings(record: Record) -> list[str]:
-    """Which gates are needed, task by task; then how far open those of the LSTM and the GRU are."""
+    """The needed gates for each task, and the mean openness of the gates of the LSTM and the GRU."""
     lines = [needed(task, entries) for task, entries in by_task(record).items()]
     for entry in (entry for entry in record["results"].values() if entry["cell"] in ("LSTM", "GRU")):
         shown = [
@@ -241,7 +241,7 @@ def findings(record: Record) -> list[str]:
 
 
 def needed(task: str, entries: dict[str, Any]) -> str:
-    """How each cell compares with the first one, the LSTM where it was trained."""
+    """A comparison of each cell with the first one, which is the LSTM if it was trained."""
     first, *others = sorted(entries, key=lambda cell: cell != "LSTM")
     at = as_solved_at(updates(entries[first])[best_runs(entries[first])])
     text = f"On {task}, the {first} solved {solved(at)} seeds"

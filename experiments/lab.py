@@ -48,7 +48,7 @@ from recurrax.training import History, Output, Plan, adam, fit
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"  # the committed records
-RUNS = Path("runs")  # of the working directory: where a run goes by default
+RUNS = Path("runs")  # default folder of runs in the working directory
 SHORT = 1500  # updates up to which a fit takes seconds, of which saving it would be a large part
 OUTCOME = (
     "seeds", "settings", "steps", "loss", "accuracy", "solved_at", "diverged_at", "clipped", "test_loss",
@@ -58,7 +58,7 @@ OUTCOME = (
 
 @dataclasses.dataclass(frozen=True)
 class Settings(flags.Settings):
-    """What the settings of every experiment share: what is refused, and where its record goes."""
+    """Common settings of all experiments: validation, and the place of the record."""
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
     """Folder of the record, its page and its figure; runs/<experiment>/ of the working directory by default."""
@@ -161,7 +161,7 @@ def records(name: str, results: Path = RESULTS) -> list[Record]:
 
 
 def folder(config: Any) -> Path:
-    """Of the record, its page and its figures."""
+    """Folder of the record, its page and its figures."""
     return Path(config.out or RUNS)
 
 
@@ -195,7 +195,7 @@ def plan(config: Any, **others: Any) -> Plan:
 
 
 def outcome(history: History) -> dict[str, Any]:
-    """What a record keeps of a fit: every run."""
+    """The part of a record for a fit, with every run."""
     return {name: getattr(history, name) for name in OUTCOME}
 
 

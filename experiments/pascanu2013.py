@@ -49,14 +49,14 @@ STARTS: dict[str, tuple[Callable[..., jax.Array], float, Any]] = {
 
 @dataclass(frozen=True)
 class Settings(lab.Settings):
-    """What both experiments let one choose."""
+    """The common settings of both experiments."""
 
     hidden: int = 50
     """Units of every network (H), at least 15."""
     learning_rate: float = 0.01
-    """Of the three kinds of SGD, constant."""
+    """Learning rate of the three kinds of SGD, constant."""
     adam_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     clip_norm: float = 1.0
     """Largest norm of the gradient where it is clipped."""
     omega_weight: float = 4.0
@@ -83,7 +83,7 @@ class Settings(lab.Settings):
 
 
 def optimizer(config: Settings, method: str) -> Any:
-    """That of a method: SGD, the same with clipping (SGD-C), and with Omega too (SGD-CR), or Adam with clipping."""
+    """The optimiser of a method: SGD, with clipping (SGD-C), with Omega too (SGD-CR), or Adam with clipping."""
     if method == "Adam":
         return adam(config.adam_rate, config.clip_norm)
     return sgd(config.learning_rate, None if method == "SGD" else config.clip_norm)
@@ -224,11 +224,11 @@ class MixedLengths(Task):
         return jax.tree.map(lambda *arrays: jnp.stack(arrays)[index], *drawn)
 
     def loss(self, outputs: jax.Array, example: Example) -> jax.Array:
-        """Of the tasks."""
+        """Lengths of the tasks."""
         return self.longest.loss(outputs, example)
 
     def accuracy(self, outputs: jax.Array, example: Example) -> jax.Array:
-        """Of the tasks."""
+        """Lengths of the tasks."""
         return self.longest.accuracy(outputs, example)
 
     def success(self, loss: Any, accuracy: Any) -> Any:

@@ -55,12 +55,12 @@ STARTS = {
     "GatedDeltaNet-block": "default, in a block",
     "Transformer": "rotary positions, two blocks",
 }  # cell and how it starts; T is the length of the sequence, a block is `recurrax.layers.Block`
-MOST_UNITS, UNITS = 4096, 4  # of any cell; of a Transformer a multiple
+MOST_UNITS, UNITS = 4096, 4  # units of any cell; for a Transformer a multiple
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol(lab.Settings):
-    """What every experiment that follows the protocol lets one choose."""
+    """The common settings of every experiment that follows the protocol."""
 
     cells: tuple[Literal[*STARTS], ...] = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono")  # type: ignore[valid-type]
     """Cells with their initialisation, one after another."""
@@ -102,7 +102,7 @@ def tune_and_train(
     judged: Task | None = None,
     look: Callable[[History], dict[str, Any]] = lambda history: {},
 ) -> dict[str, Any]:
-    """What a record keeps of a cell on a task: the grid, and every reported seed.
+    """The part of a record for a cell on a task: the grid, and every reported seed.
 
     Args:
         config: the settings of the protocol.
@@ -215,7 +215,7 @@ def row(entry: Any, command: str, measure: str, published: Published | None, rem
 
 
 def method(config: dict[str, Any], text: str) -> str:
-    """How the rows of a record were made, with a text of the experiment's own behind it."""
+    """The method of the rows of a record, followed by the experiment's own text."""
     grid_seeds, seeds = (", ".join(map(str, config[name])) for name in ("grid_seeds", "seeds"))
     choose = f"Seeds {grid_seeds} choose" if len(config["grid_seeds"]) > 1 else f"Seed {grid_seeds} chooses"
     said = (

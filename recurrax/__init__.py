@@ -1,4 +1,4 @@
-"""recurrax: recurrent memory in JAX and Flax, measured.
+"""Recurrent neural networks in JAX and Flax: cells, engines, layers, memory tasks, training and gradient flow.
 
 Shapes are written with these letters: S runs, T time, B batch, D input, H state, G gates, O output. Engines take
 time-major arrays, ``[T, B, D]``; layers take batch-major arrays by default, ``[B, T, D]``, as Flax does.

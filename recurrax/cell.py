@@ -28,7 +28,7 @@ data: Callable[[Any], Any] = getattr(nnx, "data", lambda tree: tree)
 
 
 class Structure(enum.Enum):
-    """What an engine may exploit in a cell.
+    """The structure of a cell, which engines may exploit.
 
     DENSE: a step is ``update(carry, project(x) + mix(carry))`` under the laws of `Cell`, with recurrent matrices.
     LINEAR: ``project(x)`` is a pair ``(a, b)``, ``mix`` is empty, and ``update`` is ``a s + b``.

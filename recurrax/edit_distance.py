@@ -50,7 +50,7 @@ def error_rate(pairs: Iterable[tuple[Sequence[Hashable], Sequence[Hashable]]]) -
         tokens += len(reference)
     if not tokens:
         raise ValueError(
-            "the references have 0 tokens, of which no rate can be taken; allowed: 1 or more. Check which of the two "
+            "the references have 0 tokens, so no rate can be computed; allowed: 1 or more. Check which of the two "
             "in each pair is the reference: it is the first."
         )
     return edits / tokens

@@ -1,4 +1,4 @@
-"""The look of each cell in all figures: a colour, a marker and a dash, so that cells differ without colour too.
+"""The look of each cell in figures: a colour, a marker and a dash, so that cells can be told apart without colour.
 
 The colours of Okabe & Ito (2008) and of Tol (2021) can be told apart by colour-blind readers.
 """

@@ -20,7 +20,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants of mallopt(3)
 LEAST = 3  # samples are taken even if they exceed the time
 Shape = tuple[int, int, int, int]  # sizes of a layer: B T D H
 
-FAILURES = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError)  # of a build
+FAILURES = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError)  # caught
 
 
 def keep_memory() -> None:

@@ -184,7 +184,7 @@ def long_entries(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> Iterator[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     for equal, words in EQUAL.items():
         found = {entry["cell"]: ratio(entry, "training") for entry in entries(record, equal)}
         ordered = sorted((cell for cell in found if not np.isnan(found[cell])), key=lambda cell: found[cell])

@@ -1,4 +1,4 @@
-"""What the record says, in the terms of the claims."""
+"""The results of a record, in the terms of the claims."""
 
 from __future__ import annotations
 

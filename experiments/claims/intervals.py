@@ -13,7 +13,7 @@ SURE, EACH = 0.95, 0.90  # the interval that shows a difference; two one-sided t
 
 
 class Effect(NamedTuple):
-    """How far one thing is from another, with an interval of 95% and, for tests of equivalence, one of 90%.
+    """Differences with a 95% interval and, for tests of equivalence, a 90% interval.
 
     Args:
         value: the estimate.

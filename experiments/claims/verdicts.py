@@ -80,7 +80,7 @@ def slow(e: Evidence) -> Verdict:
 
 
 def near(margin: float) -> str:
-    """What counts as no difference, as part of a rule."""
+    """The definition of equality, as part of a rule."""
     return f"Less than {margin - 1:.0%} more counts as none."
 
 
@@ -100,7 +100,7 @@ def constant_flow(e: Evidence) -> Verdict:
 
 
 def forget_gate(e: Evidence) -> Verdict:
-    """What reaches the past with the gate held shut and open, on the cell's own path and on all paths."""
+    """The gradient with the gate held shut and open, on the cell's own path and on all paths."""
     names = ("forget gate 0, no recurrent weights", "forget gate 1, no recurrent weights", "forget gate 0")
     lost, kept, around = (e.slopes(name) for name in names)
     own = bool(np.median(lost) < FORGOTTEN and np.abs(kept).max() < CONSTANT)

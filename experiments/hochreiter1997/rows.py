@@ -1,4 +1,4 @@
-"""What a row consists of: a task, a net, the error, right answers, stop rules and the update."""
+"""The parts of a row: a task, a net, the error, right answers, stop rules and the update."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Rule:
 
     wrong: int = 1
     error: float = math.inf
-    """Of the mean over sequences of the mean absolute error of the outputs that are judged."""
+    """Limit of the mean over sequences of the mean absolute error of the judged outputs."""
     test: int = 0
     """Fresh sequences of a test with weights held still; 0: the last 2,000 training sequences."""
 

@@ -133,7 +133,7 @@ def learned(record: Record) -> Iterator[tuple[str, str, Any]]:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     every = every_cell.finding(record["results"]["every cell"])
     return [*correlation(record), *orthogonality(record), *extremes(record), every]
 
@@ -154,7 +154,7 @@ def correlation(record: Record) -> list[str]:
 
 
 def orthogonality(record: Record) -> list[str]:
-    """Which cells are orthogonal gate by gate, and what it costs not to be."""
+    """The cells that are orthogonal gate by gate, and the cost of not being so."""
     cells, version = record["results"]["kernels"]["cells"], record["results"]["kernels"]["flax"]
     broken = [name for name, e in cells.items() if e["smallest"] < 1 - SAME or e["largest"] > 1 + SAME]
     sizes = [
@@ -189,7 +189,7 @@ def extremes(record: Record) -> list[str]:
 
 
 def factor(slope: float | None) -> float:
-    """Of the gradient per step of lag; a gradient that is exactly zero has slope -inf, stored as null."""
+    """Slopes of the gradient per step of lag; a gradient of exactly zero has slope -inf, stored as null."""
     return math.exp(-math.inf if slope is None else slope)
 
 

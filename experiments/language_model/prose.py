@@ -33,7 +33,7 @@ def block(text: str) -> str:
 
 
 def reading(record: Record) -> list[str]:
-    """What a reader of an article wants to know."""
+    """A summary for readers of articles."""
     data, cell = record["results"]["data"], winner(record)
     name, value = rival(record)
     train, validation, test = (f"{size:,}" for size in data["sizes"])
@@ -57,7 +57,7 @@ def reading(record: Record) -> list[str]:
 
 
 def beaten(name: str, value: float, mine: float, cell: str) -> str:
-    """Who wins, for a reader."""
+    """The best model, explained for readers."""
     if mine < value:
         return (
             f"Nothing that was tried: the {NAMED[cell]} has {mine:.3f} bits, {name} {value:.3f}. The lead is bought "
@@ -71,7 +71,7 @@ def beaten(name: str, value: float, mine: float, cell: str) -> str:
 
 
 def method(record: Record) -> str:
-    """How the rows were made."""
+    """The method of the rows."""
     config, entries = record["config"], record["results"]
     rates = listed([f"{entries[cell]['learning_rate']:.3g} ({cell})" for cell in cells(record)])
     return (
@@ -103,5 +103,5 @@ def cost(record: Record) -> str:
 
 
 def sum_seconds(entry: Any) -> float:
-    """Of a fit, compiling and all."""
+    """Seconds of a fit, including compilation."""
     return float(entry["seconds"]) + float(entry["compile_seconds"])

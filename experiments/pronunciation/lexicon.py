@@ -13,7 +13,7 @@ from recurrax.datasets import Arrays, Dataset
 from recurrax.edit_distance import edit_distance
 
 LONGEST = 12  # letters, and phonemes
-PER_MILLE = (40, 20)  # of test and validation
+PER_MILLE = (40, 20)  # shares of test and validation
 
 
 class Lexicon(NamedTuple):

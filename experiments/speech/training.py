@@ -124,7 +124,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 
 def describe(config: Config, prompts: corpus.Prompts) -> dict[str, Any]:
-    """What the prompts are: how many, how long, and their texts in the order of the folds."""
+    """A description of the prompts: number, length, and texts in the order of the folds."""
     steps = np.array([len(frames) for frames in prompts.frames])
     parts = corpus.folds(prompts, config.folds, config.validation)[0].sizes
     return {

@@ -58,7 +58,7 @@ def statuses() -> Iterator[None]:
         print(stop, file=sys.stderr)
         raise
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 

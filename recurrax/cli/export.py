@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run of recurrax train")
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="(default: %(default)s)")
     parser.add_argument("--stream", action="store_true", help="one step, with the carry as inputs and outputs")
-    parser.add_argument("--seed", type=int, help="seed of the run whose best model is exported; unset: the run with the
-    lowest loss") parser.add_argument("--out", type=Path, help="output file; unset: the name of RUN in the working
-    directory") return parser
+    parser.add_argument("--seed", type=int, help="seed of the exported run; unset: the run with the lowest loss")
+    parser.add_argument("--out", type=Path, help="output file; unset: the name of RUN in the working directory")
+    return parser
 
 
 def find(run: Path, seed: int | None = None) -> Path:

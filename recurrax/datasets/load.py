@@ -41,7 +41,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
 
 
 def digits(_: Path) -> Dataset[Images]:
-    """scikit-learn's 1,797 digits of 8 x 8 pixels from 0 to 16; all splits contain the same writers."""
+    """The 1,797 digits of scikit-learn, 8 x 8 pixels from 0 to 16; all splits contain the same writers."""
     try:
         import sklearn
         from sklearn.datasets import load_digits

@@ -55,7 +55,7 @@ def to_int8(model: Any, inputs: Any, *, reduce_range: bool = True) -> Int8:
     except ImportError as error:
         raise ImportError("to_int8 needs onnxruntime, which is not installed: pip install onnxruntime onnx") from error
     marked = copy.deepcopy(model)
-    marked.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # else it asks for that, in vain
+    marked.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # silences a hint
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(

@@ -38,7 +38,7 @@ def save_best(folder: Path, history: History) -> None:
         try:
             save(folder / run_name(history, run), jax.tree.unflatten(tree, one), overwrite=True, about=abouts[run])
         except CheckpointError as error:
-            raise CheckpointError(f"{error} The run itself is saved: the same command goes on from here.") from error
+            raise CheckpointError(f"{error} The run itself is saved: the same command resumes from here.") from error
 
 
 def run_name(history: History, run: int) -> str:

@@ -151,7 +151,7 @@ class Checkpoints:
         shutil.rmtree(self.folder / f"{step}.orbax-checkpoint-tmp", ignore_errors=True)
         return CheckpointError(
             f"cannot write the checkpoint at step {step} in {self.folder} ({reason(error)}); {good}. Free space or "
-            "mend the folder, then give the same command again to go on from there."
+            "mend the folder, then give the same command again to resume from there."
         )
 
     def _list(self, step: int) -> Path:
@@ -165,7 +165,7 @@ class Checkpoints:
             wrong = f"{self._list(step).name} is damaged or cut short"
         if wrong:
             others = [info.step for info in self._orbax.checkpoints if info.step != step]
-            fix = f"go on from step {max(others)}" if others else "start again"
+            fix = f"resume from step {max(others)}" if others else "start again"
             raise CheckpointError(
                 f"the checkpoint at step {step} in {self.folder} cannot be used: {wrong}. Restore that file, or delete "
                 f"the folder {step} to {fix}."

@@ -196,4 +196,4 @@ def resume_hint(output: Output) -> str:
     """Explains how to resume a stopped run."""
     if output.folder is None:
         return "it had no folder, so nothing was saved. Give it one, Output(folder=...)."
-    return f"saved in {output.folder}. The same command goes on from there."
+    return f"saved in {output.folder}. The same command resumes from there."

@@ -186,7 +186,7 @@ def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -
             more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
             raise CheckpointError(
                 f"{folder} holds a run with other settings: {'; '.join(different[:SHOWN])}{more}. Allowed: the same "
-                "settings, which go on where it stopped. Use another folder, or delete this one to start again."
+                "settings, which resume where it stopped. Use another folder, or delete this one to start again."
             )
     elif (folder / "checkpoints").exists() and any((folder / "checkpoints").iterdir()):
         raise CheckpointError(

@@ -35,7 +35,7 @@ from recurrax.kernels import is_sharded
 SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
 LEAST_SHARED, MOST_SHARED = 99, 227  # for unlisted capabilities; without a CUDA device
 LEAST_BLOCK = 8 if jax.__version_info__ >= (0, 9) else 16  # fewest columns of a matrix product on CUDA
-REGISTERS = 128  # of a thread's 255 registers, for matrices on CUDA; LSTM and GRU need the others
+REGISTERS = 128  # registers of a thread for matrices on CUDA, of 255; LSTM and GRU need the others
 EXACT = ("highest", "float32")  # values of jax_default_matmul_precision
 
 
@@ -237,7 +237,7 @@ def _tied(tree: Any, others: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """The linear system whose solution is the tangents ``d_t`` of the carries; without mask and resets it is
+    """The linear system whose solution is the tangents ``d_t`` of the carries.
 
         d_0 = b_0,    d_t - J_t d_{t-1} = b_t,    J_t = update' + update_a' mix'
 
