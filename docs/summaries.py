@@ -3,7 +3,8 @@
     .. summary:: recurrax.cells
        :only: LSTMCell, GRUCell, RNNCell
 
-``only`` names those to list; ``structure`` lists the cells of one structure, "other" what is no cell of the list.
+``only`` names those to list; ``structure`` lists the cells of one structure, "other"
+the names that are not in the list of cells.
 """
 
 from __future__ import annotations

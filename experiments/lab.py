@@ -49,7 +49,7 @@ from recurrax.training import History, Output, Plan, adam, fit
 Record = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"  # the committed records
 RUNS = Path("runs")  # default folder of runs in the working directory
-SHORT = 1500  # updates up to which a fit takes seconds, of which saving it would be a large part
+SHORT = 1500  # updates of a fit that takes only seconds, so that saving is not worth while
 OUTCOME = (
     "seeds", "settings", "steps", "loss", "accuracy", "solved_at", "diverged_at", "clipped", "test_loss",
     "test_accuracy", "seconds", "compile_seconds",
@@ -171,7 +171,7 @@ def runs(config: Any) -> Path:
 
 
 def train(config: Any, title: str, build: Any, task: Task, optimizer: Any, plan: Plan, penalty: Any = None) -> History:
-    """`fit` under a title, which goes on where an interrupted one stopped; a short one is made again from the start."""
+    """`fit` under a title, which resumes an interrupted run; a short run starts again."""
     saved = output(config, title, plan) if plan.steps > SHORT else Output(title=title)
     return fit(build, task, optimizer, plan, saved, penalty)
 

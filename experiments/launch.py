@@ -10,7 +10,7 @@ skipped:
     recurrax train --cells LSTM --hidden 128 --out results/lstm
     experiments.gates --hidden 128 --out results/gates
 
-A job that is preempted or runs out of time is asked to save (SIGTERM) and queued again; the same command goes on
+A job that is preempted or runs out of time is asked to save (SIGTERM) and queued again; the same command resumes
 from what it saved.
 """
 

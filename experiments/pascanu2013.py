@@ -212,7 +212,7 @@ class MixedLengths(Task):
         return "no held-out answer wrong"
 
     def sample(self, key: jax.Array) -> Example:
-        """An example of each length, of which one is taken."""
+        """Draws an example of each length and selects one."""
         choice, *keys = jax.random.split(key, len(self.tasks) + 1)
         T = self.longest.sequence_length
 
@@ -238,7 +238,7 @@ class MixedLengths(Task):
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def accuracies(task: MemoryTask, models: Any, key: jax.Array, count: int) -> jax.Array:
-    """Mean accuracy of each of several models on the same fresh examples, of which one answer is due: ``[S]``.
+    """Mean accuracy of several models on the same new examples with one answer each: ``[S]``.
 
     Only the state that answers is kept, so that memory does not grow with the length but for the examples themselves.
     """

@@ -4,7 +4,7 @@
    most of them meet the task's criterion is taken; among equals the one that needs the fewest updates, then the one
    with the lowest held-out loss (both by the lower median: of two seeds, the better one).
 2. Report: the other seeds train at that rate until all of them meet the criterion, for at most ``steps`` updates. All
-   of them are reported, and each is tested once on examples that chose nothing.
+   of them are reported, and each is tested once on examples that influenced no choice.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def tune_and_train(
     grid = lab.train(config, f"{title} {cell} grid", build, judged, clipped_adam, grid_plan(config))
     found = {
         **{name: getattr(grid, name) for name in ("seeds", "settings", "solved_at", "diverged_at")},
-        "test_loss": np.nanmin(grid.loss, axis=1),  # the lowest held-out one; the test chooses nothing
+        "test_loss": np.nanmin(grid.loss, axis=1),  # held-out; the test influences no choice
     }
     rate = float(grid.settings["learning_rate"][best_runs(found)][0])
     history = lab.train(config, f"{title} {cell}", build, judged, clipped_adam, report_plan(config, rate))
@@ -189,7 +189,7 @@ def units_of(config: Protocol, task: MemoryTask, cell: str) -> int:
 
 
 def count(build: Callable[..., Any]) -> int:
-    """Parameters of a model, of which nothing is computed."""
+    """The number of parameters of a model, without computing them."""
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(build, jax.random.key(0))))
 
 
@@ -222,7 +222,7 @@ def method(config: dict[str, Any], text: str) -> str:
         f"Every cell is trained by Adam on fresh batches of {config['batch_size']}, with the norm of the gradient "
         f"clipped at 1. {choose} its learning rate from the grid after {config['grid_steps']} "
         f"updates; seeds {seeds} are reported, all of them. The best model of each run is tested once, on "
-        f"{config['held_out']} examples that chose nothing. {text}"
+        f"{config['held_out']} examples that influenced no choice. {text}"
     )
     return textwrap.fill(said, 118)
 

@@ -131,7 +131,7 @@ def builder(cell: str, task: Forecast, hidden: int, dropout: float) -> Any:
 
 
 def count(build: Any) -> int:
-    """Parameters of a model, of which nothing is computed."""
+    """The number of parameters of a model, without computing them."""
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(build, jax.random.key(0))))
 
 

@@ -48,12 +48,12 @@ PHRASES = [
     r"\b(steps?|frames|sequences|tokens?) (that|which) (do(es)? not )?exists?\b",
     r"\b(step|steps) (does|do) not exist",
     r"\b(chose|chooses|choose) nothing\b",
-    r"\b(is|are|was|were|be) told\b",
+    r"\b(is|are|was|were|be) told\b(?! apart)",
     r"\b(go|goes|went|gone) on (where|from|with|as|there|bit)\b",
     r"\bthe cell inside\b",
     r"\b(and|or) (its|their) (like|kin)\b",
-    r"\bis so\b(?! (that|much|low|large|small|often|cheap))",
-    r"\bof which\b",
+    r"\bis so (for each|in)\b|\bis so\.",
+    r"(?<!all )(?<!each )(?<!both )(?<!none )(?<!most )(?<!first )\bof which\b",
     r"\bis none of (these|them|what|the)\b",
     r"\bis no (layer|cell|int|array|model|pytree|scalar|number|package|command|multiple|probability)\b",
     r"\bare no (integers|numbers|vectors|gates|settings|padding)\b",
@@ -209,7 +209,7 @@ def flat(text: Prose) -> str:
 def test_texts_are_found():
     """Every kind of text, in numbers that only a fault in the collection would not reach."""
     kinds = [text.kind for text in prose()]
-    assert all(kinds.count(kind) > 100 for kind in ("docstring", "trailing", "comment", "message", "page"))
+    assert all(kinds.count(kind) > 50 for kind in ("docstring", "trailing", "comment", "message", "page")), kinds
 
 
 @pytest.mark.parametrize("pattern", PHRASES)

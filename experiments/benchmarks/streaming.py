@@ -4,10 +4,10 @@
     python -m experiments.benchmarks.streaming --help
 
 A trained network on a small machine is fed one sample at a time. The same model, one layer and a linear head with batch
-size 1, takes a step in every implementation; the sample is a NumPy array and so is the prediction, and every call goes
-on from the carry of the last one. All take turns in one process, each on one thread where it can be told so. Then a
-process that has onnxruntime alone runs a stream by itself: how long it takes to its first prediction, the memory it
-holds, and the percentiles of a step.
+size 1, takes a step in every implementation; the sample is a NumPy array and so is the prediction, and every call
+continues from the carry of the last one. All take turns in one process, each on one thread if possible. Then a process
+that has onnxruntime alone runs a stream by itself: how long it takes to its first prediction, the memory it holds, and
+the percentiles of a step.
 
 Expected: at these sizes the arithmetic takes a few microseconds, and the rest is what a call costs. onnxruntime should
 be the fastest; JAX pays for a module as an argument, and less where its weights are constants of the program.

@@ -115,7 +115,7 @@ def trained(layer: peers.Layer, shape: timing.Shape) -> Callable[[], timing.Prog
 
 
 def streamed(layer: peers.Layer, batch: int, in_features: int) -> Callable[[], timing.Program]:
-    """Compiles a step whose next call goes on from its carry."""
+    """Compiles a step whose next call continues from its carry."""
     x = jax.random.normal(jax.random.key(2), (batch, in_features))
     return lambda: timing.stream(layer.step, layer.parameters, layer.carry, x)
 

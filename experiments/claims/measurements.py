@@ -70,7 +70,7 @@ def cells_on(title: str, config: Config) -> tuple[str, ...]:
 
 @functools.cache
 def digits(steps: int) -> Digits:
-    """scikit-learn's digits in so many steps."""
+    """The digits of scikit-learn in a given number of steps."""
     return Digits(load("digits"), steps)
 
 

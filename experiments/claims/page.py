@@ -51,7 +51,7 @@ def page(record: Record) -> list[Any]:
         "## Learning curves: cells with as many weights",
         textwrap.fill(
             f"About {config['weights']} weights, the head included; {config['data_steps']} updates whatever the "
-            "number of training sequences, of which every seed has its own; the model with the lowest held-out loss. "
+            "number of training sequences, and every seed has its own; the model with the lowest held-out loss. "
             "Mean squared error of adding, share of wrong digits; median (range) of seeds.",
             118,
         ),

@@ -63,7 +63,7 @@ def learn(config: Config, task: MemoryTask | Digits, title: str, cell: str) -> d
 def best_rate(grid: History, chosen: np.ndarray) -> float:
     """The learning rate of a grid at which most runs solved the task; then fewest updates, then lowest loss.
 
-    The loss is the lowest held-out one: the test chooses nothing.
+    The loss is the lowest held-out one, so the test influences no choice.
     """
     losses = np.nanmin(np.where(np.isfinite(grid.loss), grid.loss, np.inf), axis=1)
     rates = grid.settings["learning_rate"][chosen]

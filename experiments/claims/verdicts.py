@@ -15,7 +15,7 @@ from experiments.claims.evidence import AS_LONG, Evidence
 from experiments.claims.rules import FAILS, HOLDS, NOT_YET, Verdict, only_if, settle, settle_equal, weakest
 
 CONSTANT = 1e-3  # nats per step: a gradient that keeps 82% over 200 steps
-FORGOTTEN = -10  # nats per step: a gradient of which 5e-5 is left after one
+FORGOTTEN = -10  # nats per step: 5e-5 of a gradient is left after one step
 LATER = {
     "parallel training": "Transformers train in parallel over the steps, RNNs do not",
     "global dependencies": "Transformers reach distant steps directly, at a higher cost",

@@ -32,7 +32,7 @@ class Loss(NamedTuple):
 
     @property
     def norm(self) -> np.ndarray:
-        """|gradient|."""
+        """The size of the gradient, |gradient|."""
         return np.hypot(self.dw, self.db)
 
 
@@ -57,7 +57,7 @@ def wall(w: np.ndarray) -> np.ndarray:
 
 
 def wall_gradient(w: np.ndarray, steps: int) -> np.ndarray:
-    """|gradient| on the wall, where the state stays at x_0: a geometric series in ``a = w sigma'(x_0)``.
+    """The size of the gradient on the wall, where the state stays at x_0: a geometric series in ``a = w sigma'(x_0)``.
 
     |dL| = 2 |sigma - 0.7| sigma' (a^T - 1) / (a - 1) |(sigma, 1)|,  sigma = sigma(x_0)
     """

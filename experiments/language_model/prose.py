@@ -17,7 +17,7 @@ def samples(record: Record) -> str:
     cell = winner(record)
     entry, grams = record["results"][cell], record["results"]["n-grams"]
     told = wrapped(
-        f"The {NAMED[cell]} (seed {entry['best_seed']}) goes on from \u201c{entry['prompt'].strip()}\u201d. A low "
+        f"The {NAMED[cell]} (seed {entry['best_seed']}) continues \u201c{entry['prompt'].strip()}\u201d. A low "
         "temperature makes likely characters likelier: the text becomes safe and repeats itself. At 1 the model draws "
         "what it believes."
     )
@@ -78,7 +78,8 @@ def method(record: Record) -> str:
         f"Every model embeds a character in {config['embedding']} numbers, has one layer (two of the linear cell), and "
         f"as many units as {config['weights']:,} weights allow. Adam makes {config['steps']:,} updates, each on "
         f"{config['batch_size']} places of the book that are read side by side in windows of {config['window']} "
-        "characters; the state goes on from window to window, gradients do not. First learning rates, which fall to 0 "
+        "characters; the state continues from window to window, but gradients do not. "
+        "First learning rates, which fall to 0 "
         f"along half a cosine: {rates}. The rates of the preset `table`, 0.01 and a third of that for the "
         "RNN, come from trials of 300 updates with another seed on the validation split. The higher rate was better in "
         "each, and none above 0.012 was tried. Test scores of earlier settings had been seen before; size, rates and "

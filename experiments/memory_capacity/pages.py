@@ -221,7 +221,7 @@ def reading(record: Record) -> list[str]:
         ),
         "When to use which": (
             "Use a matrix memory where things are looked up by what they are: names, definitions, earlier tokens of a "
-            "text. It has no order: what comes first and what next must be told by the inputs. Use a linear recurrent "
+            "text. It has no order: the inputs must show what comes first and what next. Use a linear recurrent "
             "unit, or another state that oscillates, where order and time matter: signals, delays, copying. Its step "
             "does not depend on the input, so that it cannot choose what to keep. Gates that see the input alone, as "
             "MinGRU's, choose what to keep, and keep it without order. An LSTM can do all of it, as its next step "

@@ -131,7 +131,7 @@ class Tokens(Task):
 
 
 class StatelessCell(LinearCell):
-    r"""The control: :math:`h_t = W x_t + b`, which remembers nothing; its state of no use is one number a unit."""
+    r"""The control: :math:`h_t = W x_t + b`, which remembers nothing; its unused state has one number per unit."""
 
     short = "Stateless"
 

@@ -62,7 +62,7 @@ class Config(lab.Settings):
     batch_size: int = 32
     """Fresh examples of an update."""
     chunk: int = 250
-    """Updates between evaluations, of which the one with the lowest held-out loss counts."""
+    """Updates between evaluations; the model with the lowest held-out loss counts."""
     held_out: int = 2048
     """Examples of an evaluation, and of the test after the last one."""
     examples: int = 256

@@ -84,7 +84,8 @@ def page(record: Record) -> list[Any]:
         "held-out loss counts. Keep gates start at bias ln T, the ShutLSTM's input gate at -ln T,\nthe IRNN at the "
         "identity.",
         "## Accuracy",
-        f"Median and range over the seeds, each on {config['held_out']} examples that chose nothing: a 95% interval of "
+        f"Median and range over the seeds, each on {config['held_out']} examples that influenced no "
+        "choice: a 95% interval of "
         f"at most {(high - low) / 2:.3f} on either side.\nCeiling: Phi(1 / noise); guessing: 0.5.",
         table(e, accuracies),
         "## Seeds that solved the task",

@@ -17,7 +17,7 @@ PER_MILLE = (40, 20)  # shares of test and validation
 
 
 class Lexicon(NamedTuple):
-    """Words, all their pronunciations, the first of which is trained on, and what phonemes there are.
+    """Words, all their pronunciations (training uses the first), and the phonemes.
 
     splits: numbers of words, by name of the split.
     """

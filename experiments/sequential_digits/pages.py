@@ -125,7 +125,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
 
 
 def reported(data: str, order: str, cell: str) -> baseline.Published | None:
-    """The published accuracy of a cell, whatever its initialisation was; that of an LSTM beside forget bias 1."""
+    """The published accuracy of a cell with any initialisation; for an LSTM only with forget bias 1."""
     for name, value, source in PUBLISHED.get((data, order), []):
         if cell in (name, f"{name}-fb1"):
             return baseline.Published(f"{value:.1f}", source, "secondary" if source == LE else "primary")

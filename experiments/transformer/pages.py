@@ -137,6 +137,6 @@ def text_section(record: Record) -> list[Any]:
     ]
     said = (
         f"## Text\n\nThe King James Bible in windows of {WINDOW} characters that begin anew; {TESTED} held-out "
-        f"windows, of which the last {WINDOW - WARM} characters count. One seed."
+        f"windows; only the last {WINDOW - WARM} characters count. One seed."
     )
     return [said, markdown_table(table)]

@@ -281,7 +281,7 @@ def blind(record: Record) -> str:
     memory = simple(record)[MEMORY]["BLEU"]
     return (
         f"Without attention the network has {middle(entry):.1f} BLEU where chance has {by_chance:.1f} and the "
-        f"translation memory {memory:.1f}: it writes verses in the style of the Bible, of which "
+        f"translation memory {memory:.1f}: it writes verses in the style of the Bible, and of these "
         f"{'little' if middle(entry) < memory else 'a part'} comes from the source. It was not taught to keep "
         "a sentence in one vector by so few pairs and updates, at settings that were chosen for the other network."
     )

@@ -227,7 +227,8 @@ def imports(repeats: int) -> dict[str, list[float]]:
     """Seconds of ``import jax, flax, optax``, and of recurrax or flax.nnx after it, each in a new process.
 
     As in a plain installation: flax.nnx imports IPython where that is found, so it is hidden, and counted apart where
-    there is one. All from bytecode, as pip installs them: a source tree has none where Python is told not to write it.
+    there is one. All are imported from bytecode, as pip installs them; a source tree has none if Python does not write
+    it.
     """
     packages = ("recurrax", "flax.nnx", *((WITH_IPYTHON,) if importlib.util.find_spec("IPython") else ()))
     rows: dict[str, list[float]] = {"base": [], **{package: [] for package in packages}}

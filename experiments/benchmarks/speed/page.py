@@ -58,7 +58,7 @@ def method(e: Evidence) -> str:
         f"There are as many samples of each (n) as fit into {seconds} s, but at least {least} and at most {most}.\n"
         "The tables show medians [quartiles]; compilation and memory are reported apart. Parameters are handed over\n"
         "as a list of arrays, so no number includes what a module costs as an argument of a call. Every library keeps\n"
-        "its own initial weights and biases. On Linux, malloc was told to keep freed blocks of up to 32 MiB, for all\n"
+        "its own initial weights and biases. On Linux, malloc was set to keep freed blocks of up to 32 MiB, for all\n"
         "alike. Haiku's RNN has a ReLU in place of tanh: we show it, but do not compare with it. Matrix products have\n"
         f"{config['precision']} precision, {tf32}.\n"
         f"PyTorch runs eagerly with {made['torch_threads']} threads; JAX has {made['cores']} CPU cores."
