@@ -42,7 +42,7 @@ napoleon_custom_sections = [("Source", "notes_style"), ("Shapes", "notes_style")
 
 
 def take_pages() -> None:
-    """What lies elsewhere in the repository becomes pages: the notebooks."""
+    """Copies pages from elsewhere in the repository: the notebooks."""
     shutil.copytree(HERE.parent / "notebooks", HERE / "notebooks", dirs_exist_ok=True)
 
 

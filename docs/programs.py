@@ -36,7 +36,7 @@ def run(page: str) -> str:
 
 
 def outputs(text: str) -> list[str]:
-    """What a page shows of its programs, one text for each."""
+    """The outputs shown on a page, one text for each program."""
     return [match["shown"] or "" for match in BLOCK.finditer(text)]
 
 
@@ -55,7 +55,7 @@ def _near(one: str, other: str) -> bool:
 
 
 def _last_digit(number: str) -> float:
-    """What one more in the last digit shown would add: 0.01 for "0.25", 1e-20 for "3e-20"."""
+    """The value of one unit in the last digit shown: 0.01 for "0.25", 1e-20 for "3e-20"."""
     digits, _, power = number.partition("e")
     return 10.0 ** (int(power or 0) - len(digits.partition(".")[2]))
 

@@ -1,9 +1,10 @@
-"""A table of what a module offers, a name and a sentence a line, for the head of an API page.
+"""A table of the names of a module, with one sentence each, for the head of an API page.
 
     .. summary:: recurrax.cells
        :only: LSTMCell, GRUCell, RNNCell
 
-``only`` names those to list; ``structure`` lists the cells of one structure, "other" what is no cell of the list.
+``only`` names those to list; ``structure`` lists the cells of one structure, "other"
+the names that are not in the list of cells.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ EXPERIMENTS = (
     "copy_memory", "temporal_order", "length_generalization", "sequential_digits", "hochreiter1997",
     "memory_capacity", "long_dependencies", "transformer",
 )  # fmt: skip
-# Real data, of which `recurrax datasets get` has the arrays.
+# Real data from `recurrax datasets get`.
 APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip

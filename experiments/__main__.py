@@ -4,8 +4,8 @@
     python -m experiments              # runs each experiment whose record is missing, out of date or half-done
     python -m experiments --rebuild    # runs nothing; makes pages, figures and the README's numbers from the records
 
-A record is out of date when the experiment's settings have changed since: it then carries another hash. One that was
-interrupted goes on where it stopped.
+A record is out of date when the experiment's settings have changed since: it then carries another hash. An interrupted
+one resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EVERY = EXPERIMENTS + APPLICATIONS + BENCHMARKS
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which experiments, and what to do with them."""
+    """The selection of experiments and the action."""
 
     only: tuple[str, ...] = EVERY
     """Experiments to look at; all by default."""

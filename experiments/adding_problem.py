@@ -159,7 +159,7 @@ def measure(config: Config, length: int, task: Adding, judged: Task, cell: str) 
 
 
 def ends(entry: Any) -> dict[str, int]:
-    """How far the runs came, by the test loss of their best model: how many are at each of `ENDS`.
+    """The number of runs at each of `ENDS`, by the test loss of their best model.
 
     Chance is what the variance of two values gives, and half of it what that of one gives: the best answer of a network
     that keeps one marked value X and knows nothing of the other. Between the two, and between one and none, the
@@ -207,7 +207,7 @@ def page(record: Record) -> list[Any]:
 
 
 def found(rows: list[Row]) -> str:
-    """How many seeds of every cell solve a task, in a sentence."""
+    """A sentence on the number of seeds of every cell that solve a task."""
     cells = ", ".join(map(baseline.brief, rows))
     return (
         f"{rows[0].task}: seeds that solve it ({rows[0].criterion} within {rows[0].budget} updates), with the median "
@@ -216,7 +216,7 @@ def found(rows: list[Row]) -> str:
 
 
 def plateaus(record: Record) -> list[str]:
-    """Which cells have seeds that end at the second plateau."""
+    """The cells with seeds that end at the second plateau."""
     return [
         f"T = {entry['length']}: {count} of the {len(entry['solved_at'])} seeds of the {entry['cell']} "
         f"end{'s' * (count == 1)} at the second plateau, near {entry['chance_level'] / 2:.4f}, where a network knows "

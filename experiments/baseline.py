@@ -154,7 +154,7 @@ def rate_of(chosen: float, tried: Iterable[float]) -> str:
 
 
 def command(record: Record, presets: Mapping[str, Any], chosen: Mapping[str, Any]) -> str:
-    """What makes a part of a record again: its nearest preset, what differs from it, and what is chosen of it.
+    """The command that makes a part of a record again: its nearest preset, the differences, and the chosen part.
 
     Args:
         record: of any settings.
@@ -216,7 +216,7 @@ def groups(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def heading(row: Row) -> str:
-    """What all rows of a table share."""
+    """The common heading of all rows of a table."""
     chance = "" if row.chance is None else f" The best guess without memory has {row.chance:.4g}."
     return f"{row.reached.capitalize()}: {row.criterion}, within {row.budget} {row.unit}.{chance}"
 

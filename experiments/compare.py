@@ -10,7 +10,7 @@ from scipy.stats import fisher_exact, mannwhitneyu
 
 from recurrax.report import interval
 
-LEVEL = 0.05  # of every test, two-sided
+LEVEL = 0.05  # level of every two-sided test
 RULE = (
     f"Two rates differ by Fisher's exact test, other values by Mann and Whitney's, at {LEVEL:g}; a run that did not\n"
     "solve its task counts as longer than any that did. k/n with the exact 95% interval, medians with ranges."
@@ -61,13 +61,13 @@ def updates(entry: Any) -> np.ndarray:
     return np.where(at < 0, math.inf, at)
 
 
-def marked(updates: np.ndarray) -> list[int]:
+def as_solved_at(updates: np.ndarray) -> list[int]:
     """The same with -1 where the criterion was not met, as `recurrax.report` takes them."""
     return [int(step) if math.isfinite(step) else -1 for step in updates]
 
 
 def verdict(mine: Any, other: Any) -> str:
-    """How the best runs of a fit differ from those of another: in seeds solved, else in updates, else in test loss."""
+    """A comparison of the best runs of two fits: seeds solved, else updates, else test loss."""
     loss, reference = (np.asarray(e["test_loss"], float)[best_runs(e)] for e in (mine, other))
     at, before = (updates(e)[best_runs(e)] for e in (mine, other))
     count, full = ((int(np.isfinite(steps).sum()), len(steps)) for steps in (at, before))

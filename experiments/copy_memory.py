@@ -34,7 +34,7 @@ from experiments.lab import Record
 from recurrax.palette import look
 from recurrax.tasks import Copy
 
-NAMES = {"martens2011": "five-bit copy", "arjovsky2016": "ten-symbol copy"}  # of other variants: copy
+NAMES = {"martens2011": "five-bit copy", "arjovsky2016": "ten-symbol copy"}  # for other variants: copy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Config(tuning.Protocol):
     """Cells and initialisations on the copy task; the defaults take about half an hour on two idle CPU cores."""
 
     tasks: tuple[str, ...] = ("martens2011:2", "martens2011:10", "martens2011:30", "arjovsky2016:2", "arjovsky2016:5")
-    """What to copy, VARIANT:DELAY: the published definition, and the blank steps between symbols and recall."""
+    """Copy tasks, VARIANT:DELAY: the published definition, and the blank steps between symbols and recall."""
     hidden: int = 64
     """Units of every cell (H)."""
     steps: int = 3000
@@ -117,7 +117,7 @@ def baseline_rows(record: Record) -> list[Row]:
 
 
 def right(entry: Any) -> str:
-    """How much of the test each run has right: median and range over the runs, of what the criterion counts."""
+    """The share of the test that each run has right: median and range over the runs, by the criterion's measure."""
     shares = np.nan_to_num(np.asarray(entry["test_accuracy"], float))  # a run that diverged has nothing right
     low, middle, high = (f"{100 * f(shares):.0f}" for f in (np.min, np.median, np.max))
     what = "whole sequences" if "sequences" in entry["criterion"] else "symbols"
@@ -165,7 +165,7 @@ def page(record: Record) -> list[Any]:
 
 
 def findings(variant: str, cells: dict[str, list[Any]]) -> list[str]:
-    """What was found on a variant, in sentences made from the numbers."""
+    """The findings on a variant as sentences, made from the numbers."""
     first = next(iter(cells.values()))
     budget, name = first[0]["budget"], f"{NAMES.get(variant, 'copy')} ({variant})".capitalize()
     reach = ", ".join(f"{cell} {longest(entries) or 'none'}" for cell, entries in cells.items())

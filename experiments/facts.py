@@ -1,4 +1,4 @@
-"""What the pages below docs say of the records: numbers, sentences and tables, each by a name.
+"""Numbers, sentences and tables of records for the pages below docs, by name.
 
 A page asks for one with ``<!-- name words --> ... <!-- end -->``, in a line or around lines of their own, and
 `experiments.rendering` fills in what stands between. `FACTS` has the names; the words are a fact's arguments.
@@ -51,7 +51,7 @@ def finding(words: str) -> str:
 
 @functools.cache
 def findings(name: str) -> tuple[str, ...]:
-    """What an experiment found, in sentences."""
+    """The findings of an experiment, as sentences."""
     return tuple(module(name).page(main(name))[1])
 
 
@@ -162,7 +162,9 @@ def starts() -> str:
             "cell": cell,
             "start": name,
             "gradient kept per step": f"{page.factor(entry['slope']):.3f}",
-            "updates to learn": shown(compare.marked(takes[cell, name]), record["config"]["steps"]).partition(" (")[0],
+            "updates to learn": shown(compare.as_solved_at(takes[cell, name]), record["config"]["steps"]).partition(
+                " ("
+            )[0],
         }
         for cell, name, entry in page.initial(record)
     ]
@@ -224,7 +226,7 @@ def leaderboard() -> str:
     """For every task of the baseline table that several cells were trained on, the best cell and the others."""
     rows = []
     for group in _groups():
-        cells = {row.cell: row for row in sorted(group, key=_rank, reverse=True)}  # of each cell the best stays
+        cells = {row.cell: row for row in sorted(group, key=_rank, reverse=True)}  # keep the best entry of each cell
         if len(cells) == 1:
             continue
         best, *others = sorted(cells.values(), key=_rank)

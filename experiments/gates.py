@@ -25,7 +25,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import lab, plots
-from experiments.compare import RULE, best_runs, marked, updates, verdict
+from experiments.compare import RULE, as_solved_at, best_runs, updates, verdict
 from experiments.lab import Record
 from experiments.models import builder, cell_of, clipped_adam
 from recurrax import Cell, gradflow
@@ -117,7 +117,7 @@ def phases(task: MemoryTask, inputs: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def read(models: SequenceModel, task: MemoryTask, examples: int) -> dict[str, Any]:
-    """Of each gate of each model: mean in every phase, share of nearly shut and open, time constants of the keep gate.
+    """For each gate of each model the mean in every phase, shares of nearly shut and open, and time constants.
 
     Every unit, step and held-out example counts the same; time constants ``[S, H]`` are medians over examples.
     """
@@ -182,7 +182,7 @@ def by_task(record: Record) -> dict[str, dict[str, Any]]:
 def ablation(entry: Any) -> dict[str, str]:
     """Seeds solved, updates, test loss and accuracy of a cell on a task."""
     chosen = best_runs(entry)
-    at = marked(updates(entry)[chosen])
+    at = as_solved_at(updates(entry)[chosen])
     loss, accuracy = (np.nanmedian(np.asarray(entry[f"test_{name}"], float)[chosen]) for name in ("loss", "accuracy"))
     return {
         "task": entry["task"],
@@ -229,7 +229,7 @@ def taus(entry: Any) -> dict[str, str]:
 
 
 def findings(record: Record) -> list[str]:
-    """Which gates are needed, task by task; then how far open those of the LSTM and the GRU are."""
+    """The needed gates for each task, and the mean openness of the gates of the LSTM and the GRU."""
     lines = [needed(task, entries) for task, entries in by_task(record).items()]
     for entry in (entry for entry in record["results"].values() if entry["cell"] in ("LSTM", "GRU")):
         shown = [
@@ -241,9 +241,10 @@ def findings(record: Record) -> list[str]:
 
 
 def needed(task: str, entries: dict[str, Any]) -> str:
-    """How each cell compares with the first one, the LSTM where it was trained."""
+    """A comparison of each cell with the first one, which is the LSTM if it was trained."""
     first, *others = sorted(entries, key=lambda cell: cell != "LSTM")
-    text = f"On {task}, the {first} solved {solved(marked(updates(entries[first])[best_runs(entries[first])]))} seeds"
+    at = as_solved_at(updates(entries[first])[best_runs(entries[first])])
+    text = f"On {task}, the {first} solved {solved(at)} seeds"
     found: dict[str, list[str]] = {}
     for cell in others:
         found.setdefault(verdict(entries[cell], entries[first]), []).append(cell)
@@ -275,7 +276,7 @@ def learning(axes: Axes, entries: dict[str, Any]) -> None:
         at, loss = updates(entry)[chosen], np.asarray(entry["test_loss"], float)[chosen]
         for seed, x in enumerate(place + np.linspace(-0.2, 0.2, len(at))):
             axes.plot(x, loss[seed], **look(cell), mfc=None if np.isfinite(at[seed]) else "none")
-        labels.append(f"{cell}\n{censored(marked(at), int(entry['steps'][-1])).partition(' (')[0]}")
+        labels.append(f"{cell}\n{censored(as_solved_at(at), int(entry['steps'][-1])).partition(' (')[0]}")
     plots.level(axes, chance=entries[cell]["chance_level"])
     axes.set_xticks(range(len(labels)), labels, fontsize=6)
     axes.set(ylabel="test loss", yscale="log", xlabel="cell, median updates to criterion")

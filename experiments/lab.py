@@ -48,8 +48,8 @@ from recurrax.training import History, Output, Plan, adam, fit
 
 Record = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"  # the committed records
-RUNS = Path("runs")  # of the working directory: where a run goes by default
-SHORT = 1500  # updates up to which a fit takes seconds, of which saving it would be a large part
+RUNS = Path("runs")  # default folder of runs in the working directory
+SHORT = 1500  # updates of a fit that takes only seconds, so that saving is not worth while
 OUTCOME = (
     "seeds", "settings", "steps", "loss", "accuracy", "solved_at", "diverged_at", "clipped", "test_loss",
     "test_accuracy", "seconds", "compile_seconds",
@@ -58,7 +58,7 @@ OUTCOME = (
 
 @dataclasses.dataclass(frozen=True)
 class Settings(flags.Settings):
-    """What the settings of every experiment share: what is refused, and where its record goes."""
+    """Common settings of all experiments: validation, and the place of the record."""
 
     out: Path | None = dataclasses.field(default=None, metadata={"setting": False})
     """Folder of the record, its page and its figure; runs/<experiment>/ of the working directory by default."""
@@ -161,7 +161,7 @@ def records(name: str, results: Path = RESULTS) -> list[Record]:
 
 
 def folder(config: Any) -> Path:
-    """Of the record, its page and its figures."""
+    """Folder of the record, its page and its figures."""
     return Path(config.out or RUNS)
 
 
@@ -171,7 +171,7 @@ def runs(config: Any) -> Path:
 
 
 def train(config: Any, title: str, build: Any, task: Task, optimizer: Any, plan: Plan, penalty: Any = None) -> History:
-    """`fit` under a title, which goes on where an interrupted one stopped; a short one is made again from the start."""
+    """`fit` under a title, which resumes an interrupted run; a short run starts again."""
     saved = output(config, title, plan) if plan.steps > SHORT else Output(title=title)
     return fit(build, task, optimizer, plan, saved, penalty)
 
@@ -189,13 +189,13 @@ def plan(config: Any, **others: Any) -> Plan:
     rates = getattr(config, "learning_rate", None)
     if isinstance(rates, tuple):
         for rate in rates:
-            adam(rate)  # refuses what is no learning rate
+            adam(rate)  # raises for an invalid learning rate
         made.setdefault("sweep", {"learning_rate": rates})
     return Plan(**made)
 
 
 def outcome(history: History) -> dict[str, Any]:
-    """What a record keeps of a fit: every run."""
+    """The part of a record for a fit, with every run."""
     return {name: getattr(history, name) for name in OUTCOME}
 
 

@@ -10,7 +10,7 @@ skipped:
     recurrax train --cells LSTM --hidden 128 --out results/lstm
     experiments.gates --hidden 128 --out results/gates
 
-A job that is preempted or runs out of time is asked to save (SIGTERM) and queued again; the same command goes on
+A job that is preempted or runs out of time is asked to save (SIGTERM) and queued again; the same command resumes
 from what it saved.
 """
 
@@ -157,7 +157,7 @@ def submit(config: Config, commands: Iterable[Sequence[str]]) -> list[submitit.J
 
     Raises:
         ImportError: submitit is missing.
-        RuntimeError: this is no SLURM cluster, or it refuses the jobs.
+        RuntimeError: this is not a SLURM cluster, or it refuses the jobs.
     """
     try:
         import submitit

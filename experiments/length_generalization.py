@@ -39,7 +39,7 @@ VARIANTS = dict.fromkeys(get_args(Name), "pascanu2013") | {"parity": "deletang20
 METHODS = dict.fromkeys(STARTS, "SGD-CR") | {"LSTM": "Adam", "GRU": "Adam"}
 FAIL = 0.01  # share of wrong answers that is too large, by the criterion of Pascanu et al.
 FAR = 1000  # steps at which the published result is asked for
-TEST_KEY = 2**31 - 3  # of the test at every length; neither training nor evaluation starts from it
+TEST_KEY = 2**31 - 3  # seed of the test at every length; neither training nor evaluation uses it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +196,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
 
 
 def findings(record: Record) -> list[str]:
-    """How far the best seeds go; then of each network the seeds that solve the training lengths, and T = 1000."""
+    """The longest lengths of the best seeds; then for each network the solved training lengths, and T = 1000."""
     lengths = record["config"]["test_lengths"]
     lines = [reached(record)]
     for task, network, entry in fits(record):

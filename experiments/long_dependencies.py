@@ -36,7 +36,7 @@ from recurrax import datasets, tasks
 from recurrax.report import listed, markdown_table
 from recurrax.tasks import MemoryTask
 
-# What is asked, by the name of the flag: heading of its table, and the task.
+# The tasks by the name of the flag: heading of the table, and task.
 QUESTIONS: dict[str, tuple[str, Callable[[], MemoryTask]]] = {
     "adding-100": ("adding, T = 100", lambda: tasks.Adding(100)),
     "adding-200": ("adding, T = 200", lambda: tasks.Adding(200)),
@@ -71,7 +71,7 @@ class Config(tuning.Protocol):
     """Cells on tasks of long memory; the defaults are a first look."""
 
     tasks: tuple[Literal[*NAMES], ...] = ("adding-100", "five-bits", "parity")  # type: ignore[valid-type]
-    """What is asked, by name; the page says what each is."""
+    """The tasks by name, which the page explains."""
     data_dir: Path | None = dataclasses.field(default=None, metadata={"setting": False})
     """Where JSB_Chorales.mat lies, for the task music; `recurrax.datasets.load` says where else it looks."""
     cells: tuple[Literal[*STARTS], ...] = ("RNN", "GRU", "LSTM-fb1")  # type: ignore[valid-type]
@@ -154,7 +154,7 @@ def page(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> list[str]:
-    """Who solves most, and for every task which cells solve it with every seed."""
+    """The cells that solve most tasks, and for every task the cells that solve it with every seed."""
     cells, asked = record["config"]["cells"], record["config"]["tasks"]
     score = {cell: sum(share(entry_of(record, name, cell)) == 1 for name in asked) for cell in cells}
     most = max(score.values())
@@ -171,12 +171,12 @@ def findings(record: Record) -> list[str]:
 
 
 def entry_of(record: Record, name: str, cell: str) -> Any:
-    """What was measured of a cell on a task."""
+    """The results of a cell on a task."""
     return record["results"][f"{name} {cell}"]
 
 
 def share(entry: Any) -> float:
-    """Of the seeds, those that solved the task."""
+    """The share of seeds that solved the task."""
     return float(np.mean(np.asarray(entry["solved_at"]) >= 0))
 
 

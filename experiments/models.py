@@ -17,7 +17,9 @@ from recurrax.tasks import MemoryTask
 from recurrax.training import adam
 
 IDENTITY = functools.partial(cells.RNNCell, activation_fn=jax.nn.relu, recurrent_kernel_init=identity())
-IRNN = functools.partial(IDENTITY, kernel_init=normal(1e-3))  # of Le, Jaitly & Hinton (2015): all but deaf at first
+IRNN = functools.partial(
+    IDENTITY, kernel_init=normal(1e-3)
+)  # Le, Jaitly & Hinton (2015): input weights near zero at initialisation
 CELLS: dict[str, Callable[..., Cell]] = {
     **{cell.short: cell for cell in cells.ALL},
     "IRNN": IRNN,

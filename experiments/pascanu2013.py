@@ -49,14 +49,14 @@ STARTS: dict[str, tuple[Callable[..., jax.Array], float, Any]] = {
 
 @dataclass(frozen=True)
 class Settings(lab.Settings):
-    """What both experiments let one choose."""
+    """The common settings of both experiments."""
 
     hidden: int = 50
     """Units of every network (H), at least 15."""
     learning_rate: float = 0.01
-    """Of the three kinds of SGD, constant."""
+    """Learning rate of the three kinds of SGD, constant."""
     adam_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     clip_norm: float = 1.0
     """Largest norm of the gradient where it is clipped."""
     omega_weight: float = 4.0
@@ -83,7 +83,7 @@ class Settings(lab.Settings):
 
 
 def optimizer(config: Settings, method: str) -> Any:
-    """That of a method: SGD, the same with clipping (SGD-C), and with Omega too (SGD-CR), or Adam with clipping."""
+    """The optimiser of a method: SGD, with clipping (SGD-C), with Omega too (SGD-CR), or Adam with clipping."""
     if method == "Adam":
         return adam(config.adam_rate, config.clip_norm)
     return sgd(config.learning_rate, None if method == "SGD" else config.clip_norm)
@@ -212,7 +212,7 @@ class MixedLengths(Task):
         return "no held-out answer wrong"
 
     def sample(self, key: jax.Array) -> Example:
-        """An example of each length, of which one is taken."""
+        """Draws an example of each length and selects one."""
         choice, *keys = jax.random.split(key, len(self.tasks) + 1)
         T = self.longest.sequence_length
 
@@ -224,11 +224,11 @@ class MixedLengths(Task):
         return jax.tree.map(lambda *arrays: jnp.stack(arrays)[index], *drawn)
 
     def loss(self, outputs: jax.Array, example: Example) -> jax.Array:
-        """Of the tasks."""
+        """Lengths of the tasks."""
         return self.longest.loss(outputs, example)
 
     def accuracy(self, outputs: jax.Array, example: Example) -> jax.Array:
-        """Of the tasks."""
+        """Lengths of the tasks."""
         return self.longest.accuracy(outputs, example)
 
     def success(self, loss: Any, accuracy: Any) -> Any:
@@ -238,7 +238,7 @@ class MixedLengths(Task):
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
 def accuracies(task: MemoryTask, models: Any, key: jax.Array, count: int) -> jax.Array:
-    """Mean accuracy of each of several models on the same fresh examples, of which one answer is due: ``[S]``.
+    """Mean accuracy of several models on the same new examples with one answer each: ``[S]``.
 
     Only the state that answers is kept, so that memory does not grow with the length but for the examples themselves.
     """

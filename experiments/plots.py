@@ -1,4 +1,4 @@
-"""What figures share: look, panels, titles, levels, legends, learning curves, and runs that are not there yet."""
+"""Common parts of figures: look, panels, titles, levels, legends, learning curves, and missing runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def panels(rows: int, columns: int, width: float, height: float, **options: Any)
 
 
 def takeaway(figure: Figure, text: str) -> None:
-    """What the figure shows, in a sentence above all panels, in as many lines as the width asks for."""
+    """Writes the result of the figure above all panels, wrapped to the width."""
     figure.suptitle(textwrap.fill(text, int(12 * figure.get_figwidth())))  # some 12 letters an inch
 
 

@@ -1,4 +1,4 @@
-"""A command as a job that a cluster may stop: it saves, is queued again and goes on where it was."""
+"""A command as a job that a cluster may stop: it saves, is queued again and resumes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Preemptible:
             try:
                 self._child.wait(self.patience_s)
             except subprocess.TimeoutExpired:
-                self._child.kill()  # it goes on from what it saved before
+                self._child.kill()  # it will resume from its last checkpoint
         return DelayedSubmission(Preemptible(self.arguments, self.patience_s))
 
     def _ask(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""What README and the pages below docs say of the records; ``python -m experiments --rebuild`` writes it."""
+"""Renders the results of records into README and docs; ``python -m experiments --rebuild`` runs it."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def overview(name: str) -> str | None:
 
 
 def section(name: str, record: Record) -> str:
-    """What one record found."""
+    """The findings of one record."""
     _, findings, *_ = importlib.import_module(f"experiments.{name}").page(record)
     place = Path(_link(lab.place(name), PAGES))
     device = record["provenance"]["device"]

@@ -44,7 +44,7 @@ MODELS: dict[str, Callable[[int, int, nnx.Rngs], Any]] = {
     "GatedDeltaNet": lambda F, V, rngs: recurrent(matrix(F, rngs), V, rngs),
     "Transformer": lambda F, V, rngs: Transformer(V, F, V, LAYERS, heads=HEADS, tokens=True, rngs=rngs),
     WINDOWED: lambda F, V, rngs: Transformer(V, F, V, LAYERS, heads=HEADS, window=WINDOW, tokens=True, rngs=rngs),
-}  # of features, tokens and a source of keys
+}  # functions of features, tokens and a source of keys
 
 
 def make(name: str, features: int, vocabulary: int, key: jax.Array) -> Any:
@@ -72,7 +72,7 @@ def features_of(name: str, wanted: int, vocabulary: int) -> int:
 
 
 def carry_of(model: Any, batch: int, context: int) -> Any:
-    """What a model has to keep from one token to the next; a Transformer's for so many tokens."""
+    """The state of a model between two tokens; for a Transformer with room for a number of tokens."""
     if isinstance(model, Transformer):
         return model.initialize_carry(batch, context)
     return model.initialize_carry((batch,))

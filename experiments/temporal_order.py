@@ -176,7 +176,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
 
 
 def findings(record: Record) -> list[str]:
-    """What each method solves, whether Omega does what the paper says, and the successes of every network."""
+    """The successes of each method, the effect of Omega compared with the paper, and the successes of every network."""
     config = record["config"]
     lines = [totals(record), *(acceptance(record, start) for start in config["networks"] if start in STARTS)]
     for network in config["networks"]:

@@ -4,7 +4,7 @@
    most of them meet the task's criterion is taken; among equals the one that needs the fewest updates, then the one
    with the lowest held-out loss (both by the lower median: of two seeds, the better one).
 2. Report: the other seeds train at that rate until all of them meet the criterion, for at most ``steps`` updates. All
-   of them are reported, and each is tested once on examples that chose nothing.
+   of them are reported, and each is tested once on examples that influenced no choice.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ STARTS = {
     "GatedDeltaNet-block": "default, in a block",
     "Transformer": "rotary positions, two blocks",
 }  # cell and how it starts; T is the length of the sequence, a block is `recurrax.layers.Block`
-MOST_UNITS, UNITS = 4096, 4  # of any cell; of a Transformer a multiple
+MOST_UNITS, UNITS = 4096, 4  # units of any cell; for a Transformer a multiple
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol(lab.Settings):
-    """What every experiment that follows the protocol lets one choose."""
+    """The common settings of every experiment that follows the protocol."""
 
     cells: tuple[Literal[*STARTS], ...] = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono")  # type: ignore[valid-type]
     """Cells with their initialisation, one after another."""
@@ -102,7 +102,7 @@ def tune_and_train(
     judged: Task | None = None,
     look: Callable[[History], dict[str, Any]] = lambda history: {},
 ) -> dict[str, Any]:
-    """What a record keeps of a cell on a task: the grid, and every reported seed.
+    """The part of a record for a cell on a task: the grid, and every reported seed.
 
     Args:
         config: the settings of the protocol.
@@ -118,7 +118,7 @@ def tune_and_train(
     grid = lab.train(config, f"{title} {cell} grid", build, judged, clipped_adam, grid_plan(config))
     found = {
         **{name: getattr(grid, name) for name in ("seeds", "settings", "solved_at", "diverged_at")},
-        "test_loss": np.nanmin(grid.loss, axis=1),  # the lowest held-out one; the test chooses nothing
+        "test_loss": np.nanmin(grid.loss, axis=1),  # held-out; the test influences no choice
     }
     rate = float(grid.settings["learning_rate"][best_runs(found)][0])
     history = lab.train(config, f"{title} {cell}", build, judged, clipped_adam, report_plan(config, rate))
@@ -189,7 +189,7 @@ def units_of(config: Protocol, task: MemoryTask, cell: str) -> int:
 
 
 def count(build: Callable[..., Any]) -> int:
-    """Parameters of a model, of which nothing is computed."""
+    """The number of parameters of a model, without computing them."""
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(build, jax.random.key(0))))
 
 
@@ -215,14 +215,14 @@ def row(entry: Any, command: str, measure: str, published: Published | None, rem
 
 
 def method(config: dict[str, Any], text: str) -> str:
-    """How the rows of a record were made, with a text of the experiment's own behind it."""
+    """The method of the rows of a record, followed by the experiment's own text."""
     grid_seeds, seeds = (", ".join(map(str, config[name])) for name in ("grid_seeds", "seeds"))
     choose = f"Seeds {grid_seeds} choose" if len(config["grid_seeds"]) > 1 else f"Seed {grid_seeds} chooses"
     said = (
         f"Every cell is trained by Adam on fresh batches of {config['batch_size']}, with the norm of the gradient "
         f"clipped at 1. {choose} its learning rate from the grid after {config['grid_steps']} "
         f"updates; seeds {seeds} are reported, all of them. The best model of each run is tested once, on "
-        f"{config['held_out']} examples that chose nothing. {text}"
+        f"{config['held_out']} examples that influenced no choice. {text}"
     )
     return textwrap.fill(said, 118)
 

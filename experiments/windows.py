@@ -22,7 +22,7 @@ from recurrax.training import History, Plan, adam, predict
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """What is known at each of n origins of a forecast, and what follows.
+    """The known values at each of n origins of a forecast, and the following values.
 
     Args:
         name: of the data set.
@@ -131,7 +131,7 @@ def builder(cell: str, task: Forecast, hidden: int, dropout: float) -> Any:
 
 
 def count(build: Any) -> int:
-    """Parameters of a model, of which nothing is computed."""
+    """The number of parameters of a model, without computing them."""
     return sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(build, jax.random.key(0))))
 
 
@@ -163,7 +163,7 @@ def around(point: np.ndarray, windows: Windows, levels: Sequence[float]) -> np.n
 
 
 def scores(truth: np.ndarray, quantiles: np.ndarray, levels: Sequence[float], days: np.ndarray) -> dict[str, Any]:
-    """How good quantiles ``[n, H, K]`` of targets ``[n, H]`` are; errors are those of the median.
+    """The quality of quantiles ``[n, H, K]`` of targets ``[n, H]``; errors are those of the median.
 
     Returns:
         ``mae``, ``rmse``, ``pinball``, ``coverage`` of the outer levels, ``horizon`` (MAE of each step ahead), and of
@@ -198,7 +198,7 @@ def short(values: np.ndarray, digits: int = 5) -> list[Any]:
 
 
 def conformal(quantiles: np.ndarray, truth: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """How far each quantile has to be moved for it to be right on the validation split, ``[H, K]``.
+    """The shift of each quantile that makes it right on the validation split, ``[H, K]``.
 
     The shift of the p-quantile is the p-quantile of ``truth - quantile`` at each step ahead. Added to forecasts of
     later times, it is right as long as the errors stay what they were.

@@ -1,9 +1,9 @@
-"""recurrax: recurrent memory in JAX and Flax, measured.
+"""Recurrent neural networks in JAX and Flax: cells, engines, layers, memory tasks, training and gradient flow.
 
-The letters of all shapes: S runs, T time, B batch, D input, H state, G gates, O output. Inside engines arrays are
-time-major, ``[T, B, D]``; the layers take batch-major ones by default, ``[B, T, D]``, as Flax does.
+Shapes are written with these letters: S runs, T time, B batch, D input, H state, G gates, O output. Engines take
+time-major arrays, ``[T, B, D]``; layers take batch-major arrays by default, ``[B, T, D]``, as Flax does.
 
-Cells, which are one step, end in ``Cell``; layers, which run them over sequences, do not.
+A cell is one step, and its name ends in ``Cell``. A layer runs a cell over sequences, and its name does not.
 """
 
 import importlib as _importlib
@@ -50,8 +50,8 @@ if _TYPE_CHECKING:
     from recurrax.saving import load as load
     from recurrax.saving import save as save
 
-_LAZY = ("datasets", "export", "gradflow", "interop", "report", "tasks", "training")  # loaded where they are first used
-_SAVING = ("save", "load")  # likewise
+_LAZY = ("datasets", "export", "gradflow", "interop", "report", "tasks", "training")  # imported at first use
+_SAVING = ("save", "load")  # also imported at first use
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,4 +1,4 @@
-"""``python -m recurrax`` is the command `recurrax`."""
+"""``python -m recurrax`` runs the command `recurrax`."""
 
 from recurrax.cli import main
 

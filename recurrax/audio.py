@@ -1,6 +1,6 @@
 """Sound as a sequence of vectors: log-mel features, the usual input of a speech recogniser.
 
-`log_mel` makes a frame every 10 ms, and `stack_frames` puts some in a row, so that the sequence is shorter:
+`log_mel` makes a frame every 10 ms, and `stack_frames` joins several frames into one step to shorten the sequence:
 ``inputs = stack_frames(log_mel(samples, rate=8000), 3)``.
 """
 
@@ -30,17 +30,17 @@ def log_mel(
         P_{tk} = \frac{1}{\sum_n w_n^2} \Bigl| \sum_n w_n s_{t h + n} e^{-2 \pi i k n / K} \Bigr|^2, \qquad
         y_{tm} = \ln \max\Bigl(\sum_k B_{mk} P_{tk}, \; \text{floor}\Bigr)
 
-    w is the Hann window of W samples, h the hop in samples, K the next power of 2 from W on, and B the triangles of
-    `mel_filters`. Only frames that lie inside the signal are made: ``T = 1 + (N - W) // h``.
+    w is the Hann window of W samples, h the hop in samples, K the smallest power of 2 that is at least W, and B the
+    triangles of `mel_filters`. Every frame lies inside the signal: ``T = 1 + (N - W) // h``.
 
     Args:
-        signal: samples; integers are divided by the largest number of their dtype, so that they lie in [-1, 1].
-        rate: samples a second.
+        signal: samples; integers are divided by the largest value of their dtype, so that they lie in [-1, 1].
+        rate: samples per second.
         mels: M, the number of triangles.
         window: length of a frame in seconds.
-        hop: from one frame to the next, in seconds.
-        low, high: range of the triangles in Hz; None is half of the rate.
-        floor: the least energy, so that silence has a logarithm.
+        hop: time from one frame to the next, in seconds.
+        low, high: range of the triangles in Hz; ``high=None`` is half of the rate.
+        floor: the least energy, so that silence has a finite logarithm.
 
     Raises:
         ValueError: the signal is shorter than a frame or not finite, or a number is out of range.
@@ -74,18 +74,18 @@ def log_mel(
 
 
 def mel_filters(rate: float, points: int, mels: int = 40, low: float = 0.0, high: float | None = None) -> np.ndarray:
-    r"""Triangles of height 1 that are equally wide on HTK's mel scale, ``[M, points // 2 + 1]``.
+    r"""Triangular filters of height 1 and equal width on HTK's mel scale, ``[M, points // 2 + 1]``.
 
     .. math:: \mathrm{mel}(f) = 2595 \log_{10}(1 + f / 700)
 
-    The centres are equally far apart in mel between ``low`` and ``high``; each triangle ends at the centres beside it,
-    and its sides are straight in Hz.
+    The centres are equally spaced in mel between ``low`` and ``high``. Each triangle ends at the two neighbouring
+    centres, and its sides are straight lines in Hz.
 
     Args:
-        rate: samples a second.
-        points: of the Fourier transform.
-        mels: M.
-        low, high: in Hz; None is half of the rate.
+        rate: samples per second.
+        points: size of the Fourier transform.
+        mels: M, the number of triangles.
+        low, high: range in Hz; ``high=None`` is half of the rate.
 
     Raises:
         ValueError: the range is empty or above half of the rate, or a triangle is so narrow that it holds no frequency.
@@ -112,22 +112,22 @@ def mel_filters(rate: float, points: int, mels: int = 40, low: float = 0.0, high
 
 
 def mel(frequency: Any) -> Any:
-    """Hz in mel, 2595 log10(1 + f / 700)."""
+    """Converts Hz to mel, 2595 log10(1 + f / 700)."""
     return 2595 * np.log10(1 + np.asarray(frequency) / 700)
 
 
 def hertz(mels: Any) -> Any:
-    """Mel in Hz, the inverse of `mel`."""
+    """Converts mel to Hz, the inverse of `mel`."""
     return 700 * (10 ** (np.asarray(mels) / 2595) - 1)
 
 
 def stack_frames(frames: np.ndarray, count: int) -> np.ndarray:
-    """So many frames in a row as one step: ``[T, D]`` to ``[T // count, count D]``; what is left at the end is dropped.
+    """Joins ``count`` successive frames into one step: ``[T, D]`` to ``[T // count, count D]``; drops the rest.
 
-    A sequence that is shorter by this factor is read faster, and remembered over fewer steps.
+    The shorter sequence takes less time to read, and information must be remembered over fewer steps.
 
     Raises:
-        ValueError: the count is below 1, or there are fewer frames.
+        ValueError: the count is below 1 or above the number of frames.
 
     Source: Sak et al. (2015), "Fast and accurate recurrent neural network acoustic models".
     """

@@ -1,11 +1,11 @@
-"""The law of a cell: what happens in one time step.
+"""The definition of a cell: one time step of a recurrence.
 
     x --project--> u     a = u + mix(carry)     carry' = update(carry, a) --readout--> y
      time-parallel        the only sequential part                        time-parallel
 
-A cell is an `nnx.Module` that is used as a plain JAX pytree: its leaves are float parameters, everything else is
-static. Use `jax.jit`, `jax.grad`, `jax.vmap` and `jax.lax.scan` on it directly; `jax.vmap(build)(keys)` is an
-ensemble. A cell never mentions batch or time: every leading axis of ``x: [..., D]`` is a batch axis.
+A cell is an `nnx.Module` that is also a plain JAX pytree: its leaves are the float parameters; everything else is
+static. Use `jax.jit`, `jax.grad`, `jax.vmap` and `jax.lax.scan` on it directly; `jax.vmap(build)(keys)` is an ensemble.
+A cell does not know batch or time: every leading axis of ``x: [..., D]`` is a batch axis.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from recurrax.pickling import Picklable
 
 Carry = Any  # a pytree of [..., H]; the LSTM's is (c, h), in Flax's order
 
-# Flax 0.12 asks that pytrees among a module's attributes are declared; 0.11 takes them as they are.
+# Flax 0.12 requires pytrees among a module's attributes to be declared; 0.11 does not.
 data: Callable[[Any], Any] = getattr(nnx, "data", lambda tree: tree)
 
 
 class Structure(enum.Enum):
-    """What an engine may exploit in a cell.
+    """The structure of a cell, which engines may exploit.
 
     DENSE: a step is ``update(carry, project(x) + mix(carry))`` under the laws of `Cell`, with recurrent matrices.
     LINEAR: ``project(x)`` is a pair ``(a, b)``, ``mix`` is empty, and ``update`` is ``a s + b``.
     MATRIX: the state is a matrix, to which ``update`` adds an outer product, see `recurrax.cells.MatrixCell`.
-    GENERAL: only ``cell(carry, x)`` is defined; engines scan it as it stands.
+    GENERAL: only ``cell(carry, x)`` is defined; engines can only scan it.
     """
 
     DENSE = "dense"
@@ -45,8 +45,8 @@ class Structure(enum.Enum):
 class Cell(Picklable, nnx.RNNCellBase):
     """One step of a recurrence, ``(carry, x) -> (carry, y)``.
 
-    A cell of structure DENSE, LINEAR or MATRIX defines `project`, `mix` and `update`. Four laws make every engine right
-    for it:
+    A cell of structure DENSE, LINEAR or MATRIX defines `project`, `mix` and `update`. If it obeys four laws, every
+    engine computes it correctly:
 
     1. ``project(x)`` never sees the carry.
     2. ``mix(carry)`` is affine in the carry and holds the only recurrent parameters.
@@ -60,11 +60,11 @@ class Cell(Picklable, nnx.RNNCellBase):
 
     in_features: int | None = None
     hidden_features: int | None = None
-    dtype: Any = None  # of the computation; None: the promoted dtype of inputs and parameters
-    carry_init: Callable[..., jax.Array] | None = None  # of every array of the carry; None: zeros
+    dtype: Any = None  # dtype of the computation; None uses the promoted dtype of inputs and parameters
+    carry_init: Callable[..., jax.Array] | None = None  # initialises every array of the carry; None uses zeros
     structure: Structure = Structure.DENSE
-    states: tuple[str, ...] = ("h",)  # names of the arrays [..., H] in the carry; with one name the carry is that array
-    short: str  # the name in tables, flags and records: the class's own without "Cell", unless it says otherwise
+    states: tuple[str, ...] = ("h",)  # names of the arrays [..., H] in the carry; one name: the carry is that array
+    short: str  # the name in tables, flags and records; by default the class name without "Cell"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -72,18 +72,18 @@ class Cell(Picklable, nnx.RNNCellBase):
         if "short" not in own:
             cls.short = cls.__name__.removesuffix("Cell")
         if "__call__" in own and "structure" not in own:
-            cls.structure = Structure.GENERAL  # else engines would run the parts and never this step
+            cls.structure = Structure.GENERAL  # otherwise engines would not call this step
         show_signature(cls)
 
     def project(self, x: jax.Array) -> tuple[Any, ...]:
-        """The part of every gate that comes from the input: ``x: [..., D]`` to a tuple of ``[..., H]``."""
+        """The input part of every gate's pre-activation: ``x: [..., D]`` to a tuple of ``[..., H]``."""
         raise NotImplementedError(self._has_no("project"))
 
     def mix(self, carry: Carry) -> tuple[Any, ...]:
-        """The part of every gate that comes from the carry, affine in it: a tuple as long as that of `project`.
+        """The recurrent part of every gate's pre-activation, affine in the carry: a tuple as long as that of `project`.
 
-        An entry that is None in one of the two tuples is that of the other. ``()``, for no gate at all, leaves all to
-        `project`.
+        Where an entry is None in one of the two tuples, the gate takes the entry of the other. ``()`` means that no
+        gate has a recurrent part.
         """
         raise NotImplementedError(self._has_no("mix"))
 
@@ -92,21 +92,22 @@ class Cell(Picklable, nnx.RNNCellBase):
         raise NotImplementedError(self._has_no("update"))
 
     def readout(self, carry: Carry, x: jax.Array) -> Any:
-        """The output of a step, from its new carry: h, unless a cell says otherwise."""
+        """The output of a step, computed from its new carry; h by default."""
         del x
         return carry[-1] if isinstance(carry, tuple) else carry
 
     def prepare(self, xs: jax.Array, key: jax.Array | None) -> tuple[Cell, jax.Array]:
-        """What is fixed for a whole sequence, called once, before the loop: ``(cell, xs)``, here as they are.
+        """Computes, once before the loop, what is fixed for a sequence; by default returns ``(cell, xs)`` unchanged.
 
-        Kernels that are computed from parameters (orthogonal ones, dropped weights) make another cell; noise of every
-        step goes in beside the features of ``xs: [..., D]``. ``key=None`` means evaluation.
+        A cell whose kernels are computed from parameters (orthogonal kernels, dropped weights) returns a new cell with
+        these kernels. Noise that changes at every step is appended to the features of ``xs: [..., D]``. ``key=None``
+        means evaluation.
         """
         del key
         return self, xs
 
     def __call__(self, carry: Carry, inputs: jax.Array) -> tuple[Carry, Any]:
-        """One step, ``(carry, x: [..., D]) -> (carry, y: [..., O])``; streaming inference is this and nothing else."""
+        """One step, ``(carry, x: [..., D]) -> (carry, y: [..., O])``; streaming inference calls only this."""
         inputs = self.check_features(inputs)
         cell, x = self.prepare(inputs, None)
         cell, carry, x = cell.promote(carry, x)
@@ -121,18 +122,18 @@ class Cell(Picklable, nnx.RNNCellBase):
     ) -> Carry:
         """The initial carry for inputs of shape ``[..., D]``: zeros, or drawn by ``carry_init`` from ``rngs.carry``.
 
-        Its dtype is that of the computation, ``dtype``, or where that is None that of the parameters; a layer promotes
-        it with its inputs.
+        It has the dtype of the computation, ``dtype``; if that is None, it has the dtype of the parameters, and a layer
+        promotes it with its inputs.
         """
         shape = jax.ShapeDtypeStruct((*input_shape[:-1], self.hidden_features), self.state_dtype())  # type: ignore
         (first, *others) = arrays = self.draw_carry((shape,) * len(self.states), rngs, carry_init)
         return arrays if others else first
 
     def draw_carry(self, shapes: tuple[Any, ...], rngs: Any, carry_init: Any) -> tuple[jax.Array, ...]:
-        """Arrays of these shapes and dtypes: zeros, or drawn by ``carry_init``, or the cell's own, from ``rngs.carry``.
+        """Arrays of these shapes and dtypes: zeros, or drawn from ``rngs.carry`` by ``carry_init`` or the cell's own.
 
         Raises:
-            ValueError: there is an initialiser and there are no keys.
+            ValueError: there is an initialiser, but no source of keys.
         """
         carry_init = carry_init or self.carry_init
         if carry_init is None:
@@ -146,7 +147,7 @@ class Cell(Picklable, nnx.RNNCellBase):
 
     @property
     def out_features(self) -> int | None:
-        """O, the size of the output's last axis: H, unless a cell says otherwise; None where it is not known."""
+        """O, the size of the output's last axis: H by default; None if it is not known."""
         return self.hidden_features
 
     @property
@@ -155,23 +156,23 @@ class Cell(Picklable, nnx.RNNCellBase):
         return 1
 
     def promoted_dtype(self, *inputs: Any) -> Any:
-        """The dtype of the computation: ``dtype``, or where that is None the promoted one of parameters and inputs."""
+        """The dtype of the computation: ``dtype``, or the promoted dtype of parameters and inputs if that is None."""
         if self.dtype is not None:
             return jnp.dtype(self.dtype)
         parameters = (leaf.dtype for leaf in jax.tree.leaves(self) if jnp.issubdtype(leaf.dtype, jnp.inexact))
         return jnp.result_type(*parameters, *inputs or (jnp.bool_,))
 
     def state_dtype(self, *inputs: Any) -> Any:
-        """The dtype of the carry: that of the computation, unless a cell says otherwise."""
+        """The dtype of the carry; by default the dtype of the computation."""
         return self.promoted_dtype(*inputs)
 
     def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
-        """Cell, carry and inputs in the dtype of the computation, as Flax promotes them."""
+        """Promotes cell, carry and inputs to the dtype of the computation, as Flax does."""
         dtype = self.promoted_dtype(xs.dtype)
         return cast(self, dtype), cast(carry, dtype), xs.astype(dtype)
 
     def check_features(self, xs: Any) -> jax.Array:
-        """``xs: [..., D]`` as an array; raises ValueError for another D than the cell's, TypeError for complex ones."""
+        """``xs: [..., D]`` as an array; raises ValueError if D is not the cell's, TypeError for complex inputs."""
         xs, name = jnp.asarray(xs), type(self).__name__
         if self.in_features is not None and (not xs.shape or xs.shape[-1] != self.in_features):
             raise ValueError(
@@ -193,14 +194,14 @@ class Cell(Picklable, nnx.RNNCellBase):
 
 
 def preactivations(u: tuple[Any, ...], v: tuple[Any, ...]) -> tuple[Any, ...]:
-    """``a = u + v``, gate by gate; what is None in one of the two is that of the other, and ``v = ()`` leaves u."""
+    """``a = u + v`` for each gate; an entry that is None counts as zero, and so does ``v = ()``."""
     if not v:
         return u
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(u, v, strict=True))
 
 
 def cast(tree: Any, dtype: Any) -> Any:
-    """The floating arrays of the tree in a dtype, complex ones in the complex dtype that belongs to it."""
+    """Casts the floating arrays of the tree to a dtype, and complex arrays to the matching complex dtype."""
 
     def one(leaf: jax.Array) -> jax.Array:
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):

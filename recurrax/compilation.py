@@ -1,8 +1,9 @@
-"""Compiled programs are kept on disk, so that the second run of a command starts at once.
+"""Keeps compiled programs on disk, so that the second run of a command starts at once.
 
-JAX has such a cache and leaves it off. It does not write an entry in one piece, never replaces one that is there, and
-warns at every run about one that it cannot read. So every process that uses the cache holds a lock of its own: the
-next one sees from a lock without a process that somebody was killed, and deletes the entries that cannot be read.
+JAX has such a cache, but it is off by default. JAX does not write an entry atomically, never replaces an existing
+entry, and warns at every run about an entry that it cannot read. So every process that uses the cache holds its own
+lock. If a process finds a lock without an owner, another one was killed, and it deletes the entries that cannot be
+read.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ import jax
 
 try:
     import fcntl as _fcntl
-except ImportError:  # Windows: nothing is kept there
+except ImportError:  # Windows, where nothing is kept
     _fcntl = None
 
 fcntl: Any = _fcntl
 
-LIMIT = 2**30  # bytes of the folder, beyond which the oldest entries go
+LIMIT = 2**30  # bytes; the oldest entries are deleted when the folder is larger
 ENTRIES, LOCKS = "*-cache", "*.lock"
-ZSTANDARD = b"\x28\xb5\x2f\xfd"  # how its data begin
-TOLERATED = "Error (reading|writing) persistent compilation cache entry"  # one being written; a disk that is full
+ZSTANDARD = b"\x28\xb5\x2f\xfd"  # the magic number of the format
+TOLERATED = "Error (reading|writing) persistent compilation cache entry"  # partial entry, or full disk
 
 _held: list[int] = []  # file descriptors of this process's locks: the lock lives as long as they do
 
@@ -36,15 +37,15 @@ _held: list[int] = []  # file descriptors of this process's locks: the lock live
 def keep(wanted: bool = True) -> Path | None:
     """Keeps compiled programs between runs of a command line, in the user's cache folder.
 
-    The folder is ``recurrax/programs`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``. A folder that the user has given to
-    JAX, with ``JAX_COMPILATION_CACHE_DIR``, stays, and JAX alone looks after it. ``JAX_ENABLE_COMPILATION_CACHE=0``
-    turns all of it off.
+    The folder is ``recurrax/programs`` in ``$XDG_CACHE_HOME``, or in ``~/.cache``. If the user has set
+    ``JAX_COMPILATION_CACHE_DIR``, JAX uses that folder and manages it alone. ``JAX_ENABLE_COMPILATION_CACHE=0`` turns
+    all of it off.
 
     Args:
-        wanted: False leaves everything as it is, for programs that measure how long compilation takes.
+        wanted: False does nothing; programs that measure the time of compilation use it.
 
     Returns:
-        The folder, or None where nothing is kept.
+        The folder, or None if nothing is kept.
     """
     config: Any = jax.config
     if not wanted or fcntl is None or not config.jax_enable_compilation_cache:
@@ -56,7 +57,7 @@ def keep(wanted: bool = True) -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
         clean(folder)
         _hold(folder)
-    except OSError:  # a home folder that cannot be written to: everything works, and is compiled each time
+    except OSError:  # the home folder is not writable: everything works, but is compiled each time
         return None
     warnings.filterwarnings("ignore", TOLERATED)
     config.update("jax_compilation_cache_dir", str(folder))
@@ -66,9 +67,9 @@ def keep(wanted: bool = True) -> Path | None:
 
 
 def clean(folder: Path) -> None:
-    """Deletes the entries that a killed process has left half-written, and the oldest ones beyond `LIMIT`."""
+    """Deletes the entries that a killed process left incomplete, and the oldest entries beyond `LIMIT`."""
     abandoned = {lock: found.st_mtime for lock, found in _stats(folder, LOCKS).items() if _is_free(lock)}
-    since = min(abandoned.values(), default=float("inf")) - 1  # clocks of file systems are coarse
+    since = min(abandoned.values(), default=float("inf")) - 1  # file systems record times coarsely
     entries = _stats(folder, ENTRIES)
     total = 0
     for entry in sorted(entries, key=lambda entry: entries[entry].st_mtime, reverse=True):
@@ -84,7 +85,7 @@ def is_whole(entry: Path) -> bool:
     try:
         data = entry.read_bytes()
         return bool(_zstandard(data) if data[:4] == ZSTANDARD else zlib.decompress(data))
-    except Exception:  # whatever it is: an entry that cannot be read is of no use
+    except Exception:  # any error means that the entry is unusable
         return False
 
 
@@ -99,7 +100,7 @@ def _zstandard(data: bytes) -> bytes:
 
 
 def _stats(folder: Path, pattern: str) -> dict[Path, os.stat_result]:
-    """Of the files of a folder; another process may delete some of them meanwhile."""
+    """The stat results of a folder's files; another process may delete files meanwhile."""
     found = {}
     for path in folder.glob(pattern):
         with contextlib.suppress(FileNotFoundError):
@@ -108,19 +109,19 @@ def _stats(folder: Path, pattern: str) -> dict[Path, os.stat_result]:
 
 
 def _hold(folder: Path) -> None:
-    """Makes a lock that goes with this process, and is left without one where the process is killed."""
+    """Creates a lock for this process; it stays behind without an owner if the process is killed."""
     while True:
         descriptor, name = tempfile.mkstemp(".lock", dir=folder)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink:
             break
-        os.close(descriptor)  # before it was held another process took it for one without an owner, and deleted it
+        os.close(descriptor)  # another process found the lock before it was held, and deleted it as abandoned
     _held.append(descriptor)
     atexit.register(Path(name).unlink, missing_ok=True)
 
 
 def _is_free(lock: Path) -> bool:
-    """Whether the process that made a lock is gone."""
+    """Whether the process that made a lock has ended."""
     with contextlib.suppress(OSError), lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -1,4 +1,4 @@
-"""How far a written sequence is from the one that was meant: Levenshtein's distance, and error rates made of it."""
+"""Levenshtein's distance between two sequences, and error rates computed from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> int:
-    r"""The fewest tokens that are put in, left out or replaced to make one sequence from the other.
+    r"""The least number of insertions, deletions and replacements that turn one sequence into the other.
 
     .. math::
         d_{ij} = \min(d_{i-1,j} + 1, \; d_{i-1,j-1} + [a_i \ne b_j], \; d_{i,j-1} + 1)
@@ -35,13 +35,14 @@ def edit_distance(reference: Sequence[Hashable], hypothesis: Sequence[Hashable])
 def error_rate(pairs: Iterable[tuple[Sequence[Hashable], Sequence[Hashable]]]) -> float:
     """Edits per token of the references: the sum of all distances over the sum of the references' lengths.
 
-    A character, phoneme or word error rate, by what the tokens are; above 1 where much too much was written.
+    It is a character, phoneme or word error rate, depending on the tokens. It exceeds 1 if the hypotheses have many
+    extra tokens.
 
     Args:
         pairs: ``(reference, hypothesis)``, one for each sequence.
 
     Raises:
-        ValueError: the references have no token.
+        ValueError: the references are all empty.
     """
     edits = tokens = 0
     for reference, hypothesis in pairs:
@@ -49,7 +50,7 @@ def error_rate(pairs: Iterable[tuple[Sequence[Hashable], Sequence[Hashable]]]) -
         tokens += len(reference)
     if not tokens:
         raise ValueError(
-            "the references have 0 tokens, of which no rate can be taken; allowed: 1 or more. Check which of the two "
+            "the references have 0 tokens, so no rate can be computed; allowed: 1 or more. Check which of the two "
             "in each pair is the reference: it is the first."
         )
     return edits / tokens

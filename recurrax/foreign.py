@@ -16,8 +16,8 @@ class Foreign(Cell):
 
     Args:
         step: an nnx cell; or a function ``step(carry, x)``; or, with ``params``, ``step(params, carry, x)``.
-        params: pytree that ``step`` takes first and that gradients are taken with respect to.
-        initialize_carry: ``input_shape -> carry``; by default that of the nnx cell.
+        params: pytree that ``step`` takes as its first argument; gradients are taken with respect to it.
+        initialize_carry: ``input_shape -> carry``; by default the method of the nnx cell.
         num_feature_axes: trailing feature axes of the input; more than 1 for convolutional cells.
 
     Raises:
@@ -50,7 +50,7 @@ class Foreign(Cell):
         self.step = step
         self.params = data(params)
         self.carry_from_shape = initialize_carry
-        self.in_features = None  # the step itself judges its inputs
+        self.in_features = None  # the step itself checks its inputs
         self.hidden_features = getattr(step, "hidden_features", None)
         self.feature_axes = num_feature_axes or getattr(step, "num_feature_axes", 1)
         self.linen_module = None
@@ -64,13 +64,13 @@ class Foreign(Cell):
 
     @classmethod
     def broadcasting(cls, cell: Cell, only: Any) -> Foreign:
-        """The cell with new keys in its random streams ``only``: every step of a sequence draws with the same ones."""
+        """The cell with new keys in its random streams ``only``, which stay the same for all steps of a sequence."""
         with nnx.split_rngs(cell, splits=1, only=only, squeeze=True) as streams:
             graph, state = nnx.split(cell)
         if not list(streams):
             raise ValueError(
-                f"broadcast_rngs={only!r} is no random stream of the cell; allowed: a filter for one or more of them. "
-                "Build the cell with a stream of that name, e.g. rngs=nnx.Rngs(params=0, recurrent_dropout=1)."
+                f"broadcast_rngs={only!r} is not a random stream of the cell; allowed: a filter for one or more "
+                "of them. Build the cell with a stream of that name, e.g. rngs=nnx.Rngs(params=0, recurrent_dropout=1)."
             )
         others = nnx.All(nnx.RngCount, nnx.Not(only))
 
@@ -118,7 +118,7 @@ class Foreign(Cell):
         )
 
     def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
-        """All as they are, as the step promotes by itself; but a Flax cell's carry is promoted with its parameters."""
+        """Returns everything unchanged, because the step promotes by itself; only a Flax cell's carry is promoted."""
         of_flax = self.linen_module is not None or hasattr(self.step, "initialize_carry")
         return self, cast(carry, self.promoted_dtype(xs.dtype)) if of_flax else carry, xs
 

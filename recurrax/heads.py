@@ -1,11 +1,11 @@
-"""What the outputs of a model say about a number: a distribution, or some of its quantiles.
+"""Heads that turn the outputs of a model into predictive distributions, or into some of their quantiles.
 
     head = Quantiles((0.05, 0.5, 0.95))
     model = SequenceModel(layer, head.out_features(48), read="last", rngs=rngs)    # 48 targets, 3 numbers each
     losses = head.loss(outputs, targets)                                           # [..., 144], [..., 48] -> [..., 48]
     low, high = head.interval(outputs, 0.9)
 
-A head has no parameters. The outputs of n targets are ``[..., n P]``, the P numbers of a target beside each other.
+A head has no parameters. The outputs for n targets are ``[..., n P]``; the P numbers of one target are adjacent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array | np.ndarray
-LEAST_SCALE = 1e-3  # a scale of 0 makes a density infinite
+LEAST_SCALE = 1e-3  # a scale of 0 would make the density infinite
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -44,10 +44,10 @@ class Head(abc.ABC):
 
     @abc.abstractmethod
     def constant(self, targets: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """The outputs ``[n P]`` of the best constant answer to targets ``[N, n]``, which count ``weights: [N, n]``."""
+        """The outputs ``[n P]`` of the best constant prediction of targets ``[N, n]`` with ``weights: [N, n]``."""
 
     def out_features(self, targets: int) -> int:
-        """How many numbers a model gives for so many targets: n P."""
+        """The number of outputs that a model needs for n targets: n P."""
         return targets * self.parameters
 
     def median(self, outputs: Array) -> jax.Array:
@@ -146,20 +146,20 @@ class Laplace(Head):
 @final
 @dataclasses.dataclass(frozen=True)
 class Quantiles(Head):
-    r"""Quantiles of each target at some levels, which never cross.
+    r"""Quantiles of each target at given levels, which never cross.
 
-    The middle one, number m of the sorted levels, is an output as it is; each of the others lies a softplus further
+    The middle quantile, number m of the sorted levels, is an output itself. Each other quantile is a softplus further
     out:
 
     .. math:: q_m = o_m, \quad q_k = q_{k-1} + \mathrm{softplus}(o_k) \; (k > m), \quad
         q_k = q_{k+1} - \mathrm{softplus}(o_k) \; (k < m)
 
-    The loss of a target is its pinball loss, in the units of the targets, mean over the K levels p_k:
+    The loss of a target is its pinball loss in the units of the targets, averaged over the K levels p_k:
 
     .. math:: \ell = \frac{1}{K} \sum_k \max(p_k (y - q_k), (p_k - 1) (y - q_k))
 
     Args:
-        levels: different numbers in (0, 1); they are kept in ascending order.
+        levels: different numbers in (0, 1), which are stored in ascending order.
 
     Raises:
         ValueError: there is no level, one is out of range, or two are equal.
@@ -196,10 +196,10 @@ class Quantiles(Head):
         return jnp.mean(pinball(self.all(outputs), targets[..., None], jnp.asarray(self.levels)), axis=-1)
 
     def quantile(self, outputs: Array, level: float) -> jax.Array:
-        """The quantile at a level, between two of the head's levels on the line through them.
+        """The quantile at a level, interpolated linearly between two of the head's levels.
 
         Raises:
-            ValueError: the level is below the lowest or above the highest of the head.
+            ValueError: the level is below the head's lowest or above its highest level.
         """
         if not self.levels[0] - 1e-9 <= level <= self.levels[-1] + 1e-9:
             raise ValueError(
@@ -222,7 +222,7 @@ class Quantiles(Head):
 
 
 def pinball(quantiles: Any, targets: Any, levels: Any) -> jax.Array:
-    """``max(p (y - q), (p - 1) (y - q))``, elementwise with broadcasting; its mean is least at the p-quantile."""
+    """``max(p (y - q), (p - 1) (y - q))``, elementwise with broadcasting; the p-quantile minimises its mean."""
     errors = targets - quantiles
     return jnp.maximum(levels * errors, (levels - 1) * errors)
 
@@ -238,7 +238,7 @@ def _level(level: float) -> float:
 
 
 def _as_raw(scale: np.ndarray, least: float = LEAST_SCALE) -> np.ndarray:
-    """The raw output whose softplus and the least scale make this scale; never minus infinity."""
+    """The raw output for this scale, the inverse of the softplus plus the least scale; never minus infinity."""
     return np.log(np.expm1(np.maximum(scale - least, 1e-6)))
 
 
@@ -248,6 +248,6 @@ def _weighted(targets: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarr
 
 
 def _quantiles(targets: np.ndarray, weights: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Quantiles of each column ``[n, K]`` of the targets that count."""
+    """Quantiles ``[n, K]`` of each column, over the targets with positive weight."""
     pairs = zip(targets.T, weights.T, strict=True)
     return np.stack([np.quantile(y[w > 0], levels, weights=w[w > 0], method="inverted_cdf") for y, w in pairs])

@@ -1,8 +1,8 @@
-"""Initialisers, applied to each gate on its own.
+"""Initialisers, applied to each gate separately.
 
-Frameworks that initialise the fused ``[H, 4H]`` kernel get blocks that are far from orthogonal (singular
-values from 0.003 to 0.9 instead of 1). Here every gate draws its own matrix: an "orthogonal" recurrent
-kernel is orthogonal for each gate.
+If a framework initialises the fused ``[H, 4H]`` kernel, the blocks of the gates are far from orthogonal (singular
+values from 0.003 to 0.9 instead of 1). Here every gate draws its own matrix, so an "orthogonal" recurrent kernel is
+orthogonal for each gate.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Initializer = Callable[..., jax.Array]
 
 
 def per_gate(init: Initializer, key: jax.Array, gates: int, shape: tuple[int, ...], dtype) -> jax.Array:
-    """Draws each gate's array from a key of its own: ``[G, *shape]``."""
-    fine = jnp.promote_types(dtype, jnp.float32)  # there is no orthogonal matrix of bfloat16
+    """Draws each gate's array with its own key: ``[G, *shape]``."""
+    fine = jnp.promote_types(dtype, jnp.float32)  # the QR factorisation does not support bfloat16
     return jax.vmap(lambda key: init(key, shape, fine))(jax.random.split(key, gates)).astype(dtype)
 
 
@@ -53,8 +53,8 @@ def identity(scale: float = 1.0) -> Initializer:
 class Chrono:
     """Bias of a keep gate, ``b = log U[1, t_max - 1]``, so that time constants spread over ``[2, t_max]`` steps.
 
-    Given as ``forget_bias`` of the LSTM it also sets ``b_i = -b_f``; given as ``update_bias`` of the GRU it is
-    ``b_z`` (here z keeps the state; the paper's z overwrites it, hence its minus sign).
+    As ``forget_bias`` of the LSTM it also sets ``b_i = -b_f``. As ``update_bias`` of the GRU it sets ``b_z`` (here z
+    keeps the state; the paper's z overwrites it, hence its minus sign).
 
     Args:
         t_max: longest dependency expected, in steps; greater than 2.

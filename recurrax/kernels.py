@@ -1,9 +1,9 @@
-"""The affine maps of all gates, and how their kernels lie in memory.
+"""The affine maps of all gates, and the memory layout of their kernels.
 
-A kernel is ``[G, H, D]``, one matrix a gate. Read as ``[G H, D]``, which moves nothing, it gives all gates in a single
-product, and every entry of that product is a sum along a row of memory: for the few rows of one step a CPU would
-otherwise copy the kernel first. It is drawn as ``[D, H]`` for each gate and then transposed, so that initialisers see
-the sizes they expect.
+A kernel is ``[G, H, D]``, one matrix per gate. Reshaped to ``[G H, D]``, which copies nothing, it gives all gates in a
+single product, and every entry of that product is a sum along a row of memory. With another layout a CPU would copy the
+kernel before the small product of one step. Each gate is drawn as ``[D, H]`` and then transposed, so that initialisers
+see the sizes they expect.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from flax import nnx
 
 from recurrax.initializers import Initializer, per_gate
 
-STEP_ROWS = 32  # rows up to which arrays of three or more axes are multiplied as those of one step
+STEP_ROWS = 32  # arrays of three or more axes with at most this many rows are multiplied as a single step
 
 
 class Kernel(nnx.Param):
-    """One matrix a gate, ``[G, H, D]``, which inputs are multiplied by."""
+    """Input kernel: one matrix per gate, ``[G, H, D]``."""
 
     @classmethod
     def draw(cls, init: Initializer, key: jax.Array, gates: int, shape: tuple[int, int], dtype: Any) -> Self:
-        """A kernel of so many gates, each drawn by ``init`` as ``shape = (D, H)`` from a key of its own."""
+        """Draws a kernel of G gates, each by ``init`` with ``shape = (D, H)`` and its own key."""
         return cls(jnp.swapaxes(per_gate(init, key, gates, shape, dtype), 1, 2))
 
 
 class RecurrentKernel(Kernel):
-    """One matrix a gate, ``[G, H, H]``, which the state is multiplied by: engines may lay it out as they like."""
+    """Recurrent kernel: one matrix per gate, ``[G, H, H]``; engines may change its memory layout."""
 
 
 def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> tuple[jax.Array, ...]:
     """``W_g x + b_g`` of each gate g: ``x: [..., D], kernel: [G, H, D], bias: [G, H]`` to G arrays ``[..., H]``."""
-    rows = x if is_sharded(x) else x.reshape(-1, x.shape[-1])  # products over two axes at once are slow on a CPU
+    rows = x if is_sharded(x) else x.reshape(-1, x.shape[-1])  # a product with two batch axes is slow on a CPU
     if isinstance(kernel, SideBySide):
         products = split(_plus(kernel.product(rows), bias), kernel.gates)
     elif x.ndim > 2 and not _is_few(rows):
@@ -47,7 +47,7 @@ def affine(x: jax.Array, kernel: Any, bias: nnx.Param | None = None) -> tuple[ja
 
 
 def _of_many(rows: jax.Array, W: jax.Array, bias: nnx.Param | None) -> list[jax.Array]:
-    """A product a gate, for many steps at once: to take a single product apart would copy it."""
+    """One product per gate, for many steps at once; splitting one large product would copy it."""
     b = None if bias is None else bias[...]
     products = [_times(rows, matrix) for matrix in W]
     return products if b is None else [p + like(row, p) for p, row in zip(products, b, strict=True)]
@@ -69,7 +69,7 @@ def split(product: jax.Array, gates: int) -> tuple[jax.Array, ...]:
 
 
 def like(row: jax.Array, x: jax.Array) -> jax.Array:
-    """``[H]`` with as many axes as x, so that their sum promotes no rank."""
+    """``[H]`` with as many axes as x, so that their sum needs no rank promotion."""
     return row.reshape((1,) * (x.ndim - 1) + row.shape)
 
 
@@ -78,8 +78,8 @@ def like(row: jax.Array, x: jax.Array) -> jax.Array:
 class SideBySide:
     """The kernels of all gates as one matrix: ``[G H, D]`` as they are stored, or ``[D, G H]``.
 
-    With ``leading`` the stored matrix is the first factor of its products, ``W x`` in place of ``x W^T``: a CPU copies
-    the second factor into the order in which it is read, and for few rows that takes longer than the product.
+    With ``leading`` the stored matrix is the first factor of its products, ``W x`` instead of ``x W^T``. A CPU copies
+    the second factor into another order, and for few rows the copy takes longer than the product.
     """
 
     weights: jax.Array
@@ -89,7 +89,7 @@ class SideBySide:
 
     @classmethod
     def of(cls, kernel: jax.Array) -> SideBySide:
-        """From ``[G, H, D]``."""
+        """Builds it from a kernel ``[G, H, D]``."""
         return cls(kernel.reshape(-1, kernel.shape[-1]), len(kernel))
 
     def product(self, x: jax.Array) -> jax.Array:
@@ -98,17 +98,17 @@ class SideBySide:
             return x @ self.weights
         if not self.leading or x.ndim != 2:
             return _times(x, self.weights)
-        # Without the barrier XLA moves the transposition into the product, where it undoes what it is for.
+        # Without the barrier XLA fuses the transposition into the product and restores the slow layout.
         return jax.lax.optimization_barrier(_times(self.weights, x)).T
 
 
 def side_by_side(cell: Any) -> Any:
-    """A cell whose recurrent kernels are one matrix, so that an engine may lay it out as it likes."""
+    """The cell with its recurrent kernels joined into one matrix, whose layout an engine may change."""
     return _each(RecurrentKernel, lambda kernel: SideBySide.of(kernel[...]), cell)
 
 
 def for_steps(cell: Any, leading: bool) -> Any:
-    """A cell whose matrix is laid out for the products of one step: transposed once, before the loop, or leading."""
+    """The cell with its matrix laid out for the products of single steps: transposed before the loop, or leading."""
 
     def lay(kernel: SideBySide) -> SideBySide:
         if not kernel.stored:
@@ -128,17 +128,17 @@ def _each(kind: type, change: Any, cell: Any) -> Any:
 
 
 def _is_few(rows: jax.Array) -> bool:
-    """Whether there are so few rows that they are one step; a size that `jax.export` leaves open is many."""
+    """Whether the array has few enough rows for a single step; a size that `jax.export` leaves open counts as large."""
     return rows.ndim == 2 and isinstance(rows.shape[0], int) and rows.shape[0] <= STEP_ROWS
 
 
 def is_sharded(x: jax.Array) -> bool:
-    """Whether an axis lies on an explicit axis of a mesh, so that `reshape` must not merge it."""
+    """Whether an axis is sharded over an explicit mesh axis, so that `reshape` must not merge it."""
     return any(axis is not None for axis in jax.typeof(x).sharding.spec)
 
 
 def check_size(cell: str, **sizes: int) -> None:
-    """Raises ValueError where a number of features is not a positive int."""
+    """Raises ValueError if a number of features is not a positive int."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"{cell} got {name}={size!r}; allowed: an int >= 1. Give e.g. {name}=32.")

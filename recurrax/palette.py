@@ -1,6 +1,6 @@
-"""How a cell looks in every figure: one colour and one marker, told apart without colour by marker and dash.
+"""The look of each cell in figures: a colour, a marker and a dash, so that cells can be told apart without colour.
 
-The colours are those of Okabe & Ito (2008) and of Tol (2021), which colour-blind readers tell apart.
+The colours of Okabe & Ito (2008) and of Tol (2021) can be told apart by colour-blind readers.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import itertools
 from collections.abc import Iterable
 from typing import Any
 
-# By name: colour, dash, marker. Cells of one family share a colour. Another start of a cell has the cell's marker, and
-# a dash of its own; the three named by their activation are the plain RNNs of Pascanu, Mikolov & Bengio (2013).
+# By name: colour, dash, marker. Cells of one family share a colour. A cell with another initialisation has the cell's
+# marker and its own dash. The three that are named by their activation are the plain RNNs of Pascanu, Mikolov & Bengio
+# (2013).
 LOOKS = {
     "RNN": ("#D55E00", "-", "o"),
     "IRNN": ("#E69F00", "--", "o"),
@@ -61,19 +62,19 @@ LOOKS = {
     "GatedDeltaNet": ("#117733", "--", "h"),
     "GLA": ("#117733", ":", "8"),
 }
-# Of anything else, in turn.
+# Looks for all other names, used in turn.
 COLORS = ("#000000", "#E69F00", "#CC79A7", "#56B4E9", "#0072B2", "#D55E00", "#009E73")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)))
 MARKERS = ("D", "o", "s", "^", "v", "P", "X")
 
 
 def look(name: str) -> dict[str, Any]:
-    """Colour, dash and marker of a cell, as arguments of Matplotlib's ``plot``; black for a name that has none."""
+    """Colour, dash and marker of a cell, as arguments of Matplotlib's ``plot``; black for an unknown name."""
     return looks([name])[name]
 
 
 def looks(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The looks of several names: each cell has its own, and all other names get different ones."""
+    """The looks of several names: cells get their own looks, and all other names get different ones."""
     others = itertools.cycle(zip(COLORS, DASHES, MARKERS, strict=True))
     found = {name: LOOKS.get(name) or next(others) for name in names}
     return {

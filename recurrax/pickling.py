@@ -1,7 +1,7 @@
 """Pickle and deepcopy of objects that hold JAX's functions.
 
-``jax.nn.sigmoid`` and its like are compiled functions: `pickle` refuses them, and `copy.deepcopy` makes one that is
-equal to no other, so that the copied model has another tree and is compiled anew. Here they are kept by name.
+Functions such as ``jax.nn.sigmoid`` are compiled: `pickle` refuses them, and a `copy.deepcopy` of one is not equal to
+the original, so that the copied model has another tree structure and is compiled again. Here they are stored by name.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from flax import nnx
 
 @dataclasses.dataclass(frozen=True)
 class ByName:
-    """A global object, as the place where it is found."""
+    """A reference to a global object: its module and name."""
 
     module: str
     name: str
 
     def find(self) -> Any:
-        """The object; raises ImportError or AttributeError where it is gone."""
+        """Returns the object; raises ImportError or AttributeError if it no longer exists."""
         return functools.reduce(getattr, self.name.split("."), importlib.import_module(self.module))
 
 
 def named(value: Any) -> Any:
-    """A callable that can be found by its name as that name, unless it is a class or a plain function; else itself."""
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)  # the second of JAX's ufuncs
+    """Replaces a callable by its name if it can be found by it and is neither a class nor a plain function."""
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)  # JAX's ufuncs have only the second
     place = ByName(getattr(value, "__module__", None) or "", name or "")
     if not callable(value) or isinstance(value, type(named) | type) or not place.module or not place.name:
         return value
@@ -40,7 +40,7 @@ def named(value: Any) -> Any:
 
 
 class Picklable:
-    """A mixin for Flax's modules: attributes that are functions of JAX are kept by name, copies share them."""
+    """A mixin for Flax modules: functions of JAX among the attributes are pickled by name, and copies share them."""
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Any:
         del memo

@@ -1,4 +1,4 @@
-"""Records of experiments: JSON with provenance. Tables and figures are functions of records and nothing else."""
+"""Records of experiments: JSON with provenance. Tables and figures are computed from records alone."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from scipy.stats import binomtest
 
 from recurrax.storage.folders import expanded
 
-VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # of a CPU, the widest first
+VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}  # vector instructions of a CPU, the widest first
 PACKAGES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a success rate of which ``k`` of ``n`` were seen.
+    """Exact 95% interval of a success rate after ``k`` successes in ``n`` trials.
 
     Raises:
         ValueError: not ``0 <= k <= n`` with ``n >= 1``.
@@ -45,25 +45,25 @@ def interval(k: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
 
 
 def settings(config: Any) -> dict[str, Any]:
-    """The fields of a dataclass that decide results: not ``out``, nor those with metadata ``{"setting": False}``."""
+    """The fields of a dataclass that affect results: all but ``out`` and those with metadata ``{"setting": False}``."""
     names = (field.name for field in dataclasses.fields(config) if field.metadata.get("setting", field.name != "out"))
     return {name: _plain(getattr(config, name)) for name in names}
 
 
 def digest(values: dict[str, Any]) -> str:
-    """Eight hex digits that stand for settings."""
+    """A hash of settings, eight hexadecimal digits."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def solved(solved_at: Any) -> str:
-    """``k/n [low, high]`` of runs whose updates to the criterion are given, -1 where it was not met; see `interval`."""
+    """``k/n [low, high]``: the runs that met the criterion, with the `interval`; -1 marks a run that did not."""
     k, n = int(np.sum(np.asarray(solved_at) >= 0)), len(solved_at)
     low, high = interval(k, n)
     return f"{k}/{n} [{low:.2f}, {high:.2f}]"
 
 
 def censored(solved_at: Any, budget: int) -> str:
-    """Median and range of the updates to the criterion; -1, not met, counts as longer than the budget."""
+    """Median and range of the updates to the criterion; an unsolved run (-1) counts as longer than the budget."""
     at = np.sort([step if step >= 0 else math.inf for step in np.asarray(solved_at)])
     median, first, last = (
         f"{step:.0f}" if math.isfinite(step) else f"> {budget}" for step in (at[(len(at) - 1) // 2], at[0], at[-1])
@@ -72,14 +72,14 @@ def censored(solved_at: Any, budget: int) -> str:
 
 
 def config_hash(config: Any) -> str:
-    """Eight hex digits that stand for a dataclass of settings, see `settings`."""
+    """The hash of a dataclass of settings, eight hexadecimal digits; see `settings`."""
     return digest(settings(config))
 
 
 def record(name: str, config: Any, results: dict[str, Any], seconds: float, *, complete: bool = True) -> dict[str, Any]:
-    """A record: what was run, with what, on what, for how long, and what came out.
+    """A record: the settings of a run, its provenance, its duration and its results.
 
-    ``complete`` is False for one that is written on the way, before everything has come out.
+    ``complete`` is False for a record that is written before all results are there.
     """
     return {
         "name": name,
@@ -114,7 +114,7 @@ def provenance() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The CPU's name and its widest vectors, on Linux; elsewhere what Python knows of it."""
+    """The name of the CPU and its widest vector instructions on Linux; elsewhere the name that Python reports."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -135,18 +135,18 @@ def origin(entry: dict[str, Any]) -> str:
 
 
 def _named(device: dict[str, Any]) -> str:
-    """The processor in brackets, where the record tells it."""
+    """The processor in brackets, if the record contains it."""
     return f" ({device['processor']})" if device.get("processor") else ""
 
 
 def machine(entry: dict[str, Any]) -> str:
-    """Where a record was made, in a few words: "2 CPU cores", or the kind of accelerator."""
+    """The machine of a record in a few words: "2 CPU cores", or the kind of accelerator."""
     device = entry["provenance"]["device"]
     return f"{device['cpus']} CPU cores" if device["platform"] == "cpu" else device["kind"]
 
 
 def load(folder: Path, config: Any) -> dict[str, Any] | None:
-    """The record of these settings in a folder, complete or not; None if there is none that can be read."""
+    """The record of these settings in a folder, complete or not; None if no readable record exists."""
     try:
         return json.loads((folder / f"{config_hash(config)}.json").read_text())
     except (OSError, ValueError):
@@ -154,17 +154,17 @@ def load(folder: Path, config: Any) -> dict[str, Any] | None:
 
 
 def footer(entry: dict[str, Any]) -> str:
-    """The origin of a record, what it took and the command that made it."""
+    """The origin of a record, its duration and the command that made it."""
     return f"{origin(entry)}, {entry['seconds']:.0f} s.\nCommand: `{entry['provenance']['command']}`"
 
 
 def write(path: Path, text: str) -> None:
-    """Writes a file at once or not at all: a crash in between leaves the old one."""
+    """Writes a file atomically: after a crash the old file is still there."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as file:
         try:
             file.write(text)
             file.flush()
-            os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
+            os.fsync(file.fileno())  # otherwise a power cut could leave an empty file under the new name
         except OSError:
             os.unlink(file.name)
             raise
@@ -180,7 +180,7 @@ def save(folder: Path, entry: dict[str, Any]) -> Path:
 
 
 def check_folder(folder: Path) -> Path:
-    """Makes the folder, ``~`` being the home folder; raises ValueError where nothing can be written there."""
+    """Creates the folder (``~`` is the home folder); raises ValueError if it is not writable."""
     folder = expanded(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -195,13 +195,13 @@ def check_folder(folder: Path) -> Path:
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
-    """Names in a row, ``a, b and c``."""
+    """Joins names as ``a, b and c``."""
     *first, end = names
     return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def markdown_table(rows: Sequence[dict[str, str]]) -> str:
-    """Rows of equal keys as a Markdown table, padded so that it reads well as plain text too."""
+    """Formats rows with equal keys as a Markdown table, padded so that it is readable as plain text too."""
     if not rows:
         return "(no rows)\n"
     columns = list(rows[0])
@@ -237,7 +237,7 @@ def _installed(package: str) -> bool:
 
 
 def _commit() -> str:
-    """The commit of the code that ran, with a plus where the code differs from it; "unknown" outside a checkout."""
+    """The commit of the code that ran, with a plus if the code was modified; "unknown" outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
@@ -249,13 +249,13 @@ def _commit() -> str:
 
 
 def _flags(words: Sequence[str]) -> list[str]:
-    """All but ``--out`` and ``--record``: where a record lies decides nothing, and is a folder of one machine."""
+    """All flags but ``--out`` and ``--record``, which name a folder of one machine and do not affect results."""
     pairs = [pair for pair in zip(["", *words], words, strict=False) if pair[1] != "--record"]
     return [word for before, word in pairs if "--out" not in (before, word) and not word.startswith("--out=")]
 
 
 def _program() -> list[str]:
-    """How this program is called: a module, a script, or a command that an installation made."""
+    """The command that starts this program: a module, a script, or an installed command."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None:
         name = spec.name.removesuffix(".__main__")

@@ -1,10 +1,10 @@
-"""A model by itself in a folder: saved whole or not at all, and loaded into the same structure or not at all.
+"""Saves a model in a folder atomically, and loads it into a model of the same structure.
 
     <path>/model.json       what the model is: format, versions, structure, checksums; written last
     <path>/arrays-<n>/      its arrays by name, in Orbax's own format
 
-Saving over a model writes new arrays beside the old ones, then model.json in one step, then removes the old ones: at
-every moment the folder holds one whole model.
+To overwrite a model, `save` writes new arrays beside the old ones, then replaces model.json in one step, and then
+removes the old arrays. So the folder holds one complete model at every moment.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from recurrax.storage.differences import differences
 from recurrax.storage.folders import (
     CheckpointError,
     OrbaxFolder,
+    barrier,
     be_quiet_from_now_on,
     check_space,
     checksums,
@@ -34,12 +35,11 @@ from recurrax.storage.folders import (
     is_main,
     quiet,
     reason,
-    together,
 )
 from recurrax.storage.leaves import Model, kind_of, named_leaves, restored, stored, structure, template, with_leaves
 
-FORMAT = 1  # of model.json
-SHOWN = 5  # differences that are named
+FORMAT = 1  # version of the format of model.json
+SHOWN = 5  # the number of differences that a message lists
 
 
 def save(path: str | Path, model: Model, *, overwrite: bool = False, about: Mapping[str, Any] | None = None) -> Path:
@@ -52,21 +52,21 @@ def save(path: str | Path, model: Model, *, overwrite: bool = False, about: Mapp
         model: any Flax module, or another pytree of arrays, random keys and numbers, on any devices; also several
             models as one, with a leading axis.
         overwrite: replace the model that is there.
-        about: what else to keep in ``model.json``, e.g. the vocabulary; plain values.
+        about: plain values to keep in ``model.json`` as well, e.g. the vocabulary.
 
     Returns:
         The folder.
 
     Raises:
-        FileExistsError: there is a model already, and not ``overwrite``; or ``path`` is a file.
-        TypeError: a leaf of the model is no array and no number.
+        FileExistsError: there is a model already and ``overwrite`` is False; or ``path`` is a file.
+        TypeError: a leaf of the model is neither an array nor a number.
         CheckpointError: the folder holds other files, or nothing can be written there.
     """
     folder = expanded(path)
     number = 1 + max(_check_target(folder, overwrite), default=0)
     leaves = named_leaves(model)
     arrays = {name: stored(name, leaf) for name, leaf in leaves.items()}
-    together("recurrax.save")  # before a process writes what another one looks for
+    barrier("recurrax.save")  # no process may write before the others have looked for files
     entry = {
         "format": FORMAT,
         "versions": _versions(),
@@ -88,17 +88,17 @@ def load(path: str | Path, *, like: Model) -> Model:
 
     Args:
         path: the folder.
-        like: a model of the same structure, built or abstract (``nnx.eval_shape(build, key)``); its arrays are not
-            used, but the new ones are put on its devices.
+        like: a model of the same structure, built or abstract (``nnx.eval_shape(build, key)``). Its arrays are not
+            used; the loaded arrays are placed on its devices.
 
     Returns:
         A new model.
 
     Raises:
-        FileNotFoundError: there is no model.
-        TypeError: ``like`` is no model.
-        ValueError: ``like`` has another structure, shape, dtype or setting; the message names each difference. How a
-            model is run (engine, training or evaluation mode) may differ, and is that of ``like``.
+        FileNotFoundError: there is not a model.
+        TypeError: ``like`` is not a model.
+        ValueError: ``like`` has another structure, shape, dtype or setting; the message names each difference. The
+            engine and the mode (training or evaluation) may differ; the loaded model has those of ``like``.
         CheckpointError: the files are damaged, or of a newer version.
     """
     folder = expanded(path)
@@ -130,7 +130,7 @@ def load(path: str | Path, *, like: Model) -> Model:
 
 
 def _check_target(folder: Path, overwrite: bool) -> list[int]:
-    """The numbers of the arrays that are there; raises if something is there that must stay."""
+    """The numbers of the existing ``arrays`` folders; raises if the folder holds anything that must stay."""
     try:
         there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     except OSError as error:
@@ -142,7 +142,7 @@ def _check_target(folder: Path, overwrite: bool) -> list[int]:
     foreign = [name for name in there if name != "model.json" and not name.startswith("arrays-")]
     if foreign:
         raise CheckpointError(
-            f"{folder} holds {foreign[0]!r}, which is no part of a saved model; allowed: a new folder, or that of a "
+            f"{folder} holds {foreign[0]!r}, which is not part of a saved model; allowed: a new folder, or that of a "
             f"model. Save it in a folder inside, {folder / 'model'}."
         )
     if "model.json" in there and not overwrite:
@@ -156,7 +156,7 @@ def _check_target(folder: Path, overwrite: bool) -> list[int]:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "model.json"
     if not path.is_file():
-        found = "there is no such folder" if not folder.exists() else "there is no model.json in it"
+        found = "there is no such folder" if not folder.exists() else "there is not a model.json in it"
         raise FileNotFoundError(
             f"{folder} holds no model ({found}); allowed: a folder that recurrax.save wrote whole. The best models of "
             "a training run are in the folder best/ of its own."
@@ -182,12 +182,12 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, entry: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """The arrays, then what says that they count, then nothing of an older model is left."""
-    from orbax.checkpoint import v1 as ocp  # here, since importing it takes a second
+    """Writes the arrays, then model.json, and then removes the arrays of an older model."""
+    from orbax.checkpoint import v1 as ocp  # imported here because the import takes a second
 
     folder.mkdir(parents=True, exist_ok=True)
     check_space(folder, arrays)
-    some = {name: array for name, array in arrays.items() if array.size}  # Orbax refuses empty ones
+    some = {name: array for name, array in arrays.items() if array.size}  # Orbax refuses empty arrays
     if some:
         with OrbaxFolder(folder) as readable, quiet():
             ocp.save(str(readable / entry["arrays"]), some)
@@ -197,7 +197,7 @@ def _write(folder: Path, entry: dict[str, Any], arrays: dict[str, Any]) -> None:
         for old in folder.glob("arrays-*"):
             if old.name != entry["arrays"]:
                 shutil.rmtree(old, ignore_errors=True)
-    together("recurrax.saved")
+    barrier("recurrax.saved")
 
 
 def _failed(folder: Path, arrays: str, error: Exception) -> CheckpointError:

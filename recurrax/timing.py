@@ -1,4 +1,4 @@
-"""Compiles, times and weighs programs; those that are compared take turns, and every call is waited for."""
+"""Compiles programs and measures their time and memory; compared programs take turns, and every call is waited for."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any
 
 import jax
 
-BLOCK = 0.02  # seconds of a sample: short calls are repeated, so that what ran just before does not count
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-LEAST = 3  # samples, however long they take
-Shape = tuple[int, int, int, int]  # of a layer: B T D H
+BLOCK = 0.02  # seconds per sample; short calls are repeated so that the program that ran before has no influence
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants of mallopt(3)
+LEAST = 3  # samples are taken even if they exceed the time
+Shape = tuple[int, int, int, int]  # sizes of a layer: B T D H
 
-FAILURES = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError)  # of a program
+FAILURES = (ValueError, TypeError, ImportError, NotImplementedError, AttributeError, RuntimeError)  # caught
 
 
 def keep_memory() -> None:
-    """Tells glibc's malloc to keep what is freed, in blocks of up to 32 MiB, for all implementations alike.
+    """Makes glibc's malloc keep freed memory, in blocks of up to 32 MiB, for all implementations alike.
 
-    By default it hands memory back to the system or not, depending on what else was freed: chance then decides which
+    By default malloc returns memory to the system or not, depending on other freed blocks. Then chance decides which
     program gets fresh pages at every call, which can double its time.
     """
     if sys.platform == "linux":
@@ -37,12 +37,12 @@ def keep_memory() -> None:
 
 
 class Refused(Exception):
-    """Why an implementation has no such program."""
+    """The reason why an implementation cannot run a program."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A call that waits for all it gives; seconds to compile it and bytes it needs, None where unknown."""
+    """A call that waits for its results, its compile time in seconds and its memory in bytes (None if unknown)."""
 
     call: Callable[[], Any]
     compile_seconds: float | None = None
@@ -50,13 +50,13 @@ class Program:
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Program:
-    """The jitted function on these arguments."""
+    """Compiles the jitted function for these arguments."""
     program, seconds = _compile(function, arguments)
     return Program(lambda: jax.block_until_ready(program(*arguments)), seconds, memory(program))
 
 
 def stream(step: Callable[..., Any], parameters: Any, carry: Any, x: jax.Array) -> Program:
-    """The jitted step ``(parameters, carry, x) -> (carry, y)``; each call goes on from the last one's carry."""
+    """The jitted step ``(parameters, carry, x) -> (carry, y)``; each call continues from the carry of the last one."""
     program, seconds = _compile(step, (parameters, carry, x))
     state = [carry]
 
@@ -83,7 +83,7 @@ def memory(program: Any) -> dict[str, int] | None:
 
 
 def attempt(build: Callable[[], Any]) -> Any:
-    """What ``build()`` gives, or ``{"refused": why}``."""
+    """The result of ``build()``, or ``{"refused": reason}``."""
     try:
         return build()
     except (Refused, *FAILURES) as error:
@@ -103,12 +103,13 @@ def sample(
     calls: int = 1,
     rest: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, dict[str, Any]]:
-    """Milliseconds of a call in every sample of every program, in turn; those refused stay as they are.
+    """Milliseconds per call in every sample of every program; programs take turns, and refused ones are passed on.
 
-    A sample is the mean over so many calls in a row that they take `BLOCK` seconds, at least ``calls``. Rounds are
-    taken until ``seconds`` are spent, at least `LEAST` and at most ``rounds``, each in an order of its own: a
-    program is faster after its like than after one that leaves the cores idle. ``rest`` holds the seconds of a pause
-    after each sample of a program on a CPU, for one whose threads spin on at the cost of the next.
+    A sample is the mean over successive calls, at least ``calls``, that take `BLOCK` seconds together. Rounds continue
+    until ``seconds`` have passed; there are at least `LEAST` and at most ``rounds``. Each round has another order,
+    because a program is faster after a similar one than after one that leaves the cores idle. ``rest`` gives the
+    seconds of a pause after each sample of a program on a CPU, for programs whose threads keep spinning and slow the
+    next one.
     """
     rows: dict[str, dict[str, Any]] = {}
     ready: dict[str, tuple[Program, int]] = {}
@@ -131,9 +132,9 @@ def sample(
 
 
 def _row(program: Program, calls: int) -> dict[str, Any]:
-    """The first calls, which warm up, and how many make a sample."""
+    """Makes the first calls as a warm-up, and finds the number of calls in a sample."""
     estimate = _time(program.call, 1)
-    if estimate < BLOCK:  # the first call is slower than the next
+    if estimate < BLOCK:  # the first call is slower than the second
         estimate = max(_time(program.call, 2), 1e-7)
     return {
         "milliseconds": [],
@@ -159,7 +160,7 @@ def _compile(function: Callable[..., Any], arguments: Any) -> tuple[Any, float]:
 
 @contextmanager
 def conditions(precision: str) -> Iterator[None]:
-    """Every program is compiled anew, none comes from the disk; and with this precision of matrix products."""
+    """Compiles every program again, without the cache on disk, and with this precision of matrix products."""
     options = {
         "jax_enable_compilation_cache": False,
         "jax_default_matmul_precision": None if precision == "default" else precision,
@@ -175,19 +176,19 @@ def conditions(precision: str) -> Iterator[None]:
 
 
 def needed(row: dict[str, Any]) -> int | None:
-    """Bytes of a program's temporaries and outputs, None where they are not known."""
+    """Bytes of a program's temporaries and outputs; None if they are not known."""
     memory = row.get("memory")
     return memory["temporary"] + memory["output"] if memory else None
 
 
 def digits(value: float) -> str:
-    """Three significant digits, no exponent."""
+    """Formats a number with three significant digits and without an exponent."""
     places = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
     return f"{value:.{places}f}"
 
 
 def size(bytes_: float | None) -> str:
-    """Bytes in MiB or GiB."""
+    """Formats bytes in MiB or GiB."""
     if bytes_ is None:
         return "not measured"
     mib = bytes_ / 2**20

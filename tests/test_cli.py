@@ -86,7 +86,7 @@ def test_help_and_version(words, capsys):
 
 BAD_WORDS = {
     "": "no command was given; allowed: list, train, gradients, tune, datasets",
-    "trian": "'trian' is no command; allowed: list, train",
+    "trian": "'trian' is not a command; allowed: list, train",
     "list task": "list task; allowed: one of tasks, cells, engines",
     "datasets get minst": "invalid choice: 'minst'",
     "datasets": "required: command. See recurrax datasets --help.",

@@ -117,7 +117,7 @@ def test_original_files_are_known(mnist, monkeypatch):
 def test_broken_idx_files_are_named(mnist, content):
     folder, _ = mnist
     (folder / "t10k-labels-idx1-ubyte").write_bytes(content)  # is found before the gzipped one
-    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is no whole IDX file"):
+    with pytest.raises(ValueError, match="t10k-labels-idx1-ubyte is not a whole IDX file"):
         datasets.load("mnist", folder)
 
 

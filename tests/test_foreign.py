@@ -13,7 +13,7 @@ from reference import BATCH, D, H, T, build, cast, jit, noise
 from tolerances import close
 
 from recurrax import RNN, Foreign, Structure, cells, gradflow, unroll
-from recurrax.gradflow.spectrum import any_directions
+from recurrax.gradflow.spectrum import generic_basis
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_gradient_flow_by_brute_force(make, x64):
     J = np.moveaxis(np.asarray(J), 1, 0)  # ds_T/ds_t of t = 0 .. T-1: [T, n, n]
     sizes = np.linalg.svd(J, compute_uv=False)
     digits = 1e-11 + np.finfo(float).eps * sizes[:, 0] / sizes[:, -1]  # what J itself has lost of its small directions
-    growth = np.diagonal(np.linalg.qr(J[0] @ any_directions(n, n, jnp.float64))[1])
+    growth = np.diagonal(np.linalg.qr(J[0] @ generic_basis(n, n, jnp.float64))[1])
     close(gradients[:-1], np.log(np.linalg.norm(np.sum(y_by_state, 0), axis=-1)))
     close(spectrum.largest[:-1], np.log(sizes[:, 0]))
     assert (np.abs(spectrum.geometric_mean[:-1] - np.linalg.slogdet(J)[1] / n) < digits).all()

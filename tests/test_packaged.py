@@ -323,5 +323,5 @@ def test_an_archive_without_the_file_or_of_no_kind(tmp_path):
     with pytest.raises(ValueError, match=r"x\.whl holds no b\.txt"):
         files(path, "b.txt")
     path.write_bytes(b"neither")
-    with pytest.raises(ValueError, match="no wheel, tar or Debian package"):
+    with pytest.raises(ValueError, match="is not a wheel, tar or Debian package"):
         files(path, "b.txt")

@@ -252,6 +252,6 @@ def test_without_broadcast_rngs_a_cell_with_a_stream_is_refused():
 def test_a_filter_that_no_stream_passes_is_refused():
     """With one stream for everything its name is "default": a mask that is never new would be worse."""
     cell = FlaxDropout(D, H, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match=r"broadcast_rngs='recurrent_dropout' is no random stream.*allowed: a filter"):
+    with pytest.raises(ValueError, match=r"broadcast_rngs='recurrent_dropout' is not a random stream.*allowed"):
         rx.RNN(cell, broadcast_rngs="recurrent_dropout")(xs())
     assert set(np.unique(rx.RNN(cell, broadcast_rngs=...)(xs()))) == {0, 2}

@@ -206,7 +206,7 @@ def test_what_is_missing_or_foreign_is_refused(tmp_path):
         rx.load(tmp_path / "mine", like=model())
     for overwrite in (False, True):
         with pytest.raises(
-            CheckpointError, match=r"holds 'thesis.tex', which is no part of a saved model; allowed: a new"
+            CheckpointError, match=r"holds 'thesis.tex', which is not part of a saved model; allowed: a new"
         ):
             rx.save(tmp_path / "mine", model(), overwrite=overwrite)
         with pytest.raises(FileExistsError, match=r"thesis.tex is a file; allowed: a folder or a new path"):

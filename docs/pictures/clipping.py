@@ -1,4 +1,4 @@
-"""What clipping does to a gradient: by norm it keeps the direction, by value it does not."""
+"""The effect of clipping on a gradient: by norm it keeps the direction, by value it does not."""
 
 import numpy as np
 from drawing import INK, LSTM, QUIET, RNN, Axes, Figure, plt, tint

@@ -1,4 +1,4 @@
-"""What the pictures share: a canvas in inches, boxes, circles, arrows with round corners, and colours."""
+"""Common parts of the pictures: a canvas in inches, boxes, circles, arrows with round corners, and colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an engine turns one step into a sequence: step by step, all steps at once, by iteration, or in chunks."""
+"""The ways in which engines run a sequence: step by step, all steps at once, by iteration, or in chunks."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What of the error at the last step reaches the steps before it, in the three trained cells: from the record."""
+"""The share of the last step's error that reaches earlier steps in the three trained cells, from the record."""
 
 import numpy as np
 from drawing import INK, QUIET, Axes, Figure, arrow, box, canvas, label, tint

@@ -26,7 +26,7 @@ def profiles() -> dict[str, gradflow.Profile]:
 
 
 def notes(axes: Axes) -> None:
-    """What there is to read: the level, the slope, the band, and the other scale."""
+    """The notes on the plot: the level, the slope, the band, and the other scale."""
     style = {"arrowstyle": "-|>", "color": QUIET, "lw": 1.0}
     axes.axhline(0, color=QUIET, lw=0.9, ls=(0, (3, 2)))
     axes.annotate("a flat line here: nothing is lost", (30, 0), (30, 0.5), color=QUIET, fontsize=9, va="bottom")

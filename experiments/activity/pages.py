@@ -84,7 +84,7 @@ def ranked(record: Record) -> list[str]:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     best, *others = ranked(record)
     cells = record["config"]["cells"]
     told = ", ".join(f"{name} {np.median(whole(record, name)):.1%}" for name in others)
@@ -111,7 +111,7 @@ def findings(record: Record) -> list[str]:
 
 
 def how(record: Record) -> str:
-    """How the rows were made, and how sure they are."""
+    """The method and the uncertainty of the rows."""
     config, data = record["config"], record["results"]["data"]
     text = (
         f"{data['windows']:,} windows of {config['window']:g} s, of {data['steps']} steps each, of "
@@ -158,7 +158,7 @@ def everyone(record: Record) -> str:
 
 
 def trap(record: Record) -> str:
-    """What a random split and shuffled labels give."""
+    """The scores for a random split and for shuffled labels."""
     honest, leak, shuffled = (float(np.median(whole(record, name))) for name in (FOREST, LEAK, SHUFFLED))
     return (
         f"The random forest has {honest:.3f} on unseen people and {leak:.3f} when windows are split at random. "
@@ -169,7 +169,7 @@ def trap(record: Record) -> str:
 
 
 def reading(record: Record) -> list[str]:
-    """What a reader of an article wants to know."""
+    """A summary for readers of articles."""
     first, second = confused(record)
     paragraphs = {
         "What it is": "Activity recognition: a window of movement in, the name of an exercise out. A recurrent network "
@@ -189,7 +189,7 @@ def reading(record: Record) -> list[str]:
 
 
 def confusion(record: Record, name: str) -> np.ndarray:
-    """How often each exercise (rows) was taken for which (columns), over all people and seeds."""
+    """The counts of predicted exercises (columns) for each exercise (rows), over all people and seeds."""
     size = len(record["results"]["data"]["names"])
     table = np.zeros((size, size))
     for scores in folds(record, name):

@@ -20,7 +20,7 @@ from recurrax.training import adam, predict
 
 LAYERS = {"LSTM": LSTM, "GRU": GRU}
 RATE = 50  # samples a second
-VALIDATION = 0.25  # of the people who are not tested
+VALIDATION = 0.25  # share of the people who are not tested
 STATISTICS = ("mean", "standard deviation", "least", "largest", "mean step")
 
 
@@ -102,7 +102,7 @@ def by_person(config: Config, whole: Arrays) -> list[Dataset[Arrays]]:
 
 
 def describe(config: Config, whole: Arrays, names: np.ndarray) -> dict[str, Any]:
-    """How many windows there are, of what, and who is tested in which fold."""
+    """The number and kind of windows, and the people tested in each fold."""
     folds = by_person(config, whole)
     return {
         "names": [str(name) for name in names],
@@ -133,7 +133,7 @@ def score(answers: np.ndarray, test: Arrays) -> dict[str, Any]:
 
 
 def statistics(inputs: np.ndarray) -> np.ndarray:
-    """Of each channel of windows ``[N, T, D]`` the `STATISTICS`, ``[N, 5 D]``."""
+    """The `STATISTICS`, ``[N, 5 D]``, of each channel of windows ``[N, T, D]``."""
     steps = np.abs(np.diff(inputs, axis=1)).mean(axis=1)
     parts = (inputs.mean(axis=1), inputs.std(axis=1), inputs.min(axis=1), inputs.max(axis=1), steps)
     return np.concatenate(parts, axis=1)

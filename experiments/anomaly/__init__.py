@@ -7,7 +7,7 @@
 
 A cell reads the delays and the departures of an airport hour by hour for a week and forecasts every hour of the next
 day. The score of a day is its mean negative log likelihood under the forecast of the evening before. A day counts as
-disrupted if more than 5% of its flights were cancelled, which nothing is told: neither input nor training. Simple
+disrupted if more than 5% of its flights were cancelled, which is neither an input nor used in training. Simple
 scores stand in the same table.
 
 Expected: the cells find most disrupted days, and the distance from the median of four same weekdays as many.

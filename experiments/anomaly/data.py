@@ -14,7 +14,7 @@ AIRPORTS = ("EWR", "JFK", "LGA")
 FIRST, HOURS = 5, 19  # departures are scheduled from 5 to 23 o'clock
 CHANNELS = ("delay", "departures")
 MANY = 0.05  # share of the day's flights that are cancelled on a disrupted day
-WEEKS = 4  # of the same weekday that a usual day is the median of
+WEEKS = 4  # weeks over whose same weekday the usual day is a median
 VALIDATION, TEST = "2013-06-01", "2013-07-01"
 
 

@@ -62,7 +62,7 @@ def half_year(axes: Axes, base: Any, score: np.ndarray, cell: str) -> None:
 
 
 def one_day(axes: Axes, hours: Any, what: str, label: str, letter: str, cell: str) -> None:
-    """What was forecast for each hour of a bad day, and what came."""
+    """The forecast and the true values for each hour of a bad day."""
     x, quantiles = FIRST + np.arange(HOURS), np.asarray(hours[what])
     color = look(cell)["color"]
     axes.fill_between(x, quantiles[0], quantiles[4], color=color, alpha=0.18, lw=0, label="90% interval")

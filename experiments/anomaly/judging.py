@@ -1,4 +1,4 @@
-"""How well scores of days tell the disrupted ones, with intervals."""
+"""The power of scores of days to detect disrupted days, with intervals."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def measured(record: Record) -> dict[str, dict[str, Any]]:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     base, cells = split(record)
     found, scores, disrupted = measured(record), all_scores(record), np.asarray(base["disrupted"])
     aurocs = {cell: np.median(found[cell]["auroc"]) for cell in cells}
@@ -112,7 +112,7 @@ def table(record: Record) -> str:
 
 
 def remark(entry: Any) -> str:
-    """What the validation split chose for a cell."""
+    """The choice of the validation split for a cell."""
     added = "" if entry["base"] == "nothing" else "added to the median of four same weekdays, "
     return f"{added}rate {entry['learning_rate']:g}, {entry['parameters']:,} parameters"
 
@@ -124,7 +124,7 @@ def spread(values: np.ndarray) -> str:
 
 
 def said(record: Record) -> str:
-    """What was trained on, and what a day is."""
+    """The training data, and the definition of a day."""
     base, _ = split(record)
     sizes = base["sizes"]
     return (
@@ -149,7 +149,7 @@ def streamed(entry: Any) -> str:
 
 
 def method(record: Record) -> str:
-    """How the networks were trained."""
+    """The training of the networks."""
     config = record["config"]
     rates = ", ".join(f"{rate:g}" for rate in config["learning_rate"])
     return (

@@ -125,7 +125,7 @@ def surprise(cut: Windows, entry: Any, head: Head, outputs: np.ndarray) -> np.nd
 
 
 def lateness(cut: Windows, entry: Any, head: Head, outputs: np.ndarray) -> np.ndarray:
-    """How far every target of the test lies above its median, in interquartile ranges of the forecast; ``[n, 38]``."""
+    """The distance of every test target above its median, in interquartile ranges of the forecast; ``[n, 38]``."""
     targets, counted = scaled(cut, entry)
     low, median, high = (np.asarray(head.quantile(outputs, level)) for level in (0.25, 0.5, 0.75))
     return np.where(counted, (targets - median) / (high - low), np.nan)

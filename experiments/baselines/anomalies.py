@@ -11,7 +11,7 @@ def distance(values: np.ndarray, usual: np.ndarray) -> np.ndarray:
 
 
 def isolation(values: np.ndarray, train: np.ndarray, trees: int = 300) -> np.ndarray:
-    """How isolated each day is among the training days, ``[N]``, by scikit-learn's IsolationForest.
+    """The isolation of each day among the training days, ``[N]``, by scikit-learn's IsolationForest.
 
     Args:
         values: ``[N, F]``; missing values count as 0.

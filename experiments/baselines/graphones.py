@@ -15,7 +15,7 @@ import numpy as np
 from experiments.baselines.ngram import NGram
 
 BASE = 40  # phonemes and nothing
-LETTERS = 27  # of which 0 is padding
+LETTERS = 27  # 27 with 0 for padding
 
 
 def align(words: np.ndarray, sounds: np.ndarray, rounds: int = 6, sample: int = 20_000) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What predicts text without gradients: interpolated n-grams, and compressors that are given the training text."""
+"""Text prediction without gradients: interpolated n-grams, and compressors primed with the training text."""
 
 from __future__ import annotations
 

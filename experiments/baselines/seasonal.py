@@ -28,7 +28,7 @@ def stl_ar(values: np.ndarray, origins: np.ndarray, horizon: int, period: int, h
 
     found = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of convergence and of the lost index of time
+        warnings.simplefilter("ignore")  # on convergence and the lost index of time
         for origin in origins:
             past = values[max(0, origin + 1 - history) : origin + 1]
             model = STLForecast(past, AutoReg, model_kwargs={"lags": lags}, period=period, robust=False)

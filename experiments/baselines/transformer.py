@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-BASE = 10_000.0  # of the slowest turn
+BASE = 10_000.0  # base of the slowest rotation
 WIDER = 4  # hidden features of the second half, in features of the model
 
 
@@ -87,7 +87,7 @@ class TransformerBlock(nnx.Module):
         return Cache(keys, values), self.after(x[:, None], jnp.stack(read).reshape(q.shape))[:, 0]
 
     def look_up(self, t: jax.Array, q: Any, k: Any, v: Any, K: Any, V: Any) -> tuple[jax.Array, ...]:
-        """What a head of a sequence reads at step t, ``[D / N]``, and its keys and values with those of the step."""
+        """The attention output of one head at step t, ``[D / N]``, and its keys and values including the step's."""
         row = t if self.window is None else t % len(K)
         K, V = (jax.lax.dynamic_update_slice_in_dim(old, new[None], row, axis=0) for old, new in ((K, k), (V, v)))
         scores = jnp.where(jnp.arange(len(K)) <= t, K @ q * q.size**-0.5, -jnp.inf)

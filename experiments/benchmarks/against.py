@@ -45,7 +45,7 @@ SAMPLE = 0.05  # seconds of calls in a row
 
 @dataclasses.dataclass(frozen=True)
 class Config(lab.Settings):
-    """Which checkouts, cells and programs."""
+    """The checkouts, cells and programs to compare."""
 
     before: Annotated[Path, tyro.conf.Positional] = dataclasses.field(
         default=Path("../before"), metadata={"setting": False}
@@ -54,7 +54,7 @@ class Config(lab.Settings):
     cells: tuple[Name, ...] = CELLS
     """Cells to time."""
     measurements: tuple[Measurement, ...] = get_args(Measurement)
-    """What to time."""
+    """Measurements to make."""
     rounds: int = 15
     """Most samples of a program."""
     seconds_per_case: float = 20.0
@@ -113,7 +113,7 @@ def _case(config: Config, programs: Any, kind: str, cell: str, shape: tuple[int,
     counts, cost = {}, 0.0
     for name, (worker, library) in programs.items():
         seconds = worker.ask(build=[kind, library, cell, *shape], name=name)
-        if seconds is not None:  # else the library is not installed, or has no such program
+        if seconds is not None:  # None if the library is missing or has no such program
             counts[name] = max(1, math.ceil(SAMPLE / seconds))
             cost += counts[name] * seconds
     rows: dict[str, list[float]] = {name: [] for name in counts}

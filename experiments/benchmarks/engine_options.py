@@ -42,7 +42,7 @@ KEEP_PROGRAMS = False  # it measures how long compilation takes
 AUTO = '"auto"'
 FASTER = 1 / SLOWER
 WITHOUT = "auto without "  # "auto" with one trick of its inside left out
-LIMIT = 1.0  # of log2 of the ratio, where the colours of the figure end
+LIMIT = 1.0  # largest log2 of the ratio on the colour scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Config(lab.Settings):
     cells: tuple[str, ...] = CELLS
     """Cells to time: RNN, GRU, LSTM or other cells of recurrax, by their names without "Cell"."""
     dtypes: tuple[DType, ...] = ("float32",)
-    """Of parameters, inputs and state."""
+    """Dtype of parameters, inputs and state."""
     rounds: int = 11
     """Most samples of an engine in a case, one of each in turn."""
     seconds_per_case: float = 12.0
@@ -131,7 +131,7 @@ def page(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> Iterator[str]:
-    """What the figure shows, in sentences."""
+    """The findings of the figure, as sentences."""
     every = {label(case): case for case in record["results"].values()}
     leads = {name: median(case, AUTO) / median(case, fastest(case)) for name, case in every.items()}
     rest = sorted((name for name in leads if leads[name] > SLOWER), key=lambda name: -leads[name])

@@ -206,13 +206,13 @@ def ensembles(record: Record) -> dict[str, dict[str, tuple[float, float]]]:
 
 
 def more(record: Record) -> np.ndarray:
-    """What the trainer takes over the bare scan, as a share of it, pair by pair."""
+    """The additional time of the trainer over the bare scan, as a share, pair by pair."""
     trainer, bare = (np.asarray(record["results"]["trainer"][side]) for side in ("fit", "bare"))
     return trainer / bare - 1
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     lines = []
     for name, found in ensembles(record).items():
         whole, alone = (found[label][1] / found[label][0] for label in TIMES.values())

@@ -20,7 +20,7 @@ from recurrax import cells
 from recurrax.timing import Refused, Shape
 
 MISSING = "not installed: pip install -e '.[bench]'"
-CELLS: dict[str, Any] = {cell.short: cell for cell in cells.ALL}  # of recurrax, by the names of flags and records
+CELLS: dict[str, Any] = {cell.short: cell for cell in cells.ALL}  # recurrax cells, by the names of flags and records
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,10 +4,10 @@
     python -m experiments.benchmarks.streaming --help
 
 A trained network on a small machine is fed one sample at a time. The same model, one layer and a linear head with batch
-size 1, takes a step in every implementation; the sample is a NumPy array and so is the prediction, and every call goes
-on from the carry of the last one. All take turns in one process, each on one thread where it can be told so. Then a
-process that has onnxruntime alone runs a stream by itself: how long it takes to its first prediction, the memory it
-holds, and the percentiles of a step.
+size 1, takes a step in every implementation; the sample is a NumPy array and so is the prediction, and every call
+continues from the carry of the last one. All take turns in one process, each on one thread if possible. Then a process
+that has onnxruntime alone runs a stream by itself: how long it takes to its first prediction, the memory it holds, and
+the percentiles of a step.
 
 Expected: at these sizes the arithmetic takes a few microseconds, and the rest is what a call costs. onnxruntime should
 be the fastest; JAX pays for a module as an argument, and less where its weights are constants of the program.
@@ -112,7 +112,7 @@ def compare(config: Config, cell: str, hidden: int) -> dict[str, Any]:
 
 
 def alone(config: Config, cell: str, hidden: int) -> dict[str, Any]:
-    """What a process with onnxruntime alone says of a stream."""
+    """The results of a stream in a process with onnxruntime alone."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "step.onnx"
         path.write_bytes(rx.export.to_onnx(build(config, cell, hidden), stream=True).SerializeToString())
@@ -206,7 +206,7 @@ def cases(record: Record) -> dict[str, Any]:
 
 
 def microseconds(case: dict[str, Any], name: str) -> float:
-    """Of a step, median; NaN where the implementation has none."""
+    """Median time of a step; NaN if the implementation has none."""
     return 1e3 * median(case, name) if case["rows"].get(name, {}).get("milliseconds") else float("nan")
 
 
@@ -227,7 +227,7 @@ def page(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     found = cases(record)
     lines = []
     for name in (CONSTANT, ARGUMENT, TORCH):

@@ -1,4 +1,4 @@
-"""What a training step would cost without a trick inside the engines, which no option switches off."""
+"""Training steps without internal tricks of the engines, which no option switches off."""
 
 from __future__ import annotations
 

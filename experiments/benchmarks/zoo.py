@@ -115,7 +115,7 @@ def trained(layer: peers.Layer, shape: timing.Shape) -> Callable[[], timing.Prog
 
 
 def streamed(layer: peers.Layer, batch: int, in_features: int) -> Callable[[], timing.Program]:
-    """Compiles a step whose next call goes on from its carry."""
+    """Compiles a step whose next call continues from its carry."""
     x = jax.random.normal(jax.random.key(2), (batch, in_features))
     return lambda: timing.stream(layer.step, layer.parameters, layer.carry, x)
 
@@ -184,7 +184,7 @@ def long_entries(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> Iterator[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     for equal, words in EQUAL.items():
         found = {entry["cell"]: ratio(entry, "training") for entry in entries(record, equal)}
         ordered = sorted((cell for cell in found if not np.isnan(found[cell])), key=lambda cell: found[cell])

@@ -12,7 +12,7 @@ LINEAR = "linear"  # one linear map of all inputs: the simplest model of a short
 SHUT = "LSTM, forget bias 0"
 SIMPLER = (LINEAR, "RNN")  # than the LSTM
 BRIEF = 20  # steps up to which a sequence counts as short
-PIXELS = 64  # of a digit, read in T steps of PIXELS / T each
+PIXELS = 64  # pixels of a digit, read in T steps of PIXELS / T each
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the record says, in the terms of the claims."""
+"""The results of a record, in the terms of the claims."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.claims.config import BRIEF, LINEAR
 from experiments.claims.intervals import Effect, more_solved, paired_difference, paired_ratio, ratio
-from experiments.compare import marked, rate, updates
+from experiments.compare import as_solved_at, rate, updates
 from recurrax.report import censored, solved
 
 FEW = 1000  # training sequences up to which data count as few
@@ -59,11 +59,11 @@ class Evidence:
 
     def share(self, task: str, cell: str) -> str:
         """``k/n [low, high]`` of the seeds."""
-        return solved(marked(self.updates(task, cell)))
+        return solved(as_solved_at(self.updates(task, cell)))
 
     def shown_updates(self, task: str, cell: str) -> str:
         """Median and range of the updates to the criterion."""
-        return censored(marked(self.updates(task, cell)), self.config["steps"])
+        return censored(as_solved_at(self.updates(task, cell)), self.config["steps"])
 
     def solves_more(self, task: str, cell: str, other: str) -> Effect:
         """Share of the seeds that solved a task, beyond that of another cell."""

@@ -13,7 +13,7 @@ SURE, EACH = 0.95, 0.90  # the interval that shows a difference; two one-sided t
 
 
 class Effect(NamedTuple):
-    """How far one thing is from another, with an interval of 95% and, for tests of equivalence, one of 90%.
+    """Differences with a 95% interval and, for tests of equivalence, a 90% interval.
 
     Args:
         value: the estimate.
@@ -65,7 +65,7 @@ def ratio(one: np.ndarray, other: np.ndarray, margin: float) -> Effect:
     """The ratio of positive values of two groups, the median of all ``one_i / other_j``; infinite ones are censored.
 
     The interval holds the ratios that the test of Mann and Whitney does not reject, by its normal approximation. Two
-    runs of which neither came to an end count as equal.
+    two runs that both did not end count as equal.
 
     Source: Hodges & Lehmann (1963).
     """

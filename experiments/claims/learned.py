@@ -89,7 +89,7 @@ def long_data(e: Evidence) -> Verdict:
 
 
 def noise(e: Evidence) -> Verdict:
-    """How much more the answer depends on what counts than on what does not, where the RNN too solved the task."""
+    """The ratio of the answer's dependence on relevant and irrelevant inputs, where the RNN too solved the task."""
     T = e.horizon("RNN") or e.lengths[0]
     task = f"adding T={T}"
     heard = {cell: e.values("signal_to_noise", task, cell) for cell in ("RNN", "GRU", "LSTM")}

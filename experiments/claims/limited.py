@@ -91,7 +91,7 @@ class LimitedAdding(Task):
         return self.task.loss(outputs[0], example._replace(targets=outputs[1]))
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """That of the adding problem."""
+        """The criterion of the adding problem."""
         return self.task.success(loss, accuracy)
 
 

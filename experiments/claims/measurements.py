@@ -1,4 +1,4 @@
-"""What the claims are about, measured: structure, cost, gradient flow at initialisation, learning and stability."""
+"""Measurements for the claims: structure, cost, gradient flow at initialisation, learning and stability."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from recurrax.tasks import Adding
 from recurrax.training import Recipe
 
 SIZE = 128  # D = H of the counts; the ratios depend on it through the biases alone
-CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are no gates: what may be written
+CANDIDATES = ("c_tilde", "n")  # fields of a cell's gates that are not gates: what may be written
 FEATURES = 2  # inputs of a step at initialisation, as in adding
-UPDATES = 25  # that are timed in one call
+UPDATES = 25  # calls timed together
 
 
 def parts(config: Config) -> dict[str, Callable[[], Any]]:
@@ -72,12 +72,12 @@ def cells_on(title: str, config: Config) -> tuple[str, ...]:
 
 @functools.cache
 def digits(steps: int) -> Digits:
-    """scikit-learn's digits in so many steps."""
+    """The digits of scikit-learn in a given number of steps."""
     return Digits(load("digits"), steps)
 
 
 def count() -> dict[str, dict[str, float | None]]:
-    """Of each cell: its gates, parameters, FLOP of a step by its equations and by XLA's count, bytes of state."""
+    """For each cell its gates, parameters, FLOP of a step by its equations and by XLA's count, and bytes of state."""
     return {name: _count(CELLS[name](SIZE, SIZE, rngs=nnx.Rngs(0))) for name in (*COMPARED, "CIFG")}
 
 

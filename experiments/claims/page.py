@@ -1,4 +1,4 @@
-"""What was found, the claims with verdicts, measurements and rules, and the evidence: functions of the record alone."""
+"""The page: findings, claims with verdicts, measurements and rules, and the evidence, made from the record alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page(record: Record) -> list[Any]:
         "## Learning curves: cells with as many weights",
         textwrap.fill(
             f"About {config['weights']} weights, the head included; {config['data_steps']} updates whatever the "
-            "number of training sequences, of which every seed has its own; the model with the lowest held-out loss. "
+            "number of training sequences, and every seed has its own; the model with the lowest held-out loss. "
             "Mean squared error of adding, share of wrong digits; median (range) of seeds.",
             118,
         ),
@@ -70,7 +70,7 @@ def page(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in words: how many claims hold, then memory, data, short sequences, stability and cost."""
+    """The findings: the number of claims that hold, then memory, data, short sequences, stability and cost."""
     e, judged = Evidence(record), {row.claim: row for row in judge(record)}
     n, H = len(e.config["seeds"]), e.config["hidden"]
     reach = ", ".join(f"{e.horizon(cell)} steps ({cell})" for cell in COMPARED)
@@ -97,7 +97,7 @@ def findings(record: Record) -> list[str]:
 
 
 def wants_data(e: Evidence) -> str:
-    """How the LSTM does with few training sequences, in a sentence."""
+    """A sentence on the LSTM with few training sequences."""
     told = []
     for task in e.curves:
         against = {cell: e.needs_data(task, "LSTM", cell) for cell in ("RNN", "GRU")}
@@ -108,7 +108,7 @@ def wants_data(e: Evidence) -> str:
 
 
 def short(e: Evidence) -> str:
-    """Which short tasks a simpler model does as often and sooner, in a sentence."""
+    """A sentence on the short tasks that a simpler model solves as often and sooner."""
     enough: dict[str, list[str]] = {}
     for task in e.short:
         for model, (oftener, dearer) in e.simplest(task).items():
@@ -122,7 +122,7 @@ def short(e: Evidence) -> str:
 
 
 def summary(record: Record) -> str:
-    """How many claims hold: "Seven of the 16 claims hold, five hold only under a condition"."""
+    """The number of claims that hold: "Seven of the 16 claims hold, five hold only under a condition"."""
     kinds = Counter(kind(row.verdict) for row in judge(record))
     words = {
         HOLDS: ("holds", "hold"),
@@ -175,7 +175,7 @@ def learning(e: Evidence) -> str:
 
 
 def edge(e: Evidence) -> str:
-    """How often the grid chose its highest learning rate, beyond which nothing was tried."""
+    """The number of times that the grid chose its highest learning rate, the limit of the search."""
     highest = max(e.config["learning_rate"])
     rates = [entry["learning_rate"] for entry in e.results.values() if "learning_rate" in entry]
     chosen = [value for rate in rates for value in (rate.values() if isinstance(rate, dict) else [rate])]
@@ -221,7 +221,7 @@ def unstable(e: Evidence) -> str:
 
 
 def starts(e: Evidence) -> str:
-    """How the gradient at initialisation was measured, and what was left out."""
+    """The measurement of the gradient at initialisation, and its exclusions."""
     return (
         f"Factor of the gradient per step of lag over {e.config['init_length']} steps: median (range) of "
         f"{e.config['init_seeds']} initialisations. We leave out {e.unreached()} of all these, whose last output is "

@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
 
 
 def kind(verdict: str) -> str:
-    """Of which kind a verdict is: one of the words above."""
+    """The kind of a verdict: one of the words above."""
     return next(word for word in (CONDITION, HOLDS, FAILS, UNDECIDED, NOT_YET) if verdict.startswith(word))
 
 
@@ -61,5 +61,5 @@ def undecided(effect: Effect, where: str = "") -> str:
 
 
 def weakest(*effects: Effect) -> Effect:
-    """Of effects that must all be shown, the one that is shown least."""
+    """The weakest of several effects that must all be shown."""
     return min(effects, key=lambda effect: effect.low)

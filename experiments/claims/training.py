@@ -1,4 +1,4 @@
-"""What is trained for the claims: learning of short and long tasks, learning curves over data, and stability.
+"""Training for the claims: short and long tasks, learning curves over data, and stability.
 
 The learning rate of every cell, task and number of sequences is chosen from one grid by seeds that are not reported.
 """
@@ -27,13 +27,13 @@ from recurrax.training.run import batch
 
 KEPT = ("seeds", "settings", "solved_at", "diverged_at", "test_loss", "test_accuracy")
 UNCLIPPED = 1e30  # a norm that no gradient reaches
-GRID = 2  # of the seeds of the grid, so many choose the learning rates of the learning curves
+GRID = 2  # number of grid seeds that choose the learning rates of the learning curves
 STABILITY_LENGTH = 30
 SETTLED = 50  # updates after which a loss above twice the chance level counts as a spike
 
 
 def kept(history: History) -> dict[str, Any]:
-    """What the record keeps of a fit: how every run ended."""
+    """The part of a record for a fit: the end of every run."""
     return {name: getattr(history, name) for name in KEPT}
 
 
@@ -61,9 +61,9 @@ def learn(config: Config, task: MemoryTask | Digits, title: str, cell: str) -> d
 
 
 def best_rate(grid: History, chosen: np.ndarray) -> float:
-    """Of some runs of a grid, the learning rate at which most solved the task; then fewest updates, then lowest loss.
+    """The learning rate of a grid at which most runs solved the task; then fewest updates, then lowest loss.
 
-    The loss is the lowest held-out one: the test chooses nothing.
+    The loss is the lowest held-out one, so the test influences no choice.
     """
     losses = np.nanmin(np.where(np.isfinite(grid.loss), grid.loss, np.inf), axis=1)
     rates = grid.settings["learning_rate"][chosen]
@@ -72,7 +72,7 @@ def best_rate(grid: History, chosen: np.ndarray) -> float:
 
 
 def signal_to_noise(models: SequenceModel, task: Adding, examples: int) -> np.ndarray:
-    """How much more the answer depends on a marked value than on an unmarked one, for each model: ``[S]``.
+    """The ratio of the answer's dependence on marked and unmarked values, for each model: ``[S]``.
 
     The ratio of the root mean squares of dy_T/dv_t over the marked and over the unmarked steps of held-out sequences;
     NaN where every step is marked.
@@ -113,7 +113,7 @@ def data(config: Config, task: LimitedAdding | Digits, title: str, cell: str) ->
 
 
 def numbers(config: Config, task: LimitedAdding | Digits) -> tuple[int, ...]:
-    """How many training sequences: those of the settings, but of a data set no more than it has."""
+    """The numbers of training sequences in the settings, limited by the size of a data set."""
     most = task.data.sizes[0] if isinstance(task, Digits) else config.sequences[-1]
     return tuple(dict.fromkeys(min(number, most) for number in config.sequences))
 

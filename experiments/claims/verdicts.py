@@ -15,7 +15,7 @@ from experiments.claims.evidence import AS_LONG, Evidence
 from experiments.claims.rules import FAILS, HOLDS, NOT_YET, Verdict, only_if, settle, settle_equal, weakest
 
 CONSTANT = 1e-3  # nats per step: a gradient that keeps 82% over 200 steps
-FORGOTTEN = -10  # nats per step: a gradient of which 5e-5 is left after one
+FORGOTTEN = -10  # nats per step: 5e-5 of a gradient is left after one step
 LATER = {
     "parallel training": "Transformers train in parallel over the steps, RNNs do not",
     "global dependencies": "Transformers reach distant steps directly, at a higher cost",
@@ -80,7 +80,7 @@ def slow(e: Evidence) -> Verdict:
 
 
 def near(margin: float) -> str:
-    """What counts as no difference, as part of a rule."""
+    """The definition of equality, as part of a rule."""
     return f"Less than {margin - 1:.0%} more counts as none."
 
 
@@ -100,7 +100,7 @@ def constant_flow(e: Evidence) -> Verdict:
 
 
 def forget_gate(e: Evidence) -> Verdict:
-    """What reaches the past with the gate held shut and open, on the cell's own path and on all paths."""
+    """The gradient with the gate held shut and open, on the cell's own path and on all paths."""
     names = ("forget gate 0, no recurrent weights", "forget gate 1, no recurrent weights", "forget gate 0")
     lost, kept, around = (e.slopes(name) for name in names)
     own = bool(np.median(lost) < FORGOTTEN and np.abs(kept).max() < CONSTANT)

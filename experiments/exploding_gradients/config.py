@@ -24,7 +24,7 @@ class Config(lab.Settings):
     init_seeds: int = 10
     """Random networks at each radius in (a), each with an input sequence of its own."""
     transient: float = 0.9
-    """Of the radii in (a), the one whose Jacobian products are shown at every lag."""
+    """The radius in (a) whose Jacobian products are shown at every lag."""
     box_w: Box = (4.0, 7.0)
     """Recurrent weights of the one unit in (b)."""
     box_b: Box = (-4.0, -2.0)
@@ -36,7 +36,7 @@ class Config(lab.Settings):
     starts: int = 200
     """Random starts of gradient descent on the surface, uniform in the box."""
     start_seed: int = 0
-    """Of these starts."""
+    """Initialisations of these networks."""
     descent_steps: int = 500
     """Updates of gradient descent on the surface."""
     step_sizes: tuple[float, ...] = (0.1, 0.3, 1.0)

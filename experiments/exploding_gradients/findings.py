@@ -1,4 +1,4 @@
-"""What was found, in sentences made from the record; and the numbers that page and figures read from it."""
+"""The findings as sentences made from the record, and the numbers for page and figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from recurrax.report import interval
 
 Record = dict[str, Any]
-WAYS = ("none", "norm", "value", "recurrence")  # of clipping
+WAYS = ("none", "norm", "value", "recurrence")  # kinds of clipping
 FLAT = 1e-3  # nats per step: smaller slopes are rounding
 
 
@@ -28,7 +28,7 @@ class Runs(NamedTuple):
     spike: np.ndarray
 
     def where(self, radius: float | None = None, rate: float | None = None) -> Runs:
-        """Those of a spectral radius, of a learning rate, or of both."""
+        """The runs of a spectral radius, of a learning rate, or of both."""
         chosen = np.ones(len(self.radius), bool)
         for values, value in ((self.radius, radius), (self.rate, rate)):
             if value is not None:
@@ -149,7 +149,7 @@ def condition(record: Record) -> list[str]:
 
 
 def walls(record: Record) -> list[str]:
-    """How steep the surface is, and where."""
+    """The steepness of the surface and its place."""
     entry = record["results"]["surface"]
     if not entry["walled"]:
         return ["The box holds no wall: it lies at w above 4.26 on the line b = 0.5 - 0.622 w."]
@@ -169,7 +169,7 @@ def walls(record: Record) -> list[str]:
 
 
 def descent(record: Record) -> list[str]:
-    """What clipping changes for the same starts and step sizes."""
+    """The effect of clipping for the same starts and step sizes."""
     entries = record["results"]["descent"]
     lines = []
     for size in record["config"]["step_sizes"]:

@@ -169,7 +169,7 @@ def learn(
 ) -> dict[str, Any]:
     """Every seed at every spectral radius, learning rate and way of clipping of a plan, in one program."""
     build = builder(config, task, activation, engine)
-    with warnings.catch_warnings():  # that runs diverge is what is being measured
+    with warnings.catch_warnings():  # divergence is the measurement here
         warnings.filterwarnings("ignore", ".*diverged|overflow encountered", RuntimeWarning)
         return outcome(lab.train(config, title, build, task, sgd(config), plan), task)
 
@@ -198,7 +198,7 @@ def builder(config: Config, task: Adding, activation: str, engine: Engine | str)
 
 
 def outcome(history: History, task: Adding) -> dict[str, Any]:
-    """Of every run: whether it diverged, share of clipped updates, gradients and the largest jump of the loss."""
+    """For every run whether it diverged, the share of clipped updates, gradients and the largest jump of the loss."""
     norms: Any = history.run.optimizer[0]  # type: ignore[index]
     return {
         **{name: values for name, values in lab.outcome(history).items() if name != "accuracy"},

@@ -18,7 +18,7 @@ START, TARGET = 0.5, 0.7
 LEAST = 1 / (expit(START) * (1 - expit(START)))  # w above which a fixed point at x_0 repels; below it there is no wall
 
 REACHED = 1e-3  # final losses below it count as reached
-DRAWN_CELLS = 61  # of each side of the grid, at most, in the record
+DRAWN_CELLS = 61  # largest number of grid points per side in the record
 DRAWN_UPDATES = 120
 TINY = 1e-300
 
@@ -32,7 +32,7 @@ class Loss(NamedTuple):
 
     @property
     def norm(self) -> np.ndarray:
-        """|gradient|."""
+        """The size of the gradient, |gradient|."""
         return np.hypot(self.dw, self.db)
 
 
@@ -57,7 +57,7 @@ def wall(w: np.ndarray) -> np.ndarray:
 
 
 def wall_gradient(w: np.ndarray, steps: int) -> np.ndarray:
-    """|gradient| on the wall, where the state stays at x_0: a geometric series in ``a = w sigma'(x_0)``.
+    """The size of the gradient on the wall, where the state stays at x_0: a geometric series in ``a = w sigma'(x_0)``.
 
     |dL| = 2 |sigma - 0.7| sigma' (a^T - 1) / (a - 1) |(sigma, 1)|,  sigma = sigma(x_0)
     """
@@ -110,7 +110,7 @@ def lines(w: np.ndarray) -> dict[str, np.ndarray]:
     return {"wall": wall(w), "upper fold": upper, "lower fold": lower}
 
 
-@np.errstate(over="ignore")  # of the gradient on the wall
+@np.errstate(over="ignore")  # the gradient on the wall
 def descend(config: Config) -> list[dict[str, Any]]:
     """Gradient descent from the same random starts, with every step size, without clipping and at every norm."""
     rng = np.random.default_rng(config.start_seed)
@@ -138,7 +138,7 @@ def walk(starts: np.ndarray, step_size: float, clip: float, config: Config) -> n
 
 
 def outcome(paths: np.ndarray, lows: np.ndarray, highs: np.ndarray, config: Config) -> dict[str, Any]:
-    """What became of paths: thrown off is one that is ever further from the box than the box is large."""
+    """The outcome of paths: "thrown off" means further from the box than the size of the box at any time."""
     size = highs - lows
     first, last = (evaluate(paths[:, index, 0], paths[:, index, 1], config.surface_steps).value for index in (0, -1))
     near = ((paths >= lows - size) & (paths <= highs + size)).all(axis=(1, 2))

@@ -10,7 +10,7 @@ from experiments.baselines.linear import slopes
 from experiments.windows import Windows, parts_of_time
 from recurrax import datasets
 
-HALF_HOURS, WEEK = 48, 336  # of a day, of a week
+HALF_HOURS, WEEK = 48, 336  # rows of a day and of a week
 SHARES = ("AAPL", "GOOG", "IBM", "MSFT")
 
 

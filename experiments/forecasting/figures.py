@@ -13,7 +13,7 @@ from experiments.forecasting.judging import REFERENCE, best_baseline, by_series,
 from experiments.lab import Record
 from recurrax.palette import look
 
-HOURS = {"electricity": 0.5, "weather": 1.0}  # of a step
+HOURS = {"electricity": 0.5, "weather": 1.0}  # length of a step
 COLORS = {"persistence": "0.75", "daily naive": "0.6", "weekly naive": "0.45", "ridge": "#CC79A7"}
 
 
@@ -36,7 +36,7 @@ def draw(record: Record) -> dict[str, Figure]:
 
 
 def takeaway(found: dict[str, Any], shown: list[str]) -> str:
-    """Who wins on each series, in a sentence."""
+    """A sentence on the best forecast of each series."""
     said = []
     for name in shown:
         base, cells = found[name]

@@ -1,4 +1,4 @@
-"""What a record of `experiments.forecasting` says: who is better than whom, and how sure that is."""
+"""Comparisons of the forecasts in a record of `experiments.forecasting`, with their uncertainty."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = {
 
 
 def by_series(record: Record) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Of each series its baselines and its cells."""
+    """The baselines and the cells of each series."""
     entries = list(record["results"].values())
     found: dict[str, tuple[Any, dict[str, Any]]] = {
         name: (next(one for one in entries if one["series"] == name and "rows" in one), {})

@@ -76,12 +76,12 @@ def wrapped(text: str) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """Who wins on each series, in sentences made from the numbers."""
+    """The best forecasts of each series as sentences, made from the numbers."""
     return [sentence(name, base, cells) for name, (base, cells) in by_series(record).items()]
 
 
 def sentence(name: str, base: Any, cells: dict[str, Any]) -> str:
-    """What was found on a series."""
+    """The findings on a series."""
     if name == "stocks":
         return no_skill(base, cells)
     best = best_baseline(base)
@@ -198,7 +198,7 @@ def remarks(name: str, base: Any, cells: dict[str, Any]) -> str:
 
 
 def method(record: Record) -> str:
-    """How the networks were trained."""
+    """The training of the networks."""
     config = record["config"]
     rates = ", ".join(f"{rate:g}" for rate in config["learning_rate"])
     text = (

@@ -75,7 +75,7 @@ PRESETS = {
 
 
 def parts(config: Config) -> dict[str, Any]:
-    """Of each series the baselines, then every cell."""
+    """The baselines of each series, then every cell."""
     adam(config.learning_rate[0])
     lab.plan(config)
     found: dict[str, Any] = {}

@@ -56,7 +56,7 @@ def judge(windows: Windows, minutes: np.ndarray, scores: dict[str, np.ndarray]) 
 
 
 def episodes(times: np.ndarray, glucose: np.ndarray, alarm: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    """Of the episodes of low glucose how many an alarm came before, how long, and how many alarms were false.
+    """The number of low-glucose episodes with an alarm before them, the lead times, and the number of false alarms.
 
     An episode begins where glucose is low and was not in the 30 minutes before; the lead is the time from the first
     alarm in the 30 minutes before it. Alarms less than 30 minutes apart are one; it is false where none of its

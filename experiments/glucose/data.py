@@ -9,7 +9,7 @@ import numpy as np
 from experiments.windows import Windows, parts_of_time
 from recurrax import datasets
 
-STEPS = 12  # of 5 minutes: an hour
+STEPS = 12  # steps of 5 minutes: an hour
 SOON = 6  # steps within which an alarm must come true
 LOW = 70.0  # mg/dl, below which it is hypoglycaemia
 DAY = 24 * 60

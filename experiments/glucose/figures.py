@@ -35,7 +35,7 @@ def draw(record: Record) -> Figure:
 
 
 def takeaway(base: Any, cells: dict[str, Any], best: str) -> str:
-    """What the figure shows."""
+    """A sentence on the result of the figure."""
     alarm = cells[best]
     foreseen, of = np.median(seeds(alarm, "alarm", "foreseen")), seeds(alarm, "alarm", "episodes")[0]
     false = np.median(seeds(alarm, "alarm", "false_a_day"))

@@ -86,7 +86,7 @@ def best_baseline(base: Any) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     base, cells = split(record)
     best = best_baseline(base)
     median = {cell: np.median(seeds(entry, "rmse_30")) for cell, entry in cells.items()}
@@ -149,7 +149,7 @@ def forecasts(record: Record) -> str:
 
 
 def remark(entry: Any) -> str:
-    """What the validation split chose for a cell."""
+    """The choice of the validation split for a cell."""
     if "learning_rate" not in entry:
         return ""
     return f"added to the reading now, rate {entry['learning_rate']:g}, {entry['parameters']:,} parameters"
@@ -185,7 +185,7 @@ def alarms(record: Record) -> str:
 
 
 def said_of_forecasts(record: Record) -> str:
-    """How the numbers of the first table were made."""
+    """The method behind the first table."""
     base, _ = split(record)
     sizes = base["sizes"]
     return (
@@ -199,7 +199,7 @@ def said_of_forecasts(record: Record) -> str:
 
 
 def said_of_alarms(record: Record) -> str:
-    """What an alarm is and when it is right."""
+    """The definition of an alarm and of a correct alarm."""
     return (
         "An alarm may be raised at every reading that is not low, and is right if glucose falls below 70 mg/dl within "
         "30 minutes. Its score is how low the calibrated 5% quantile of the next 30 minutes gets; of a baseline, how "
@@ -211,7 +211,7 @@ def said_of_alarms(record: Record) -> str:
 
 
 def method(record: Record) -> str:
-    """How the networks were trained."""
+    """The training of the networks."""
     config = record["config"]
     rates = ", ".join(f"{rate:g}" for rate in config["learning_rate"])
     return (

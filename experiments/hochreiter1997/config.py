@@ -1,4 +1,4 @@
-"""The settings, and the runs of which the committed records are made."""
+"""The settings, and the runs of the committed records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the cells of experiment 1 do in trained nets: measured in the run, kept as small arrays, drawn from the record.
+"""Activity of the cells of experiment 1 in trained nets, measured in the run and drawn from the record.
 
 Without a bias at the output units, a cell can serve as one: its input gate stays near 1, its state moves the same way
 at every step and ends where h is flat, h' near 0. Such a cell cannot keep the first T or P until it is asked for.
@@ -25,14 +25,14 @@ from recurrax.tasks import Example
 SYMBOLS = "BTPSXVE"
 T, P = 1, 2  # their places in it
 SHOWN = 12  # symbols, at least, of the string whose states are kept
-BIAS = 0.9  # of an input gate, in the mean, and the share of h'(0) that is left: cells that serve as bias units
+BIAS = 0.9  # mean input gate and remaining share of h'(0) of cells that serve as bias units
 FLAT = 0.1
-KEEPS = 0.5  # of the variance of h(C) that T or P explains: cells that keep it
+KEEPS = 0.5  # share of the variance of h(C) explained by T or P, for cells that keep it
 Measured = dict[str, Any]
 
 
 def measure(setup: Setup, trials: Trial) -> Measured:
-    """What each cell does, arrays ``[trials, H]``, and the states of a failed and of a solved net at one string."""
+    """The activity of each cell, arrays ``[trials, H]``, and the states of a failed and a solved net at one string."""
     found = jax.jit(jax.vmap(lambda trial: cells(setup, last(trial), trial.source.strings)))(trials)
     entry: Measured = {name: np.asarray(values) for name, values in found.items()}
     met = np.asarray(trials.met)[:, -1]
@@ -48,7 +48,7 @@ def last(trial: Trial) -> Network:
 
 
 def cells(setup: Setup, network: Network, strings: Example) -> dict[str, jax.Array]:
-    """Of each cell, over all strings, ``[H]`` each; the end is the step at which the second T or P is asked for.
+    """Statistics of each cell over all strings, ``[H]`` each; the end is the step at which the second T or P is due.
 
     "gate": mean of its input gate. "moves": mean of ``|i g|``. "state": mean of ``|C|`` at the end. "slope": mean of
     ``h'(C) / h'(0)`` at the end. "keeps": share of the variance of ``h(C)`` at the end that the first T or P explains.
@@ -135,13 +135,13 @@ def finding(results: Any) -> list[str]:
 
 
 def outcomes(entry: Any) -> dict[str, np.ndarray]:
-    """Which nets failed and which solved the task, bool ``[trials]`` each."""
+    """The nets that failed and those that solved the task, bool ``[trials]`` each."""
     met = np.asarray(entry["met"][-1])
     return {"failed": met < 0, "solved": met >= 0}
 
 
 def biases(gate: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Which cells serve as bias units: an open input gate, and a state where h is flat."""
+    """The cells that serve as bias units: an open input gate, and a state where h is flat."""
     return (gate >= BIAS) & (slope <= FLAT)
 
 
@@ -181,7 +181,7 @@ def draw(results: Any) -> Figure:
 
 
 def headline(results: Any, printed: str, wide: str) -> str:
-    """What divides nets that fail from nets that solve it, in a sentence."""
+    """A sentence on the difference between failed and solved nets."""
 
     def of(row: str, name: str) -> tuple[np.ndarray, np.ndarray]:
         chosen, entry = outcomes(results[row])[name], results[row]["drift"]

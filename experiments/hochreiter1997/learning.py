@@ -98,7 +98,7 @@ def learn_stepwise(
     net, H = network.net, network.net.hidden
     (A, V), unpack = jax.vjp(packed, network)
     there, _ = packed(jax.tree.map(jnp.ones_like, network))
-    # Of the weights from one-hot inputs to outputs a step reads and changes one row: they stand by themselves.
+    # A step reads and changes only one row of the weights from one-hot inputs to outputs, so they are separate.
     D = inputs.shape[1] if network.direct and network.one_hot else 0
     rows, others = V[H : H + D], jnp.concatenate([V[:H], V[H + D :]])
     row_of = symbols(inputs)

@@ -26,10 +26,10 @@ from recurrax.training.progress import progress
 from recurrax.training.run import batch
 
 GUESSES = 1_000_000
-POINTS = 60  # of a learning curve that the record keeps
-BINS = 10  # of targets
-BOUND = 100.0  # of guessed weights
-WEIGHTS = 7  # of input, hidden and output unit to each of the last two, and a bias
+POINTS = 60  # points of a learning curve in the record
+BINS = 10  # range of targets
+BOUND = 100.0  # range of guessed weights
+WEIGHTS = 7  # weights from input, hidden and output unit to each of the last two, and a bias
 TRAINING = 256  # sequences that must all be right
 AT_ONCE = 512  # guesses
 

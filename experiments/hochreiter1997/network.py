@@ -20,7 +20,7 @@ Biases = tuple[float, ...] | None
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """What a row of Table 10 says of a net; the hidden layer is fully connected to itself ("F") by default."""
+    """The net of a row of Table 10; by default the hidden layer is fully connected to itself ("F")."""
 
     blocks: int
     size: int = 1
@@ -35,14 +35,14 @@ class Net:
     output_biased: bool = True
     """Whether output units have a bias."""
     output: str = "logistic"
-    """How output units squash their net input a: "logistic", "linear" (y = a) or "half-linear" (y = 1/2 + a/4)."""
+    """Squashing of the output units' net input a: "logistic", "linear" (y = a) or "half-linear" (y = 1/2 + a/4)."""
     truncated: bool = True
     """Whether errors flow back through the cells' states alone."""
     kind: str = "F"
     """"F"; "B": inputs reach the outputs too and nothing but the states leads from step to step; there is no output
     gate, g is logistic and h the identity; "simple": one self-recurrent logistic unit in place of the memory cell."""
     cells_see: str = "all"
-    """What cells see of the last step: "all" hidden units, or "inputs": nothing of it (gates see all the same)."""
+    """Inputs of cells from the last step: "all" hidden units, or "inputs" for none (gates still see all)."""
     outputs_see: str = "cells"
     """"cells" (and inputs if the kind is "B"), or "all": cells, inputs and gates; no error flows back into gates."""
     state_range: float = 1.0
@@ -91,7 +91,7 @@ class Net:
 
 
 class Units(NamedTuple):
-    """What hidden units do in a step, or in all: gates ``[..., K]``, squashed net inputs of cells ``[..., H]``."""
+    """The hidden units in one or all steps: gates ``[..., K]``, squashed net inputs of cells ``[..., H]``."""
 
     i: jax.Array
     o: jax.Array  # [..., 0] where cells have no output gates
@@ -106,12 +106,12 @@ def activate(net: Net, a: jax.Array) -> Units:
 
 
 def emit(net: Net, units: Units, C: jax.Array) -> jax.Array:
-    """What cells with the states C pass on, ``[..., H]``."""
+    """The outputs of cells with the states C, ``[..., H]``."""
     return net.h(C) if net.kind == "B" else net.spread(units.o) * net.h(C)
 
 
 def seen(net: Net, units: Units, y: jax.Array) -> jax.Array:
-    """What the next step sees of this one: gates and cells, ``[..., N]``, or nothing."""
+    """The units that the next step sees: gates and cells, ``[..., N]``, or none."""
     return y[..., :0] if net.kind == "B" else jnp.concatenate([units.i, units.o, y], axis=-1)
 
 
@@ -155,7 +155,7 @@ class Network(nnx.Module):
         return jnp.zeros((inputs.shape[1], values.shape[1])).at[symbols(inputs)].add(values, mode="drop")
 
     def below(self, h: jax.Array, x: jax.Array, units: Units | None) -> jax.Array:
-        """What output units see: cells first, then inputs, gates and 1 where there are such weights."""
+        """The inputs of output units: cells first, then inputs, gates and 1 if there are such weights."""
         gates = [units.i, units.o] if units is not None and self.net.outputs_see == "all" else []
         one = [jnp.ones_like(x[..., :1])] if self.net.output_biased else []
         return jnp.concatenate([h, *([x] if self.direct else []), *gates, *one], axis=-1)

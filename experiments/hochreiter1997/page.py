@@ -116,7 +116,7 @@ def target_section(results: Any) -> list[str]:
 
 
 def findings(results: Any) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     lines = []
     for row, rule, met, entry in rules(results):
         paper = PUBLISHED[row]
@@ -199,7 +199,7 @@ def shares_by_target(entry: Any) -> np.ndarray:
 
 
 def mean(met: np.ndarray) -> float | None:
-    """Of the trials that stopped; None if there is none."""
+    """A statistic over the trials that stopped; None if there is none."""
     return float(met[met >= 0].mean()) if (met >= 0).any() else None
 
 

@@ -1,4 +1,4 @@
-"""What Hochreiter & Schmidhuber (1997) print of each row, read in the primary source, and how a row differs from it."""
+"""The published numbers of Hochreiter & Schmidhuber (1997) for each row, and the differences of our rows."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Published(NamedTuple):
 
     task: str
     weights: int
-    """Of the net that is run."""
+    """The net that is run."""
     rules: tuple[str, ...]
     sequences: tuple[int | None, ...]
     """Mean over successful trials until each rule was met; None: not met, or not printed."""
     wrong: tuple[str, ...]
-    """Of the test after it, as printed."""
+    """The printed result of the test."""
     note: str = ""
     differs: str = ""
     """Differs from the text by; empty: by nothing that the text states."""

@@ -1,4 +1,4 @@
-"""What a row consists of: a task, a net, the error, right answers, stop rules and the update."""
+"""The parts of a row: a task, a net, the error, right answers, stop rules and the update."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Rule:
 
     wrong: int = 1
     error: float = math.inf
-    """Of the mean over sequences of the mean absolute error of the outputs that are judged."""
+    """Limit of the mean over sequences of the mean absolute error of the judged outputs."""
     test: int = 0
     """Fresh sequences of a test with weights held still; 0: the last 2,000 training sequences."""
 
     def met(self, wrong: jax.Array, error: jax.Array) -> jax.Array:
-        """Whether these wrong answers and this mean error meet the rule; an error that is no number meets none."""
+        """Whether these wrong answers and this mean error meet the rule; an error that is not a number meets none."""
         return (wrong < self.wrong) & (error < self.error)
 
 

@@ -12,7 +12,7 @@ from recurrax.tasks import Example, MemoryTask
 from recurrax.training.run import batch
 
 STRINGS = 256
-SETS = 3  # of strings
+SETS = 3  # numbers of strings
 
 
 @jax.tree_util.register_dataclass
@@ -49,12 +49,12 @@ class Sets:
 
 
 def fresh(trials: int) -> Fresh:
-    """Of each trial."""
+    """The data of each trial."""
     return Fresh(jnp.arange(trials))
 
 
 def sets(task: MemoryTask, trials: int, seed: int) -> Sets:
-    """Of each trial; a third of the trials, at most one more, share a set of strings."""
+    """The data of each trial; a third of the trials, at most one more, share a set of strings."""
     drawn = [strings(task, jax.random.key(1000 * seed + number)) for number in range(SETS)]
     stacked = jax.tree.map(lambda *leaves: np.stack([leaves[k * SETS // trials] for k in range(trials)]), *drawn)
     return Sets(jax.tree.map(jnp.asarray, stacked))

@@ -10,7 +10,7 @@ from recurrax.tasks import Adding, EmbeddedReber, Multiplication, TemporalOrder,
 
 LENGTH = 100  # T of experiments 2 to 6, p of 2a and 2b
 STRING = 50  # steps of the longest string of experiment 1
-SHIFT = -4.0  # of the net input of the input gates, where 2a and 2b differ from the text
+SHIFT = -4.0  # shift of the input gates' net input where 2a and 2b differ from the text
 
 changed = dataclasses.replace
 

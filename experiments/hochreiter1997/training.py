@@ -23,7 +23,7 @@ from recurrax.tasks import Example
 from recurrax.training.progress import progress
 
 STALL = 0.1  # the error has stopped decreasing if it falls by less than this share from one chunk to the next
-NUMBERS = 10_000_000  # of inputs that a test holds at once
+NUMBERS = 10_000_000  # inputs that a test holds at once
 BLOCK = 128  # sequences that a test looks at before it asks whether to go on
 TRIALS = "trials"  # the axis of `jax.vmap`
 
@@ -142,7 +142,9 @@ def tested(setup: Setup, trial: Trial, t: jax.Array) -> Trial:
     if not tests:
         return trial
     key = jax.random.fold_in(jax.random.fold_in(trial.key, 0x7E57), t)
-    limit = jnp.where(trial.active, max(rule.wrong for rule in tests), 0)  # else a stopped trial is looked at again
+    limit = jnp.where(
+        trial.active, max(rule.wrong for rule in tests), 0
+    )  # otherwise a stopped trial would be tested again
     wrong, error = examine(setup, trial, trial.network, key, tests[0].test, limit)
     met = [rule.met(wrong, error) if rule.test else False for rule in setup.rules]
     return keep(trial, jnp.stack([jnp.asarray(m) for m in met]), t)

@@ -1,4 +1,4 @@
-"""What the 1997 paper needs to come out: one table over all records, and how hard the open rows were tried."""
+"""The requirements of the 1997 paper: one table over all records, with the attempts on unreproduced rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.hochreiter1997.published import PUBLISHED
 from recurrax import report
 
 Record = dict[str, Any]
-SHARE = 0.9  # of the trials that must be solved for "reproduced"
+SHARE = 0.9  # share of the trials that must be solved for "reproduced"
 TIMES = 2.0  # the published mean that ours must not exceed
 VERDICTS = ("reproduced as printed", "reproduced with a stated change", "not reproduced")
 
@@ -42,7 +42,7 @@ class Line(NamedTuple):
 
     @property
     def key(self) -> tuple[str, int]:
-        """What the paper prints: the experiment and the number. Rows that differ share it."""
+        """The printed experiment and number. Different rows may share them."""
         return PUBLISHED[self.row].task.partition(":")[0], self.published
 
 
@@ -114,7 +114,7 @@ def overview(records: list[Record], place: str) -> str:
 
 
 def summary(found: list[Line]) -> str:
-    """How many published means come out, and by what."""
+    """The number of published means that we reproduce, and the changes that were needed."""
     groups = grouped(found)
     best = [min(VERDICTS.index(verdict(line).partition(",")[0]) for line in group) for group in groups.values()]
     counts = [best.count(number) for number in range(len(VERDICTS))]

@@ -15,7 +15,7 @@ from recurrax import Cell, cells, gradflow
 from recurrax.report import markdown_table
 
 EVERY = {cell.short: cell for cell in cells.ALL}
-INPUTS = 2  # of a step, N(0, 1)
+INPUTS = 2  # inputs of a step, N(0, 1)
 
 
 def measure(config: Config, name: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def table(entries: dict[str, Any]) -> str:
 
 
 def finding(entries: dict[str, Any]) -> str:
-    """Which cells keep the gradient as they start, and which lose it soonest."""
+    """The cells that keep the gradient at initialisation, and those that lose it soonest."""
     order = sorted(entries, key=lambda name: -median(entries[name]))
     kept = [name for name in order if abs(median(entries[name])) < 0.01]
     lost = order[-3:][::-1]

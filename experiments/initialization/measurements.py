@@ -1,4 +1,4 @@
-"""What is measured: recurrent kernels, gradients at initialisation, and how soon the adding problem is solved."""
+"""The measurements: recurrent kernels, gradients at initialisation, and updates to solve the adding problem."""
 
 from __future__ import annotations
 

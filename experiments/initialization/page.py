@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from experiments import plots
-from experiments.compare import LEVEL, RULE, best_runs, marked, updates
+from experiments.compare import LEVEL, RULE, as_solved_at, best_runs, updates
 from experiments.initialization import every_cell
 from experiments.lab import Record
 from recurrax.palette import look
@@ -103,8 +103,8 @@ def training(record: Record) -> str:
             {
                 "cell": cell,
                 "initialisation": name,
-                "solved": solved(marked(at[chosen])),
-                "updates to criterion": censored(marked(at[chosen]), record["config"]["steps"]),
+                "solved": solved(as_solved_at(at[chosen])),
+                "updates to criterion": censored(as_solved_at(at[chosen]), record["config"]["steps"]),
                 "at each rate": ", ".join(by_rate),
                 "test loss": f"{np.nanmedian(np.asarray(entry['test_loss'], float)[chosen]):.4f}",
                 "chance": f"{record['results'][f'training {cell}']['chance_level']:.4f}",
@@ -133,7 +133,7 @@ def learned(record: Record) -> Iterator[tuple[str, str, Any]]:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     every = every_cell.finding(record["results"]["every cell"])
     return [*correlation(record), *orthogonality(record), *extremes(record), every]
 
@@ -154,7 +154,7 @@ def correlation(record: Record) -> list[str]:
 
 
 def orthogonality(record: Record) -> list[str]:
-    """Which cells are orthogonal gate by gate, and what it costs not to be."""
+    """The cells that are orthogonal gate by gate, and the cost of not being so."""
     cells, version = record["results"]["kernels"]["cells"], record["results"]["kernels"]["flax"]
     broken = [name for name, e in cells.items() if e["smallest"] < 1 - SAME or e["largest"] > 1 + SAME]
     sizes = [
@@ -179,7 +179,7 @@ def extremes(record: Record) -> list[str]:
     at = {(cell, name): updates(entry)[best_runs(entry)] for cell, name, entry in learned(record)}
     found: dict[str, list[str]] = {}
     for cell, name, entry in initial(record):
-        takes = censored(marked(at[cell, name]), record["config"]["steps"]).partition(" (")[0]
+        takes = censored(as_solved_at(at[cell, name]), record["config"]["steps"]).partition(" (")[0]
         found.setdefault(cell, []).append(f"{factor(entry['slope']):.3f} and {takes} ({name})")
     return [
         f"{cell}: the gradient's factor per step of lag at initialisation and the median updates to the criterion are "
@@ -189,7 +189,7 @@ def extremes(record: Record) -> list[str]:
 
 
 def factor(slope: float | None) -> float:
-    """Of the gradient per step of lag; a gradient that is exactly zero has slope -inf, stored as null."""
+    """Slopes of the gradient per step of lag; a gradient of exactly zero has slope -inf, stored as null."""
     return math.exp(-math.inf if slope is None else slope)
 
 

@@ -35,7 +35,7 @@ def draw(record: Record) -> Figure:
 
 
 def takeaway(record: Record) -> str:
-    """Who wins, in a sentence."""
+    """A sentence on the best model."""
     best, (name, value) = winner(record), rival(record)
     mine = middle(record, best)
     if mine < value:

@@ -1,4 +1,4 @@
-"""What pages and figures of `experiments.language_model` take from a record: bits of every model, and who wins."""
+"""Results of `experiments.language_model` for pages and figures: bits of every model, and the best one."""
 
 from __future__ import annotations
 

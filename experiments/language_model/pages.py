@@ -42,7 +42,7 @@ def page(record: Record) -> list[Any]:
 
 
 def findings(record: Record) -> list[str]:
-    """Who wins, in which order the cells come, and where in a word the surprises are."""
+    """The best model, the order of the cells, and the surprise by position in a word."""
     found = [verdict(record), ranking(record), places(record)]
     seen = "without restarts" in record["results"] and max(shares(record)[0]) > 0
     return [*trap(record), *found] if seen else [*found, *trap(record)]
@@ -81,7 +81,7 @@ def ranking(record: Record) -> str:
 
 
 def characters(record: Record) -> str:
-    """How many characters each run was trained on."""
+    """The number of characters on which each run was trained."""
     config = record["config"]
     seen = config["steps"] * config["batch_size"] * config["window"]
     epochs = seen / record["results"]["data"]["sizes"][0]
@@ -134,7 +134,7 @@ def trap(record: Record) -> list[str]:
 
 
 def shares(record: Record) -> tuple[list[float], list[float]]:
-    """Of every seed of the first cell, the share of places where it gets stuck: without restarts and with them."""
+    """For every seed of the first cell, the share of places where it gets stuck, without and with restarts."""
     found = record["results"]
     return list(found["without restarts"]["stuck"]), list(found[cells(record)[0]]["stuck"])
 
@@ -151,7 +151,7 @@ def ranged(found: list[float]) -> str:
 
 
 def restarts(record: Record) -> list[str]:
-    """What restarts do, in a table and a paragraph."""
+    """The effect of restarts, in a table and a paragraph."""
     if "without restarts" not in record["results"]:
         return []
     cell, config = cells(record)[0], record["config"]
@@ -210,7 +210,7 @@ def row(name: str, test: str, seeds: str, validation: str, size: str) -> dict[st
 
 
 def compared(record: Record) -> str:
-    """What the columns mean."""
+    """The meaning of the columns."""
     return (
         "A bit a character is the mean of -log2 of the probability that was given to the character that came. Half a "
         "bit more means that the right character was given 0.7 times the probability. The median over seeds is shown. "

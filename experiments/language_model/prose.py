@@ -17,7 +17,7 @@ def samples(record: Record) -> str:
     cell = winner(record)
     entry, grams = record["results"][cell], record["results"]["n-grams"]
     told = wrapped(
-        f"The {NAMED[cell]} (seed {entry['best_seed']}) goes on from \u201c{entry['prompt'].strip()}\u201d. A low "
+        f"The {NAMED[cell]} (seed {entry['best_seed']}) continues \u201c{entry['prompt'].strip()}\u201d. A low "
         "temperature makes likely characters likelier: the text becomes safe and repeats itself. At 1 the model draws "
         "what it believes."
     )
@@ -33,7 +33,7 @@ def block(text: str) -> str:
 
 
 def reading(record: Record) -> list[str]:
-    """What a reader of an article wants to know."""
+    """A summary for readers of articles."""
     data, cell = record["results"]["data"], winner(record)
     name, value = rival(record)
     train, validation, test = (f"{size:,}" for size in data["sizes"])
@@ -57,7 +57,7 @@ def reading(record: Record) -> list[str]:
 
 
 def beaten(name: str, value: float, mine: float, cell: str) -> str:
-    """Who wins, for a reader."""
+    """The best model, explained for readers."""
     if mine < value:
         return (
             f"Nothing that was tried: the {NAMED[cell]} has {mine:.3f} bits, {name} {value:.3f}. The lead is bought "
@@ -71,14 +71,15 @@ def beaten(name: str, value: float, mine: float, cell: str) -> str:
 
 
 def method(record: Record) -> str:
-    """How the rows were made."""
+    """The method of the rows."""
     config, entries = record["config"], record["results"]
     rates = listed([f"{entries[cell]['learning_rate']:.3g} ({cell})" for cell in cells(record)])
     return (
         f"Every model embeds a character in {config['embedding']} numbers, has one layer (two of the linear cell), and "
         f"as many units as {config['weights']:,} weights allow. Adam makes {config['steps']:,} updates, each on "
         f"{config['batch_size']} places of the book that are read side by side in windows of {config['window']} "
-        "characters; the state goes on from window to window, gradients do not. First learning rates, which fall to 0 "
+        "characters; the state continues from window to window, but gradients do not. "
+        "First learning rates, which fall to 0 "
         f"along half a cosine: {rates}. The rates of the preset `table`, 0.01 and a third of that for the "
         "RNN, come from trials of 300 updates with another seed on the validation split. The higher rate was better in "
         "each, and none above 0.012 was tried. Test scores of earlier settings had been seen before; size, rates and "
@@ -103,5 +104,5 @@ def cost(record: Record) -> str:
 
 
 def sum_seconds(entry: Any) -> float:
-    """Of a fit, compiling and all."""
+    """Seconds of a fit, including compilation."""
     return float(entry["seconds"]) + float(entry["compile_seconds"])

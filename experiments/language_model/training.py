@@ -27,7 +27,7 @@ from recurrax.tasks import NextToken
 from recurrax.training import clip_by_norm, predict
 
 CELLS = ("LSTM", "GRU", "RNN", "MinGRU")
-ORDER = 6  # of the longest n-gram
+ORDER = 6  # length of the longest n-gram
 TEMPERATURES = (0.5, 0.8, 1.0)
 PROMPT = "And it came to pass "
 DRAWN = 300  # characters of each sample
@@ -109,7 +109,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 
 def describe(text: Text) -> dict[str, Any]:
-    """What the data are."""
+    """A description of the data."""
     return {
         "name": text.name,
         "sizes": text.sizes,
@@ -171,7 +171,7 @@ def learn(config: Config, task: NextToken, cell: str, title: str = "") -> dict[s
 
 
 def stuck(model: SequenceModel, text: Text) -> float:
-    """Of places on the validation split, the share from which a model never gets going.
+    """The share of places on the validation split from which a model never gets going.
 
     It begins there from the initial state, and after half of its way knows less than that all characters are equally
     likely.

@@ -17,7 +17,7 @@ from recurrax.palette import looks
 
 
 def draw(record: Record) -> Figure:
-    """Of each task, what the states of each size hold, and for the middle size which answers are right."""
+    """For each task the contents of states of each size, and for the middle size the correct answers."""
     problems, config = record["config"]["problems"], record["config"]
     middle = config["state_bytes"][len(config["state_bytes"]) // 2]
     figure, rows = plots.panels(len(problems), 2, 4.2, 3.1)

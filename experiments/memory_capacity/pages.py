@@ -12,7 +12,7 @@ from experiments.memory_capacity.training import NUMBER, WINDOW
 from recurrax.report import markdown_table
 
 SYMBOLS, KINDS = 10, 8  # symbols to copy, and how many different ones there are
-STEPS_SEEN = 4  # of the block's convolution
+STEPS_SEEN = 4  # size of the block's convolution
 UNITS = {"recall": "pairs", "copy": "symbols"}
 
 
@@ -23,7 +23,7 @@ def page(record: Record) -> list[Any]:
 
 
 def entries(record: Record, problem: str, cell: str | None = None) -> list[Any]:
-    """What was measured on a task, of one cell or of all that have a state, by size."""
+    """The results on a task, of one cell or of all cells with a state, by size."""
     found = [entry for entry in record["results"].values() if entry["problem"] == problem]
     return [entry for entry in found if (entry["cell"] == cell if cell else entry["cell"] != WINDOW)]
 
@@ -64,7 +64,7 @@ def ranged(values: np.ndarray, digits: int = 2) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """Who is best at the middle size; every size of every task; and what the LSTM's bytes buy in another cell."""
+    """The best cells at the middle size, every size of every task, and the use of the LSTM's bytes in another cell."""
     lines = [f"{headline(record)}, after the same training. {both(record)}"]
     for problem in record["config"]["problems"]:
         told = [f"with {size} bytes {order(record, problem, size)}" for size in record["config"]["state_bytes"]]
@@ -118,7 +118,7 @@ def named(cells: set[str]) -> str:
 
 
 def exchange(record: Record) -> str:
-    """What the smallest state that holds as many pairs as the LSTM's largest one takes."""
+    """The smallest state that holds as many pairs as the LSTM's largest one."""
     if "recall" not in record["config"]["problems"] or not (own := entries(record, "recall", "LSTM")):
         return ""
     level, size = float(np.median(held(own[-1]))), own[-1]["bytes"]
@@ -174,7 +174,7 @@ def falling(entry: Any) -> str:
 
 
 def how(record: Record, problem: str) -> str:
-    """How the rows were made, and how sure they are."""
+    """The method and the uncertainty of the rows."""
     config = record["config"]
     rates = ", ".join(f"{rate:g}" for rate in config["learning_rate"])
     chosen = f"The learning rate is {rates}, not tuned."
@@ -221,7 +221,7 @@ def reading(record: Record) -> list[str]:
         ),
         "When to use which": (
             "Use a matrix memory where things are looked up by what they are: names, definitions, earlier tokens of a "
-            "text. It has no order: what comes first and what next must be told by the inputs. Use a linear recurrent "
+            "text. It has no order: the inputs must show what comes first and what next. Use a linear recurrent "
             "unit, or another state that oscillates, where order and time matter: signals, delays, copying. Its step "
             "does not depend on the input, so that it cannot choose what to keep. Gates that see the input alone, as "
             "MinGRU's, choose what to keep, and keep it without order. An LSTM can do all of it, as its next step "

@@ -26,7 +26,7 @@ Name = Literal["LSTM", "GRU", "LRU", "MinGRU", "DeltaNet", "GatedDeltaNet", "GLA
 Problem = Literal["recall", "copy"]
 WINDOW = "no state"  # the control: what the block's convolution alone can do
 NUMBER = 4  # bytes of a float32
-TEST_KEY = 2**31 - 5  # of the test; neither training nor evaluation starts from it
+TEST_KEY = 2**31 - 5  # seed of the test; neither training nor evaluation uses it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Tokens(Task):
 
 
 class StatelessCell(LinearCell):
-    r"""The control: :math:`h_t = W x_t + b`, which remembers nothing; its state of no use is one number a unit."""
+    r"""The control: :math:`h_t = W x_t + b`, which remembers nothing; its unused state has one number per unit."""
 
     short = "Stateless"
 
@@ -190,7 +190,7 @@ def longest_of(config: Config, problem: str) -> Any:
 
 
 def task_of(config: Config, problem: str) -> Tokens:
-    """What is trained on: every number of pairs, equally often, or copying."""
+    """The training tasks: every number of pairs, equally often, or copying."""
     if problem == "copy":
         return Tokens(longest_of(config, problem))
     return Tokens(MixedLengths(tuple(recall(config, pairs) for pairs in config.pairs)))

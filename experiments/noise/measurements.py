@@ -38,7 +38,7 @@ WRITES: dict[str, Callable[[Any], Array]] = {  # the gate that lets the candidat
     "CIFG": lambda gates: 1 - gates["f"],
     "GRU": lambda gates: 1 - gates["z"],
 }
-KEY = 1  # of the examples, on which nothing was trained or chosen
+KEY = 1  # seed of the examples, unused in training and choices
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Config(lab.Settings):
     batch_size: int = 32
     """Fresh examples of an update."""
     chunk: int = 250
-    """Updates between evaluations, of which the one with the lowest held-out loss counts."""
+    """Updates between evaluations; the model with the lowest held-out loss counts."""
     held_out: int = 2048
     """Examples of an evaluation, and of the test after the last one."""
     examples: int = 256
@@ -134,11 +134,11 @@ class Apart(Task):
         return self.recall.sample(key)._replace(inputs=jnp.stack([signal, marker, noise], axis=-1))
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Of the `Recall`."""
+        """Delegates to `Recall`."""
         return self.recall.loss(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Of the `Recall`."""
+        """Delegates to `Recall`."""
         return self.recall.accuracy(outputs, example)
 
 
@@ -154,7 +154,7 @@ class Noisy(NamedTuple):
 
 
 def mix(inputs: Array, level: Array | float) -> Array:
-    """What a model of `Recall` reads, at a level that is not trained: ``[..., 3]`` to ``[..., 2]``."""
+    """The inputs and targets of a model of `Recall` at an untrained level: ``[..., 3]`` to ``[..., 2]``."""
     signal, marker, noise = jnp.moveaxis(inputs, -1, 0)
     return jnp.stack([signal + jax.lax.stop_gradient(level) * noise, marker], axis=-1)
 
@@ -209,7 +209,7 @@ def measure(models: Noisy, task: Apart, cell: str, examples: int) -> dict[str, n
 
 
 def rejection(gradients: np.ndarray, marked: np.ndarray) -> np.ndarray:
-    """How much more the answer depends on the value at the cue than on that at another step, in powers of ten.
+    """The ratio of the answer's dependence on the value at the cue and at other steps, in powers of ten.
 
         log10 (rms of da/dv_t at cues / rms of da/dv_t at the other steps),  a = ln p(+1) - ln p(-1)
 

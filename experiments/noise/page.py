@@ -21,7 +21,7 @@ WRITING = ("LSTM", "ShutLSTM", "CIFG", "GRU")  # cells with a gate on what is wr
 
 
 class Evidence:
-    """What a record says of a cell at a delay and a level of noise."""
+    """The results of a cell at a delay and a noise level."""
 
     def __init__(self, record: Record):
         self.config, self.results = record["config"], record["results"]
@@ -49,12 +49,12 @@ class Evidence:
         return np.asarray(self.task(delay, level).success(0.0, self.accuracy(cell, delay, level)))
 
     def pooled(self, cell: str, delays: Any, levels: Any) -> tuple[int, int]:
-        """How many of how many runs solved it, at all of some delays and levels."""
+        """The number of runs that solved the task, of all at some delays and levels."""
         met = [self.solved(cell, delay, level) for delay in delays for level in levels]
         return int(np.sum(met)), int(np.size(met))
 
     def mechanism(self, quantity: str, cell: str, delay: int, level: float) -> np.ndarray:
-        """What `mechanism.measure` found, every seed; null is minus infinity, where the cue does not count at all."""
+        """The results of `mechanism.measure` for every seed; null is minus infinity, if the cue has no effect."""
         found = self.results[f"delay={delay} {cell}"]["mechanism"][quantity]
         return numbers(found, -math.inf)[self.runs(cell, delay, level)]
 
@@ -84,7 +84,8 @@ def page(record: Record) -> list[Any]:
         "held-out loss counts. Keep gates start at bias ln T, the ShutLSTM's input gate at -ln T,\nthe IRNN at the "
         "identity.",
         "## Accuracy",
-        f"Median and range over the seeds, each on {config['held_out']} examples that chose nothing: a 95% interval of "
+        f"Median and range over the seeds, each on {config['held_out']} examples that influenced no "
+        "choice: a 95% interval of "
         f"at most {(high - low) / 2:.3f} on either side.\nCeiling: Phi(1 / noise); guessing: 0.5.",
         table(e, accuracies),
         "## Seeds that solved the task",
@@ -139,7 +140,7 @@ def gates(e: Evidence, cell: str, delay: int, level: float) -> str:
 
 
 def findings(e: Evidence) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     noisy = [level for level in e.levels if level > 0]
     lines = [f"Without noise, runs that solved the task, over all delays: {counts(e, e.delays, [0])}."]
     if not noisy:
@@ -151,7 +152,7 @@ def findings(e: Evidence) -> list[str]:
 
 
 def by_gate(e: Evidence) -> str:
-    """What cells with and without a write gate solved with noise at the longest delay; "" where there is no noise."""
+    """A sentence on cells with and without a write gate at the longest delay with noise; "" without noise."""
     found, noisy = [], [level for level in e.levels if level > 0]
     for which, gated in (("with", True), ("without", False)):
         cells = [cell for cell in e.cells if (cell in WRITING) == gated]

@@ -33,7 +33,7 @@ def draw(record: Record) -> Figure:
 
 
 def takeaway(record: Record) -> str:
-    """What the figure shows."""
+    """A sentence on the result of the figure."""
     found, (chosen, value) = models(record), counted(record)
     said = " and ".join(f"{middle(entry):.1f}% with {name}" for name, entry in found.items())
     said = said.replace("with no attention", "without")

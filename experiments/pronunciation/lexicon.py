@@ -13,11 +13,11 @@ from recurrax.datasets import Arrays, Dataset
 from recurrax.edit_distance import edit_distance
 
 LONGEST = 12  # letters, and phonemes
-PER_MILLE = (40, 20)  # of test and validation
+PER_MILLE = (40, 20)  # shares of test and validation
 
 
 class Lexicon(NamedTuple):
-    """Words, all their pronunciations, the first of which is trained on, and what phonemes there are.
+    """Words, all their pronunciations (training uses the first), and the phonemes.
 
     splits: numbers of words, by name of the split.
     """

@@ -52,7 +52,7 @@ def winner(record: Record) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     best, found = winner(record), models(record)
     entry = found[best]
     said = [
@@ -85,7 +85,7 @@ def apart(best: Any, other: Any) -> str:
 
 
 def by_length(record: Record, best: str, other: str) -> str:
-    """How two networks differ in short and long words."""
+    """A comparison of two networks on short and long words."""
     rows = [errors_by_length(models(record)[name]) for name in (best, other)]
     known = np.flatnonzero(np.isfinite(rows).all(axis=0))
     if len(known) < 2:
@@ -154,7 +154,7 @@ def bracketed(one: Any, rate: str) -> str:
 
 
 def how(record: Record) -> str:
-    """How the rows were made, and how sure they are."""
+    """The method and the uncertainty of the rows."""
     config, data = record["config"], record["results"]["data"]
     sizes, counting = data["sizes"], record["results"]["counting"]
     validated = ", ".join(f"{name} {value:.1f}%" for name, value in counting["validation"].items())
@@ -212,7 +212,7 @@ def written(record: Record) -> str:
 
 
 def reader(record: Record) -> str:
-    """What a reader of an article wants to know."""
+    """A summary for readers of articles."""
     data = record["results"]["data"]
     examples = "; ".join(f"“{word}” is {sound}" for word, sound in list(data["examples"].items())[1:4])
     chosen, _ = counted(record)

@@ -25,7 +25,14 @@ from recurrax.tasks import SequenceToSequence
 from recurrax.training import clip_by_norm
 
 MODELS = ("attention", "no attention")
-SHOWN = ("thoughtfully", "thoroughfare", "physiology", "nicknamed", "sophomore", "spectrograph")  # of the test split
+SHOWN = (
+    "thoughtfully",
+    "thoroughfare",
+    "physiology",
+    "nicknamed",
+    "sophomore",
+    "spectrograph",
+)  # words of the test split
 WAYS = ("greedy", "beam search")
 
 
@@ -58,7 +65,7 @@ class Config(lab.Settings):
     beams: int = 4
     """Kept by the beam search."""
     orders: tuple[int, ...] = (2, 4, 6)
-    """Of the n-grams of letter-phoneme pairs; the validation split chooses one."""
+    """Orders of the n-grams of letter-phoneme pairs; the validation split chooses one."""
 
 
 PRESETS = {
@@ -88,7 +95,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 
 def describe(words: Lexicon) -> dict[str, Any]:
-    """What the data are, with a few words of the training split, and what the splits have in common."""
+    """A description of the data, with a few words of the training split, and the overlap of the splits."""
     train = words.splits["train"]
     known, tested = {words.words[n] for n in train}, [words.words[n] for n in words.splits["test"]]
     shown = train[np.linspace(0, len(train) - 1, 8).astype(int)]
@@ -104,7 +111,7 @@ def describe(words: Lexicon) -> dict[str, Any]:
 
 
 def count_pairs(words: Lexicon, orders: tuple[int, ...]) -> dict[str, Any]:
-    """What letters alone, windows of five and n-grams of pairs reach on the test split, and before on validation."""
+    """The scores of letters alone, windows of five and n-grams of pairs on the validation and test splits."""
     began = time.perf_counter()
     order_of = np.random.RandomState(0).permutation(len(words.splits["train"]))  # EM looks at the first ones
     letters, sounds = words.letters("train")[order_of], words.firsts("train")[order_of]
@@ -192,7 +199,7 @@ def wrong(written: list[list[int]], words: Lexicon, number: int = 8) -> list[dic
 
 
 def show(model: EncoderDecoder, words: Lexicon, beams: int) -> list[dict[str, Any]]:
-    """What a model writes for a few test words, and where it looks while it does."""
+    """The output of a model for a few test words, and its attention."""
     test = words.splits["test"]
     asked = [n for n in range(len(test)) if words.words[test[n]] in SHOWN]
     longest = sorted(range(len(test)), key=lambda n: (-len(words.words[test[n]]), n))

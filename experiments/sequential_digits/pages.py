@@ -44,7 +44,7 @@ def page(record: Record) -> list[Any]:
 
 
 def setting(config: Record, train: int, test: int) -> str:
-    """How the rows were made, and how sure they are."""
+    """The method and the uncertainty of the rows."""
     epochs = config["steps"] * config["batch_size"] / train
     text = (
         f"Adam at learning rates {config['learning_rate']}, norm clipped at {config['clip_norm']:g}, batch "
@@ -125,7 +125,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
 
 
 def reported(data: str, order: str, cell: str) -> baseline.Published | None:
-    """The published accuracy of a cell, whatever its initialisation was; that of an LSTM beside forget bias 1."""
+    """The published accuracy of a cell with any initialisation; for an LSTM only with forget bias 1."""
     for name, value, source in PUBLISHED.get((data, order), []):
         if cell in (name, f"{name}-fb1"):
             return baseline.Published(f"{value:.1f}", source, "secondary" if source == LE else "primary")
@@ -168,7 +168,7 @@ def baselines(record: Record) -> str:
 
 
 def published(record: Record) -> str:
-    """What papers report for the same data and order; other permutations, splits and sizes."""
+    """Published results for the same data and order; other permutations, splits and sizes."""
     rows = [
         {"order": order, "published": cell, "test accuracy": f"{value:.1f}", "source": source}
         for order in orders(record)
@@ -178,7 +178,7 @@ def published(record: Record) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     by_order, bar = orders(record), linear(record)
     lines = []
     for order, cells in by_order.items():
@@ -201,7 +201,7 @@ def findings(record: Record) -> list[str]:
 
 
 def _permuting(pixels: dict[str, Any], permuted: dict[str, Any]) -> str:
-    """What the random order costs each cell."""
+    """The cost of the random order for each cell."""
     words = []
     for cell in [cell for cell in pixels if cell in permuted]:
         one, other = tested(pixels[cell]), tested(permuted[cell])

@@ -90,7 +90,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 
 def describe(data: Dataset) -> dict[str, Any]:
-    """What the data are, and what a constant answer scores."""
+    """A description of the data, and the score of a constant answer."""
     return {
         "name": data.name,
         "source": data.source,

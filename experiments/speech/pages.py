@@ -50,7 +50,7 @@ def cells(record: Record) -> list[str]:
 
 
 def pairs(record: Record, name: str) -> list[list[tuple[str, str]]]:
-    """Of each seed: what every tested prompt says and what was written."""
+    """For each seed the text of every tested prompt and the output."""
     prompts, tested = record["results"]["prompts"], record["config"]["tested"]
     size = prompts["sizes"][2]
     texts = [prompts["texts"][fold * size : (fold + 1) * size] for fold in tested]
@@ -96,7 +96,7 @@ def by_fold(record: Record, name: str) -> np.ndarray:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     best = winner(record)
     letters, words = middle(record, best), middle(record, best, words=True)
     others = [f"{middle(record, cell):.0%} with {NAMED[cell]}" for cell in cells(record) if cell != best]
@@ -124,7 +124,7 @@ def winner(record: Record) -> str:
 
 
 def vowel_finding(record: Record) -> str:
-    """Who wins on the vowels."""
+    """The best method on the vowels."""
     results = record["results"]
     base = results["vowel baselines"]
     means = {cell: float(np.median(results[f"vowels {cell}"]["accuracy"])) for cell in record["config"]["vowel_cells"]}
@@ -143,7 +143,7 @@ def vowel_finding(record: Record) -> str:
 
 
 def how(record: Record) -> str:
-    """How the rows were made, and how sure they are."""
+    """The method and the uncertainty of the rows."""
     config, prompts = record["config"], record["results"]["prompts"]
     counts, (train, validation, test) = prompts["counts"], prompts["sizes"]
     tested = len(config["tested"])
@@ -206,7 +206,7 @@ def samples(record: Record) -> str:
 
 
 def reading(record: Record) -> list[str]:
-    """What a reader of an article wants to know."""
+    """A summary for readers of articles."""
     config = record["config"]
     shown = record["results"][f"{cells(record)[0]} fold {config['tested'][0]}"]["example"]["posteriors"]
     silent = int(np.sum(np.argmax(shown, axis=1) == 0))
@@ -231,7 +231,7 @@ def reading(record: Record) -> list[str]:
 
 
 def beaten(record: Record) -> str:
-    """Who wins by letters, and who by words."""
+    """The best methods by letters and by words."""
     names = [*cells(record), NEAREST]
     letters, words = (min(names, key=lambda name: middle(record, name, w)) for w in (False, True))
     if letters == words:
@@ -240,7 +240,7 @@ def beaten(record: Record) -> str:
 
 
 def vowel_text(record: Record) -> str:
-    """How the rows of the vowels were made."""
+    """The method of the rows of the vowels."""
     base, config = record["results"]["vowel baselines"], record["config"]
     text = (
         f"JapaneseVowels (Kudo, Toyama & Shimbo, 1999; UCI, CC-BY-4.0): {base['speakers']} men say two vowels, as 12 "

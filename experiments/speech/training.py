@@ -83,7 +83,7 @@ class Config(lab.Settings):
     """Parts of the training part of the vowels in the cross-validation."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting cannot be used."""
+        """Raises ValueError if a setting cannot be used."""
         super().__post_init__()
         if max(self.tested) >= self.folds:
             self.refuse("tested", f"folds from 0 to {self.folds - 1}")
@@ -108,7 +108,7 @@ def parts(config: Config) -> dict[str, Any]:
     sounds = datasets.read("prompts", config.data_dir)
     spoken = datasets.read("japanese-vowels", config.data_dir)
     prompts = corpus.read_prompts(sounds, config.longest, config.mels, config.stack, config.folds)
-    adam(config.learning_rate)  # refuses what is no learning rate
+    adam(config.learning_rate)  # raises for an invalid learning rate
     recognisers = {
         f"{cell} fold {fold}": functools.partial(learn, config, prompts, cell, fold)
         for cell in config.cells
@@ -124,7 +124,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 
 def describe(config: Config, prompts: corpus.Prompts) -> dict[str, Any]:
-    """What the prompts are: how many, how long, and their texts in the order of the folds."""
+    """A description of the prompts: number, length, and texts in the order of the folds."""
     steps = np.array([len(frames) for frames in prompts.frames])
     parts = corpus.folds(prompts, config.folds, config.validation)[0].sizes
     return {

@@ -43,7 +43,7 @@ def learn(config: Any, found: dict[str, np.ndarray], cell: str) -> dict[str, Any
     losses = np.mean([curve.loss for curve in curves], axis=0)[:, 1:]  # [rates x seeds, evaluations]
     by_rate = losses.reshape(len(rates), -1, losses.shape[1]).mean(axis=1)
     best, at = np.unravel_index(np.nanargmin(by_rate), by_rate.shape)
-    # The last model counts and validation chooses nothing, so that the training part may stand there.
+    # The last model is used and validation has no influence, so the training part can serve as validation part.
     data = scale(Dataset("japanese-vowels", "given split", train, train, test))
     history = fit(config, data, cell, f"vowels {cell}", (float(rates[best]),), int(steps[1 + at]))
     task = Supervised(data)

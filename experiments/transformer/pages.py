@@ -36,7 +36,7 @@ def page(record: Record) -> list[Any]:
 
 
 def entry_of(record: Record, name: str, cell: str) -> Any:
-    """What was measured of a net on a task."""
+    """The results of a net on a task."""
     return record["results"][f"{name} {cell}"]
 
 
@@ -54,7 +54,7 @@ def seconds_to_criterion(entry: Any) -> np.ndarray:
 
 
 def findings(record: Record) -> Iterator[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     cells = record["config"]["cells"]
     for name in record["config"]["tasks"]:
         title, what, length, _ = QUESTIONS[name]
@@ -77,7 +77,7 @@ def findings(record: Record) -> Iterator[str]:
 
 
 def step_findings(record: Record) -> Iterator[str]:
-    """How the time of a training step grows with the length."""
+    """The growth of the time of a training step with the length."""
     for cell in (cell for cell in record["config"]["cells"] if cell in ("LSTM-fb1", "LSTM")):
         ratios = [milliseconds(record, RIVAL, T) / milliseconds(record, cell, T) for T in TIMED]
         words = ", ".join(f"{ratio:.1f} at T = {T}" for T, ratio in zip(TIMED, ratios, strict=True))
@@ -164,6 +164,6 @@ def text_section(record: Record) -> list[Any]:
     ]
     said = (
         f"## Text\n\nThe King James Bible in windows of {WINDOW} characters that begin anew; {TESTED} held-out "
-        f"windows, of which the last {WINDOW - WARM} characters count. One seed."
+        f"windows; only the last {WINDOW - WARM} characters count. One seed."
     )
     return [said, markdown_table(table)]

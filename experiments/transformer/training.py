@@ -43,7 +43,7 @@ class Config(tuning.Protocol):
     parameters: int = 20_000
     """About how many parameters every net has."""
     tasks: tuple[Literal[*QUESTIONS], ...] = ("adding", "recall")  # type: ignore[valid-type]
-    """What has to be learnt."""
+    """The tasks to learn."""
     text_models: tuple[Literal[*rivals.MODELS], ...] = ()  # type: ignore[valid-type]
     """Models that read text, of --text-weights each."""
     text_weights: int = 200_000

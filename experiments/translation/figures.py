@@ -33,7 +33,7 @@ def draw(record: Record) -> Figure:
 
 
 def takeaway(record: Record) -> str:
-    """What the figure shows."""
+    """A sentence on the result of the figure."""
     found, base = models(record), simple(record)[DICTIONARY]["BLEU"]
     said = " and ".join(
         f"{middle(entry):.1f} {'with' if name == 'attention' else 'without'} attention" for name, entry in found.items()

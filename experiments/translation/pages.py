@@ -38,7 +38,7 @@ def models(record: Record) -> dict[str, Any]:
 
 
 def simple(record: Record) -> dict[str, Any]:
-    """What translates without a net, by name."""
+    """The translations without a net, by name."""
     return record["results"]["without a net"]["judged"]
 
 
@@ -53,7 +53,7 @@ def winner(record: Record) -> str:
 
 
 def findings(record: Record) -> list[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     found, base = models(record), simple(record)
     told = [
         f"{NAMED[name]} has {middle(entry):.1f} BLEU and {middle(entry, score='chrF'):.1f} chrF"
@@ -89,7 +89,7 @@ def verdict(record: Record) -> str:
 
 
 def forgets(record: Record) -> str:
-    """What attention changes, by length of the verse."""
+    """The effect of attention, by length of the verse."""
     rows = {name: by_length(entry) for name, entry in models(record).items()}
     known = [
         n for n in range(len(record["results"]["data"]["lengths"])) if all(np.isfinite(r[n]) for r in rows.values())
@@ -112,7 +112,7 @@ def by_length(entry: Any) -> np.ndarray:
 
 
 def chance(record: Record) -> str:
-    """How much of the scores is chance, and what the checks for leaks found."""
+    """The chance level of the scores, and the results of the checks for leaks."""
     losses, steps = record["results"]["leaks"]["loss"], record["results"]["leaks"]["steps"]
     by_chance = max(one["chance"] for one in simple(record).values())
     nets = max(one["chance"] for entry in models(record).values() for one in entry["judged"][WAYS[-1]])
@@ -162,7 +162,7 @@ def interval(bounds: Any) -> str:
 
 
 def how(record: Record) -> str:
-    """How the rows were made, and how sure they are."""
+    """The method and the uncertainty of the rows."""
     config, data = record["config"], record["results"]["data"]
     sizes = data["sizes"]
     (spanish, english), (unknown, missing) = data["vocabularies"], data["unknown"]
@@ -189,7 +189,7 @@ def how(record: Record) -> str:
 
 
 def chosen(record: Record) -> str:
-    """How the settings were chosen."""
+    """The choice of the settings."""
     return (
         "Two probes of the network with attention, one seed each, chose on the validation split. The first learnt from "
         "verses of up to 20 words, knew 2,800 English words and had a BLEU of 16.8 there. The second learnt from "
@@ -241,7 +241,7 @@ def samples(record: Record) -> str:
 
 
 def reader(record: Record) -> str:
-    """What a reader of an article wants to know."""
+    """A summary for readers of articles."""
     behind = middle(models(record)[winner(record)]) < simple(record)[DICTIONARY]["BLEU"]
     paragraphs = {
         "What it is": "An LSTM reads a Spanish sentence and another one writes English, word by word (Sutskever et "
@@ -273,7 +273,7 @@ def reader(record: Record) -> str:
 
 
 def blind(record: Record) -> str:
-    """What a network without attention is worth."""
+    """The value of a network without attention."""
     entry = models(record).get("no attention")
     if entry is None:
         return ""
@@ -281,7 +281,7 @@ def blind(record: Record) -> str:
     memory = simple(record)[MEMORY]["BLEU"]
     return (
         f"Without attention the network has {middle(entry):.1f} BLEU where chance has {by_chance:.1f} and the "
-        f"translation memory {memory:.1f}: it writes verses in the style of the Bible, of which "
+        f"translation memory {memory:.1f}: it writes verses in the style of the Bible, and of these "
         f"{'little' if middle(entry) < memory else 'a part'} comes from the source. It was not taught to keep "
         "a sentence in one vector by so few pairs and updates, at settings that were chosen for the other network."
     )

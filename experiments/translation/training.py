@@ -66,7 +66,7 @@ class Config(lab.Settings):
     beams: int = 4
     """Kept by the beam search."""
     length_penalty: float = 1.0
-    """Of the beam search; 1 compares the mean log probability of a word."""
+    """Length penalty of the beam search; 1 compares the mean log probability of a word."""
     control_steps: int = 100
     """Updates of the runs that look for leaks."""
 
@@ -100,7 +100,7 @@ def parts(config: Config) -> dict[str, Any]:
 
 
 def describe(config: Config, pairs: Verses) -> dict[str, Any]:
-    """What the data are."""
+    """A description of the data."""
     source, target = pairs.vocabularies(config.spanish_words, config.english_words)
     unknown = [
         float(np.mean([word not in vocabulary.tokens for verse in language["test"] for word in verse]))

@@ -12,9 +12,9 @@ import numpy as np
 from recurrax.datasets import Arrays, Dataset, Tokenizer, Vocabulary
 
 LONGEST = 20  # words and signs of a verse that is tested, or chooses
-LEARNT = 30  # of one that is learnt from
-LENGTHS = ((1, 9), (10, 13), (14, 16), (17, 20))  # of Spanish verses, where BLEU is told apart
-PER_MILLE = (100, 70)  # of test and validation
+LEARNT = 30  # words of a training verse
+LENGTHS = ((1, 9), (10, 13), (14, 16), (17, 20))  # limits of the lengths of Spanish verses, for separate BLEU scores
+PER_MILLE = (100, 70)  # shares of test and validation
 SPLITS = ("train", "validation", "test")
 WORDS = re.compile(r"\w+|[^\w\s]").findall
 Sentence = list[str]
@@ -55,7 +55,7 @@ class Verses(NamedTuple):
         return [some[n] for n in np.linspace(0, len(some) - 1, min(number, len(some))).astype(int)]
 
     def shared(self) -> dict[str, int]:
-        """How many test verses are also in another split, by language."""
+        """The number of test verses that are also in another split, by language."""
         found = {}
         for name, language in (("spanish", self.spanish), ("english", self.english)):
             known = {" ".join(verse) for split in SPLITS[:2] for verse in language[split]}
@@ -131,7 +131,7 @@ def judge(written: Sequence[Sentence], meant: Sequence[Sentence], sources: Seque
 
 
 def counts(found: Sequence[str], references: Sequence[str]) -> np.ndarray:
-    """What BLEU adds up over sentences: right and all n-grams for n = 1 to 4, and both lengths, ``[N, 10]``."""
+    """The sums that BLEU takes over sentences: right and all n-grams for n = 1 to 4, and both lengths, ``[N, 10]``."""
     from sacrebleu.metrics.bleu import BLEU
 
     metric = BLEU(effective_order=True)

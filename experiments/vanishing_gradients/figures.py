@@ -40,7 +40,7 @@ def hero(record: Record) -> Figure:
 
 
 def solved_table(axes: Axes, record: Record) -> None:
-    """How many seeds solve each task at each size: a square for each cell, darker for more."""
+    """The number of seeds that solve each task at each size: a square for each cell, darker for more."""
     cells = record["config"]["cells"]
     columns = sorted({(entry["task"], entry["size"]) for entry in fits(record)}, key=lambda c: (c[0] != "copy", c[1]))
     shares = np.full((len(cells), len(columns)), np.nan)

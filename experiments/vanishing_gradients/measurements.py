@@ -1,4 +1,4 @@
-"""What is measured: learning at growing delays and lengths, and the gradient before and after it."""
+"""The measurements: learning at growing delays and lengths, and the gradient before and after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found, in words and tables: functions of the record and of nothing else."""
+"""The findings in words and tables, made from the record alone."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def rates(entry: Any) -> list[float]:
 
 
 def of_rate(entry: Any, rate: float) -> np.ndarray:
-    """Which runs have a learning rate: bool ``[S]``."""
+    """The runs with a learning rate: bool ``[S]``."""
     return np.asarray(entry["settings"]["learning_rate"]) == rate
 
 
@@ -232,7 +232,7 @@ def _list(words: list[str]) -> str:
 
 
 def takeaways(record: Record) -> tuple[str, str]:
-    """What each panel of the hero figure shows, in a few words; what is not so in the record is not said."""
+    """The result of each panel of the main figure in a few words, if it holds in the record."""
     left = {entry["cell"]: remaining(entry) for entry in fits(record, "adding") if "after" in entry}
     gone, there = ([cell for cell in left if (left[cell] < GONE) == lost] for lost in (True, False))
     reach = {cell: [reached(record, task, cell) for task in TASKS] for cell in record["config"]["cells"]}

@@ -1,4 +1,4 @@
-"""Cells, one file for each idea. `ALL` is what tests, command lines and docs iterate over.
+"""All cells, one file for each idea. Tests, command lines and docs iterate over `ALL`.
 
 ``cells.RNNCell`` is one step of Elman's network; ``recurrax.RNN`` is the layer that runs any cell over a sequence.
 """

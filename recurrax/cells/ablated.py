@@ -1,4 +1,4 @@
-"""The LSTM with one gate taken away, to see what that gate did; names and forms of Greff et al. (2017)."""
+"""LSTMs without one of the gates, which show what the gate contributes; names and forms follow Greff et al. (2017)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Carry = tuple[jax.Array, jax.Array]
 
 
 class AblatedLSTM(AffineCell):
-    r"""What the four cells below share; abstract.
+    r"""Abstract base class of the four cells below.
 
     .. math::
         g_t &= \sigma(W_g x_t + U_g h_{t-1} + b_g) \quad \text{for each gate } g \text{ that the cell has} \\
@@ -34,15 +34,15 @@ class AblatedLSTM(AffineCell):
         in_features: D.
         hidden_features: H.
         gate_fn: the sigmoids.
-        activation_fn: the tanh of the candidate, and that of C in h.
+        activation_fn: the tanh of the candidate, and the tanh of C in h.
         forget_bias: ``b_f``; a number (default 1, as in `LSTMCell`), or `Chrono`, which then also sets ``b_i = -b_f``
             where the cell has an input gate. It replaces what bias_init drew for that gate.
         kernel_init: initialiser of each gate's W.
         recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
         bias_init: initialiser of the other gates' b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -52,7 +52,7 @@ class AblatedLSTM(AffineCell):
     """
 
     states = ("c", "h")
-    Gates: type[Any]  # a NamedTuple: the gates that the cell has, the candidate c_tilde among them
+    Gates: type[Any]  # a NamedTuple: the gates of the cell, including the candidate c_tilde
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class AblatedLSTM(AffineCell):
 
     @abc.abstractmethod
     def update(self, carry: Carry, a: tuple[jax.Array, ...]) -> Carry:
-        """New ``(C, h)``: the cell's own equations."""
+        """The new ``(C, h)`` by the equations of the cell."""
 
     def gates(self, carry: Carry, x: jax.Array) -> Any:
         """The gates used in the step from ``carry`` with ``x``, after their activations."""
@@ -99,7 +99,7 @@ class AblatedLSTM(AffineCell):
 
 
 class NFGGates(NamedTuple):
-    """Input gate i, candidate c~, output gate o: arrays ``[..., H]``, ordered as the parameters."""
+    """Input gate i, candidate c~, output gate o: arrays ``[..., H]``, in the order of the parameters."""
 
     i: jax.Array
     c_tilde: jax.Array
@@ -107,7 +107,7 @@ class NFGGates(NamedTuple):
 
 
 class NoForgetGateCell(AblatedLSTM):
-    r"""LSTM without forget gate (NFG), f = 1: what is written stays, the constant error carousel of 1997.
+    r"""LSTM without a forget gate (NFG), f = 1: the state only accumulates, as in the constant error carousel of 1997.
 
     .. math::
         i_t &= \sigma(W_i x_t + U_i h_{t-1} + b_i) \\
@@ -117,8 +117,8 @@ class NoForgetGateCell(AblatedLSTM):
         h_t &= o_t \odot \tanh(C_t)
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates i, c~, o first:
-    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments
-    and errors are those of `AblatedLSTM`, without ``forget_bias``.
+    ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments and errors are those
+        of `AblatedLSTM`, without ``forget_bias``.
 
     Source: Hochreiter & Schmidhuber (1997); Greff et al. (2017).
     """
@@ -164,7 +164,7 @@ class NoForgetGateCell(AblatedLSTM):
 
 
 class NIGGates(NamedTuple):
-    """Forget gate f, candidate c~, output gate o: arrays ``[..., H]``, ordered as the parameters."""
+    """Forget gate f, candidate c~, output gate o: arrays ``[..., H]``, in the order of the parameters."""
 
     f: jax.Array
     c_tilde: jax.Array
@@ -172,7 +172,7 @@ class NIGGates(NamedTuple):
 
 
 class NoInputGateCell(AblatedLSTM):
-    r"""LSTM without input gate (NIG), i = 1: every candidate is written.
+    r"""LSTM without an input gate (NIG), i = 1: every candidate is written in full.
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
@@ -200,7 +200,7 @@ class NoInputGateCell(AblatedLSTM):
 
 
 class NOGGates(NamedTuple):
-    """Forget gate f, input gate i, candidate c~: arrays ``[..., H]``, ordered as the parameters."""
+    """Forget gate f, input gate i, candidate c~: arrays ``[..., H]``, in the order of the parameters."""
 
     f: jax.Array
     i: jax.Array
@@ -208,7 +208,7 @@ class NOGGates(NamedTuple):
 
 
 class NoOutputGateCell(AblatedLSTM):
-    r"""LSTM without output gate (NOG), o = 1: all that is kept is shown.
+    r"""LSTM without an output gate (NOG), o = 1: the output shows the whole cell state.
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
@@ -236,7 +236,7 @@ class NoOutputGateCell(AblatedLSTM):
 
 
 class CIFGGates(NamedTuple):
-    """Forget gate f, candidate c~, output gate o: arrays ``[..., H]``, ordered as the parameters."""
+    """Forget gate f, candidate c~, output gate o: arrays ``[..., H]``, in the order of the parameters."""
 
     f: jax.Array
     c_tilde: jax.Array
@@ -244,7 +244,7 @@ class CIFGGates(NamedTuple):
 
 
 class CIFGCell(AblatedLSTM):
-    r"""LSTM with coupled input and forget gate (CIFG), i = 1 - f: what is forgotten makes room for what is written.
+    r"""LSTM with coupled input and forget gates (CIFG), i = 1 - f: the cell writes exactly as much as it forgets.
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\

@@ -1,4 +1,4 @@
-"""What cells have in common whose gates are all affine in the input and in h."""
+"""Base class of cells whose gates are all affine in the input and in h."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recurrax.kernels import Kernel, RecurrentKernel, affine
 
 
 class AffineCell(Cell):
-    r"""A cell with the pre-activations below; abstract. A cell of this kind defines its parameters and ``update``.
+    r"""Abstract cell with the pre-activations below; a subclass defines its parameters and ``update``.
 
     .. math:: a_g = W_g x_t + b_g + U_g h_{t-1} \quad \text{for each gate } g
 

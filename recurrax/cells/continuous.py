@@ -1,4 +1,4 @@
-r"""Cells that are differential equations, taken step by step: oscillators, many time scales, liquid networks."""
+r"""Cells that discretise differential equations: oscillators, many time scales, liquid networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ State = tuple[jax.Array, jax.Array]
 
 
 class CoRNNCell(Cell):
-    r"""The coupled oscillatory network: every unit is a damped oscillator that the others and the input drive.
+    r"""Coupled oscillatory RNN: every unit is a damped oscillator driven by the other units and the input.
 
     .. math::
         z_t &= z_{t-1} + \Delta \, (\tanh(W x_t + b + U h_{t-1} + V z_{t-1}) - \gamma h_{t-1} - \varepsilon z_{t-1}) \\
@@ -37,8 +37,8 @@ class CoRNNCell(Cell):
         recurrent_kernel_init: initialiser of U and V.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -94,7 +94,7 @@ class CoRNNCell(Cell):
 
 
 class LEMCell(Cell):
-    r"""Long expressive memory: two coupled states whose time scales the network sets, unit by unit.
+    r"""Long expressive memory: two coupled states; the network sets the time scale of each unit.
 
     .. math::
         \Delta^1_t &= \Delta \, \sigma(W_1 x_t + U_1 h_{t-1} + b_1), \qquad
@@ -102,7 +102,7 @@ class LEMCell(Cell):
         z_t &= (1 - \Delta^1_t) \odot z_{t-1} + \Delta^1_t \odot \tanh(W_z x_t + U_z h_{t-1} + b_z) \\
         h_t &= (1 - \Delta^2_t) \odot h_{t-1} + \Delta^2_t \odot \tanh(W_h x_t + V z_t + b_h)
 
-    The paper's y is h here. The new z is multiplied by a matrix in the same step, so its structure is GENERAL.
+    The paper's y is h here. The structure is GENERAL because the new z is multiplied by a matrix within the same step.
 
     Shapes: ``x: [..., D]``, carry ``(z, h)``, both ``[..., H]``, output ``h``. Parameters, 1, 2, z, h first:
     ``kernel: [4, H, D]`` (W), ``recurrent_kernel: [4, H, H]`` (U, V), ``bias: [4, H]`` (b).
@@ -115,8 +115,8 @@ class LEMCell(Cell):
         recurrent_kernel_init: initialiser of each U, and of V.
         bias_init: initialiser of each b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -163,15 +163,15 @@ class LEMCell(Cell):
 
 
 class CfCCell(AffineCell):
-    r"""A closed-form continuous-time (liquid) cell, with samples one unit of time apart.
+    r"""Closed-form continuous-time (liquid) cell, for samples one unit of time apart.
 
     .. math::
         p_t &= \tanh(a_p), \quad q_t = \tanh(a_q), \quad s_t = \sigma(a_s), \qquad
             a_g = W_g x_t + U_g h_{t-1} + b_g \\
         h_t &= (1 - s_t) \odot p_t + s_t \odot q_t
 
-    The paper's time gate is :math:`\sigma(t_a \Delta + t_b)`; with samples at equal distances it is one gate. There is
-    no further network before it.
+    The paper's time gate is :math:`\sigma(t_a \Delta + t_b)`; for equally spaced samples it is a single gate. There is
+    no backbone network before the gates.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, p, q, s first: ``kernel: [3, H, D]`` (W),
     ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b).
@@ -183,8 +183,8 @@ class CfCCell(AffineCell):
         recurrent_kernel_init: initialiser of each U.
         bias_init: initialiser of each b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:

@@ -1,4 +1,4 @@
-r"""An LSTM over images: its states are images too, and what a unit sees are its neighbours."""
+r"""An LSTM over images: its states are images, and each unit sees its neighbours."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from recurrax.kernels import check_size, like
 
 
 class ConvLSTMCell(Cell):
-    r"""The LSTM whose matrices are convolutions: the next frame of a film from those before.
+    r"""LSTM with convolutions in place of matrix products, for sequences of images.
 
     .. math::
         a_g &= W_g * x_t + b_g + U_g * h_{t-1} \quad \text{for g in f, i, c, o} \\
         c_t &= \sigma(a_f) \odot c_{t-1} + \sigma(a_i) \odot \tanh(a_c) \\
         h_t &= \sigma(a_o) \odot \tanh(c_t)
 
-    with zeros around the image. As in Flax's ``nn.ConvLSTMCell`` there are none of the paper's peephole connections,
-    :math:`p_g \odot c`, which would fix the size of the image.
+    where images are padded with zeros. As in Flax's ``nn.ConvLSTMCell``, the peephole connections of the paper,
+    :math:`p_g \odot c`, are left out because they would fix the size of the image.
 
     Shapes: ``x: [..., *image, D]`` with as many image axes as ``kernel_size`` has numbers, carry ``(c, h)``, each
     ``[..., *image, H]``, output ``h``; ``num_feature_axes`` is one more than the image axes, so that a layer takes
@@ -41,8 +41,8 @@ class ConvLSTMCell(Cell):
         recurrent_kernel_init: initialiser of each U.
         bias_init: initialiser of the other biases.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -87,7 +87,7 @@ class ConvLSTMCell(Cell):
         return len(self.kernel_size) + 1
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> Any:
-        """The initial carry for inputs of shape ``[..., *image, D]``; raises ValueError where there is no image."""
+        """The initial carry for inputs of shape ``[..., *image, D]``; raises ValueError if there is no image."""
         if len(input_shape) < self.num_feature_axes:
             raise ValueError(
                 f"ConvLSTMCell got inputs of shape {tuple(input_shape)}; allowed: {self.num_feature_axes - 1} image "
@@ -117,7 +117,7 @@ class ConvLSTMCell(Cell):
 
 
 def convolve(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
-    """``W_g * x`` of each gate with zeros around: ``x: [..., *image, D]`` to G arrays ``[..., *image, H]``.
+    """``W_g * x`` of each gate with zero padding: ``x: [..., *image, D]`` to G arrays ``[..., *image, H]``.
 
     The kernel is ``[G, *size, D, H]``. It is a correlation, as in all libraries: the kernel is not flipped.
     """

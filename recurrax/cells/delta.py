@@ -1,4 +1,4 @@
-r"""Matrix memories without an exponential gate: the delta rule, and decays of every channel."""
+r"""Matrix memories without an exponential gate: the delta rule, and a decay for every channel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recurrax.kernels import Kernel, affine, check_size, like
 
 
 class DeltaNetCell(MatrixCell):
-    r"""Linear attention that writes by the delta rule: what a key is bound to is replaced, not added to.
+    r"""Linear attention with the delta rule: a write replaces the value that is stored under a key.
 
     .. math::
         q_t &= \mathrm{unit}(\mathrm{SiLU}(W_q x_t)) / \sqrt{K}, \quad k_t = \mathrm{unit}(\mathrm{SiLU}(W_k x_t)),
@@ -23,25 +23,25 @@ class DeltaNetCell(MatrixCell):
         \beta_t &= \sigma(w_\beta x_t + b_\beta) \\
         S_t &= (I - \beta_t k_t k_t^\top) S_{t-1} + \beta_t k_t v_t^\top, \qquad y_t = S_t^\top q_t
 
-    for each of N heads. It is the layer's recurrence alone, without its short convolution, norm, gate and output
-    projection.
+    for each of N heads. The cell is only the recurrence of the published layer, without its short convolution, norm,
+    gate and output projection.
 
     Shapes: ``x: [..., D]``, carry ``S: [..., N, K, V]`` with ``K = V = H / N``, output ``[..., H]``. Parameters:
     ``kernel: [3, H, D]`` (q, k, v), ``gate_kernel: [1, N, D]``, ``gate_bias: [1, N]`` (beta).
 
     Args:
         in_features: D.
-        hidden_features: H, of the output; a multiple of ``heads``.
+        hidden_features: H, the size of the output; a multiple of ``heads``.
         heads: N.
         kernel_init: initialiser of each W.
         bias_init: initialiser of the biases.
         carry_init: initialiser of the initial S, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        ValueError: a size is not a positive int, or H is no multiple of the heads.
+        ValueError: a size is not a positive int, or H is not a multiple of the heads.
 
     Source: Schlag, Irie & Schmidhuber (2021), "Linear transformers are secretly fast weight programmers"; in this form:
     Yang, Wang, Zhang, Shen & Kim (2024).
@@ -75,32 +75,31 @@ class DeltaNetCell(MatrixCell):
         self._further(keys[3], param_dtype)
 
     def _further(self, key: jax.Array, dtype: Any) -> None:
-        """Parameters that another form of the cell has beside these."""
+        """Creates the additional parameters of a variant of the cell."""
 
     def project(self, x: jax.Array) -> Write:
-        """k, v and beta, without decay."""
+        """Returns k, v and beta, without a decay."""
         k, v = (jax.nn.silu(a) for a in affine(x, self.kernel[...][1:]))
         (b,) = affine(x, self.gate_kernel, self.gate_bias)
         none = jnp.zeros_like(b)[..., None]
         return Write(none, unit(self.in_heads(k)), self.in_heads(v), jax.nn.sigmoid(b))
 
     def query(self, x: jax.Array) -> jax.Array:
-        """Q."""
+        """The query q."""
         (q,) = affine(x, self.kernel[...][:1])
         return unit(self.in_heads(jax.nn.silu(q))) / self.key_features**0.5
 
 
 class GatedDeltaNetCell(DeltaNetCell):
-    r"""The delta rule with a decay of the whole memory: it can be cleared at once.
+    r"""The delta rule with a decay of the whole memory, which can clear it in one step.
 
     .. math::
         g_t &= -e^{A} \, \mathrm{softplus}(w_a x_t + b_a) \\
         S_t &= (I - \beta_t k_t k_t^\top) e^{g_t} S_{t-1} + \beta_t k_t v_t^\top
 
-    for each of N heads; q, k, v, beta and the output are those of `DeltaNetCell`, and so are arguments and errors.
-
-    Parameters beside those: ``gate_kernel: [2, N, D]`` and ``gate_bias: [2, N]`` (beta, a), ``log_rate: [N]`` (A, drawn
-    so that :math:`e^A` is uniform in [1, 16]). ``b_a`` starts where the softplus is log-uniform in [0.001, 0.1].
+    for each of N heads; q, k, v, beta, the output, arguments and errors are those of `DeltaNetCell`. Additional
+    parameters: ``gate_kernel: [2, N, D]`` and ``gate_bias: [2, N]`` (beta, a), ``log_rate: [N]`` (A, drawn so that
+    :math:`e^A` is uniform in [1, 16]). ``b_a`` is drawn so that its softplus is log-uniform in [0.001, 0.1].
 
     Source: Yang, Kautz & Hatamizadeh (2025), "Gated delta networks: improving Mamba2 with delta rule".
     """
@@ -113,7 +112,7 @@ class GatedDeltaNetCell(DeltaNetCell):
         self.gate_bias = nnx.Param(self.gate_bias[...].at[1].set(step_biases(step, self.heads, dtype)))
 
     def project(self, x: jax.Array) -> Write:
-        """g, k, v and beta."""
+        """Returns g, k, v and beta."""
         k, v = (jax.nn.silu(a) for a in affine(x, self.kernel[...][1:]))
         b, a = affine(x, self.gate_kernel, self.gate_bias)
         g = -jnp.exp(like(self.log_rate[...], a)) * jax.nn.softplus(a)
@@ -121,13 +120,14 @@ class GatedDeltaNetCell(DeltaNetCell):
 
 
 class GLACell(MatrixCell):
-    r"""Gated linear attention: every channel of a key forgets by itself.
+    r"""Gated linear attention: every channel of a key has its own decay.
 
     .. math::
         \alpha_t &= \sigma(W_\alpha x_t + b_\alpha)^{1/16}, \qquad (q_t, k_t, v_t) = (W_q x_t, W_k x_t, W_v x_t) \\
         S_t &= \mathrm{diag}(\alpha_t) S_{t-1} + k_t v_t^\top, \qquad y_t = S_t^\top q_t / \sqrt{K}
 
-    for each of N heads. The paper's :math:`W_\alpha` is a product of two matrices of rank 16; here it is one matrix.
+    for each of N heads. In the paper :math:`W_\alpha` is a product of two matrices of rank 16; here it is one full
+    matrix.
 
     Shapes: ``x: [..., D]``, carry ``S: [..., N, K, V]`` with ``K = V = H / N``, output ``[..., H]``. Parameters:
     ``kernel: [4, H, D]`` (q, k, v, alpha), ``bias: [1, H]`` (alpha). Arguments and errors are those of `DeltaNetCell`.
@@ -159,13 +159,13 @@ class GLACell(MatrixCell):
         self.bias = nnx.Param(initializers.per_gate(bias_init, keys[1], 1, (H,), param_dtype))
 
     def project(self, x: jax.Array) -> Write:
-        """Ln alpha, k and v."""
+        """Returns ln alpha, k and v."""
         k, v = affine(x, self.kernel[...][1:3])
         (a,) = affine(x, self.kernel[...][3:], self.bias)
         return Write(*(self.in_heads(part) for part in (jax.nn.log_sigmoid(a) / 16, k, v)))
 
     def query(self, x: jax.Array) -> jax.Array:
-        """Q."""
+        """The query q."""
         (q,) = affine(x, self.kernel[...][:1])
         return self.in_heads(q) / self.key_features**0.5
 

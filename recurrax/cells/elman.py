@@ -31,8 +31,8 @@ class RNNCell(AffineCell):
         recurrent_kernel_init: initialiser of U; with ``identity()`` and ``jax.nn.relu`` this is the IRNN.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:

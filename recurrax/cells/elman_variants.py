@@ -1,4 +1,4 @@
-r"""Networks without gates whose recurrent matrix has a form: diagonal, orthogonal, antisymmetric."""
+r"""Networks without gates and with a structured recurrent matrix: diagonal, orthogonal, antisymmetric."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recurrax.kernels import Kernel, affine, check_size, like
 
 
 class IndRNNCell(Cell):
-    r"""The independently recurrent network: every unit sees itself alone of the state.
+    r"""Independently recurrent network: each unit sees only its own state.
 
     .. math:: h_t = \phi(W x_t + b + u \odot h_{t-1})
 
@@ -31,8 +31,8 @@ class IndRNNCell(Cell):
         recurrent_init: initialiser of u; uniform in [0, 1) by default.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -79,7 +79,7 @@ class IndRNNCell(Cell):
 
 
 class _SquareCell(Cell):
-    """What the cells below share: a square matrix of parameters, of which `prepare` makes the recurrent matrix."""
+    """Base class of the cells below: `prepare` computes the recurrent matrix from a square matrix of parameters."""
 
     U: nnx.Param  # the recurrent matrix, once it is prepared
 
@@ -114,12 +114,12 @@ class _SquareCell(Cell):
 
 
 class OrthogonalRNNCell(_SquareCell):
-    r"""A network whose recurrent matrix stays orthogonal while it learns: the state's norm neither grows nor shrinks.
+    r"""RNN whose recurrent matrix stays orthogonal during training, so that it preserves the norm of the state.
 
     .. math:: h_t = \phi(W x_t + b + U h_{t-1}), \qquad U = \exp(A - A^\top)
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters: ``kernel: [1, H, D]`` (W),
-    ``bias: [1, H]`` (b), ``square: [H, H]`` (A). The exponential is computed once for a sequence.
+    ``bias: [1, H]`` (b), ``square: [H, H]`` (A). The exponential is computed once per sequence.
 
     Args:
         in_features: D.
@@ -129,8 +129,8 @@ class OrthogonalRNNCell(_SquareCell):
         kernel_init: initialiser of W.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -161,7 +161,7 @@ class OrthogonalRNNCell(_SquareCell):
     def recurrent(self) -> jax.Array:
         """``U = exp(A - A^T)``."""
         A = self.square[...]
-        A = A.astype(jnp.promote_types(A.dtype, jnp.float32))  # there is no exponential of bfloat16
+        A = A.astype(jnp.promote_types(A.dtype, jnp.float32))  # the matrix exponential does not support bfloat16
         return jax.scipy.linalg.expm(A - A.T).astype(self.square[...].dtype)
 
     def update(self, carry: jax.Array, a: tuple[jax.Array]) -> jax.Array:
@@ -171,7 +171,7 @@ class OrthogonalRNNCell(_SquareCell):
 
 
 class AntisymmetricRNNCell(_SquareCell):
-    r"""A network that takes small steps along an ordinary differential equation that neither vanishes nor explodes.
+    r"""RNN that discretises a stable ordinary differential equation, so that gradients neither vanish nor explode.
 
     .. math:: h_t = h_{t-1} + \varepsilon \, \tanh(W x_t + b + (M - M^\top - \gamma I) h_{t-1})
 
@@ -187,8 +187,8 @@ class AntisymmetricRNNCell(_SquareCell):
         kernel_init: initialiser of W.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:

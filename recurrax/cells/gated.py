@@ -1,4 +1,4 @@
-"""Cells whose gates decide what is written, kept and read."""
+"""The LSTM and the GRU, whose gates control writing, keeping and reading."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class LSTMCell(AffineCell):
         recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
         bias_init: initialiser of the other gates' b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -129,9 +129,10 @@ class GRUCell(Cell):
         n_t &= \tanh(W_n x_t + b_n + r_t \odot (U_n h_{t-1} + b_{hn})) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    This is the form of PyTorch, cuDNN and Keras (``reset_after``). With ``reset_after=False`` it is that of 2014,
-    :math:`n_t = \tanh(W_n x_t + b_n + U_n (r_t \odot h_{t-1}))`, whose two matrix products in a row make it a cell of
-    structure GENERAL: same engines, slower path, no ``b_hn``. The paper writes 1 - z for our z.
+    This is the form of PyTorch, cuDNN and Keras (``reset_after``). With ``reset_after=False`` it is the form of 2014,
+    :math:`n_t = \tanh(W_n x_t + b_n + U_n (r_t \odot h_{t-1}))`. Its two successive matrix products give it the
+    structure GENERAL: all engines that scan can run it, but more slowly, and there is no ``b_hn``. The paper writes 1 -
+    z for our z.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, gates r, z, n first:
     ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b), ``recurrent_bias: [H]``
@@ -148,8 +149,8 @@ class GRUCell(Cell):
         recurrent_kernel_init: initialiser of each gate's U; orthogonal for each gate by default.
         bias_init: initialiser of the other gates' b, and of b_hn.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -193,11 +194,11 @@ class GRUCell(Cell):
             self.recurrent_bias = nnx.Param(bias_init(keys[4], (H,), param_dtype))
 
     def project(self, x: jax.Array) -> tuple[jax.Array | None, ...]:
-        """``W_g x + b_g`` of r, z and n; nothing for the product that r resets."""
+        """``W_g x + b_g`` of r, z and n, and None for the product that r resets."""
         return (*affine(x, self.kernel, self.bias), None)
 
     def mix(self, carry: jax.Array) -> tuple[jax.Array | None, ...]:
-        """``U_r h``, ``U_z h``, nothing for n, and ``m = U_n h + b_hn``, which r resets."""
+        """``U_r h``, ``U_z h``, None for n, and ``m = U_n h + b_hn``, which r resets."""
         if not self.reset_after:
             raise NotImplementedError(self._has_no("mix"))
         r, z, m = affine(carry, self.recurrent_kernel)

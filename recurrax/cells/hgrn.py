@@ -23,7 +23,7 @@ class HGRNGates(NamedTuple):
 
 
 class HGRNCell(LinearCell):
-    r"""The recurrent unit of the HGRN: complex states, and forget gates that cannot fall below a learnt bound.
+    r"""Recurrent unit of the HGRN: complex states, and forget gates with a learnt lower bound.
 
     .. math::
         c_t &= \mathrm{SiLU}(W_r x_t + b_r) + i \, \mathrm{SiLU}(W_i x_t + b_i) \\
@@ -32,9 +32,9 @@ class HGRNCell(LinearCell):
         y_t &= V_r (g_r \odot \mathrm{Re} \, h_t) + V_i (g_i \odot \mathrm{Im} \, h_t), \qquad
             g = \sigma(W_g x_t + b_g) \text{ for both parts}
 
-    The paper draws the bounds of all layers from one table: softmax over the layers, summed up to the layer below, so
-    that they rise from 0 in the lowest layer. Here each layer has a bound of its own, which starts at ``lower_bound``:
-    ``(k - 1) / L`` in layer k of L is where theirs start. The norm before V is not part of the cell.
+    In the paper one table gives the bounds of all layers: a softmax over layers, summed up to the layer below, so that
+    the bounds rise from 0 in the lowest layer. Here each layer has its own bound, which starts at ``lower_bound``. In
+    the paper the bound of layer k of L starts at ``(k - 1) / L``. The norm before V is not part of the cell.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]`` complex, output ``y: [..., H]`` real. Parameters, all real:
     ``kernel: [5, H, D]`` and ``bias: [5, H]`` (W and b of r, i, f, and g of both parts), ``theta: [H]``,
@@ -48,8 +48,8 @@ class HGRNCell(LinearCell):
         kernel_init: initialiser of each W and V.
         bias_init: initialiser of each b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -96,7 +96,7 @@ class HGRNCell(LinearCell):
     def project(self, x: jax.Array) -> Linear:
         """``a = f e^(i theta)``, ``b = (1 - f) c``."""
         real, imaginary, f, *_ = affine(x, self.kernel, self.bias)
-        fine = jnp.promote_types(f.dtype, jnp.float32)  # there is no complex bfloat16
+        fine = jnp.promote_types(f.dtype, jnp.float32)  # complex numbers have no bfloat16
         # 1 - f = (1 - gamma) sigmoid(-f): exact where f is close to 1.
         forgets = (jax.nn.sigmoid(-f) * self._room(f)).astype(fine)
         theta = like(self.theta[...].astype(fine), f)
@@ -119,7 +119,7 @@ class HGRNCell(LinearCell):
         return HGRNGates(1 - jax.nn.sigmoid(-f) * self._room(f))
 
     def _room(self, f: jax.Array) -> jax.Array:
-        """``1 - gamma``, with as many axes as f."""
+        """``1 - gamma``, broadcast to the axes of f."""
         if self.bound is None:
             return jnp.ones((1,) * f.ndim, f.dtype)
         return like(jax.nn.sigmoid(-self.bound[...]), f)

@@ -1,4 +1,4 @@
-"""The memory cell of 1997 as it was: two gates, gates that see gates, blocks of cells, and nothing that forgets."""
+"""The original memory cell of 1997: two gates, gates that see the gates, blocks of cells, and no forget gate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BIASED = ("all", "gates", "none")
 
 
 class Gates1997(NamedTuple):
-    """Input gate i, output gate o (None in a cell without it), candidate c~: arrays ``[..., H]``, as the parameters."""
+    """Input gate i, output gate o (None in a cell without it), candidate c~: arrays ``[..., H]``."""
 
     i: Any
     o: Any
@@ -27,7 +27,7 @@ class Gates1997(NamedTuple):
 
 
 def symmetric(bound: float) -> Initializer:
-    """``U[-bound, bound)``, from which the weights of 1997 were drawn."""
+    """The uniform distribution ``U[-bound, bound)`` of the initial weights of 1997."""
 
     def init(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
@@ -46,7 +46,7 @@ def squash_state(c: jax.Array) -> jax.Array:
 
 
 class Hochreiter1997Cell(Cell):
-    r"""The original memory cell: input and output gate, no forget gate, and gates that see the gates of the last step.
+    r"""Original memory cell: input and output gates that see the last step's gates, and no forget gate.
 
     .. math::
         r_{t-1} &= (i_{t-1}, o_{t-1}, h_{t-1}) \\
@@ -56,37 +56,38 @@ class Hochreiter1997Cell(Cell):
         C_t &= C_{t-1} + i_t \odot \tilde c_t \\
         h_t &= o_t \odot h(C_t)
 
-    The H cells stand in blocks of S = ``block_size``; the cells of a block share its two gates, so there are K = H / S
-    of each. The gradient is exact; that of the paper, which lets errors flow back through C alone, is
-    ``TruncatedGradient(Hochreiter1997Cell(...))``.
+    The H cells form blocks of S = ``block_size`` cells. The cells of a block share its two gates, so there are K = H /
+    S gates of each kind. The gradient is exact. ``TruncatedGradient(Hochreiter1997Cell(...))`` has the gradient of the
+    paper, in which errors flow back through C alone.
 
-    Shapes: ``x: [..., D]``, carry ``(C, i, o, h)``, all ``[..., H]`` (a gate once for each cell of its block), output
-    ``h``. Parameters, units in the order input gates, output gates, cells, N = 2 K + H of them: ``kernel: [D, N]`` (W),
+    Shapes: ``x: [..., D]``, carry ``(C, i, o, h)``, all ``[..., H]`` (a gate is repeated for each cell of its block),
+        output ``h``. Parameters, units in the order input gates, output gates, cells, N = 2 K + H of them: ``kernel:
+        [D, N]`` (W),
     ``recurrent_kernel: [N, N]`` (U, from row to column), ``bias: [n]`` (b) of the first n units, as ``biased`` says.
 
     Args:
         in_features: D.
         hidden_features: H, all cells together.
         block_size: S, cells that share their gates.
-        g: squashes what a cell is given; 4 sigma - 2 by default.
-        h: squashes what it holds; 2 sigma - 1 by default.
+        g: squashing function of the cell input; 4 sigma - 2 by default.
+        h: squashing function of the cell state; 2 sigma - 1 by default.
         output_gate: False leaves o out: h_t = h(C_t), and N = K + H.
-        recurrent: False leaves U out: units of one step do not see the last one, only C connects them.
-        biased: "all" units, "gates", or "none".
-        input_gate_bias: initial b_i, a number or one for each block; None draws it as the weights.
+        recurrent: False leaves U out, so that only C connects the steps.
+        biased: which units have biases: "all", "gates", or "none".
+        input_gate_bias: initial b_i, a number or one for each block; None draws it like the weights.
         output_gate_bias: initial b_o, likewise.
         kernel_init: initialiser of W, U and b; U[-0.1, 0.1) by default.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        ValueError: a size is no positive int or H no multiple of S, ``biased`` is not known, or a gate's bias is given
-            that the cell does not have, or for another number of blocks.
+        ValueError: a size is not a positive int, H is not a multiple of S, ``biased`` is not known, or a bias is given
+            for a gate that the cell does not have or for another number of blocks.
 
-    Source: Hochreiter & Schmidhuber (1997), "Long short-term memory", sections 4 and appendix A.1. (Table 10 swaps the
-    ranges of g and h; the equations 3 to 5 of the appendix decide.)
+    Source: Hochreiter & Schmidhuber (1997), "Long short-term memory", sections 4 and appendix A.1. (Table 10 of the
+        paper swaps the ranges of g and h; the cell follows equations 3 to 5 of the appendix.)
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Hochreiter1997Cell(Cell):
         return self._spread(r @ self.recurrent_kernel[...])
 
     def update(self, carry: Carry, a: tuple[Any, ...]) -> Carry:
-        """``C = C + i c~``, ``h = o h(C)``; the new gates stay in the carry, for the next step sees them."""
+        """``C = C + i c~``, ``h = o h(C)``; the new gates stay in the carry because the next step sees them."""
         i, o, c_tilde = self._activate(a)
         C = carry[0] + i * c_tilde
         return (C, i, self.h(C)) if o is None else (C, i, o, o * self.h(C))
@@ -159,7 +160,7 @@ class Hochreiter1997Cell(Cell):
         return Gates1997(jax.nn.sigmoid(i), None if o is None else jax.nn.sigmoid(o), self.g(c_tilde))
 
     def _spread(self, units: jax.Array) -> Gates1997:
-        """Units ``[..., N]`` to ``[..., H]`` each: a gate once for each cell of its block."""
+        """Splits units ``[..., N]`` into arrays ``[..., H]``; repeats a gate for each cell of its block."""
         K, N = self.blocks, units.shape[-1]
         i, o, c_tilde = jnp.split(units, [K, N - K * self.block_size], axis=-1)
         i, o = (jnp.repeat(gate, self.block_size, axis=-1) for gate in (i, o))
@@ -167,7 +168,7 @@ class Hochreiter1997Cell(Cell):
 
 
 def _check(D: int, H: int, S: int, biased: str) -> None:
-    """Raises ValueError where a size or ``biased`` cannot be used."""
+    """Raises ValueError if a size or ``biased`` cannot be used."""
     check_size("Hochreiter1997Cell", in_features=D, hidden_features=H, block_size=S)
     if H % S:
         raise ValueError(
@@ -179,7 +180,7 @@ def _check(D: int, H: int, S: int, biased: str) -> None:
 
 
 def _set(bias: jax.Array, start: int, count: int, name: str, value: float | Sequence[float] | None) -> jax.Array:
-    """The biases of all units, ``count`` of them from ``start`` on replaced by the value unless it is None."""
+    """The biases of all units, with ``count`` of them from ``start`` on set to the value unless it is None."""
     if value is None:
         return bias
     values = jnp.asarray(value, bias.dtype)

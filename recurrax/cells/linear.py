@@ -1,6 +1,6 @@
-r"""Cells whose step is linear in the state, ``s' = a s + b`` unit by unit: `Associative` runs all their steps at once.
+r"""Cells whose step is linear in the state, ``s' = a s + b`` elementwise; `Associative` runs all steps in parallel.
 
-What is kept and what is written depends on the input alone, never on the state: that is the price of parallel time.
+Their gates depend on the input alone and never on the state: this is the price of parallelism in time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Linear(NamedTuple):
 
 
 class LinearCell(Cell):
-    r"""What the cells of structure LINEAR share; abstract.
+    r"""Abstract base class of cells of structure LINEAR.
 
     .. math:: s_t = a_t \odot s_{t-1} + b_t, \qquad (a_t, b_t) = \mathrm{project}(x_t)
 
@@ -35,7 +35,7 @@ class LinearCell(Cell):
     structure = Structure.LINEAR
 
     def mix(self, carry: jax.Array) -> tuple[()]:
-        """Nothing: units do not see each other."""
+        """Returns ``()``: units do not see each other."""
         del carry
         return ()
 
@@ -59,8 +59,8 @@ class DiagonalRNNCell(LinearCell):
         kernel_init: initialiser of W.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -116,8 +116,8 @@ class LRUCell(LinearCell):
         ring: `Ring`, from which the eigenvalues are drawn; gamma starts at sqrt(1 - abs(lambda)^2), which gives the
             state the same variance for every eigenvalue.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -145,7 +145,7 @@ class LRUCell(LinearCell):
         self.nu = nnx.Param(nu.astype(param_dtype))
         self.theta = nnx.Param(ring.theta(keys[1], (H,), param_dtype))
         self.log_gamma = nnx.Param((0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(nu)))).astype(param_dtype))
-        # Real and imaginary part of a complex number of variance 1 / fan_in have half of it each.
+        # A complex number of variance 1 / fan_in has half of the variance in each of its two parts.
         half = initializers.variance_scaling(0.5, "fan_in", "normal")
         self.input_kernel = Kernel.draw(half, keys[2], 2, (D, H), param_dtype)
         whole = initializers.variance_scaling(1.0, "fan_in", "normal")
@@ -158,7 +158,7 @@ class LRUCell(LinearCell):
 
     def project(self, x: jax.Array) -> Linear:
         """``a = lambda``, ``b = gamma B x``."""
-        fine = jnp.promote_types(self.nu[...].dtype, jnp.float32)  # there is no complex bfloat16
+        fine = jnp.promote_types(self.nu[...].dtype, jnp.float32)  # complex numbers have no bfloat16
         nu, theta, log_gamma = (p[...].astype(fine) for p in (self.nu, self.theta, self.log_gamma))
         real, imaginary = (product.astype(fine) for product in affine(x, self.input_kernel))
         b = like(jnp.exp(log_gamma), real) * jax.lax.complex(real, imaginary)
@@ -180,7 +180,7 @@ class MinGRUGates(NamedTuple):
 
 
 class MinGRUCell(LinearCell):
-    r"""The GRU without what feeds back: no reset gate, gates that see the input only, a candidate without tanh.
+    r"""GRU without recurrent weights: no reset gate, gates of the input alone, and a candidate without tanh.
 
     .. math::
         z_t &= \sigma(W_z x_t + b_z) \\
@@ -200,8 +200,8 @@ class MinGRUCell(LinearCell):
         kernel_init: initialiser of each gate's W.
         bias_init: initialiser of the candidate's b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -252,7 +252,7 @@ class MinLSTMGates(NamedTuple):
 
 
 class MinLSTMCell(LinearCell):
-    r"""The LSTM without what feeds back: no output gate, gates that see the input only, a candidate without tanh.
+    r"""LSTM without recurrent weights: no output gate, gates of the input alone, and a candidate without tanh.
 
     .. math::
         f_t &= \sigma(W_f x_t + b_f), \quad i_t = \sigma(W_i x_t + b_i) \\
@@ -269,8 +269,8 @@ class MinLSTMCell(LinearCell):
         kernel_init: initialiser of each gate's W.
         bias_init: initialiser of the other gates' b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -312,6 +312,6 @@ class MinLSTMCell(LinearCell):
         """The gates used in the step with ``x``, after their activations and divided by their sum."""
         del carry
         f, i, c_tilde = affine(x, self.kernel, self.bias)
-        # f / (f + i) = sigmoid(log f - log i), which is right where both are 0 in floating point.
+        # f / (f + i) = sigmoid(log f - log i) is correct even if both gates round to 0.
         odds = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
         return MinLSTMGates(jax.nn.sigmoid(odds), jax.nn.sigmoid(-odds), c_tilde)

@@ -18,7 +18,7 @@ State = tuple[jax.Array, jax.Array]
 
 
 class PeepholeLSTMCell(Cell):
-    r"""The LSTM whose gates also see the cell state, each unit its own.
+    r"""LSTM with peepholes: the gates of each unit also see its own cell state.
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + p_f \odot C_{t-1} + b_f) \\
@@ -26,8 +26,7 @@ class PeepholeLSTMCell(Cell):
         C_t &= f_t \odot C_{t-1} + i_t \odot \tanh(W_c x_t + U_c h_{t-1} + b_c) \\
         o_t &= \sigma(W_o x_t + U_o h_{t-1} + p_o \odot C_t + b_o), \qquad h_t = o_t \odot \tanh(C_t)
 
-    Shapes and parameters are those of `LSTMCell`, and ``peephole: [3, H]`` (p of f, i, o). Arguments beside these are
-    those of `LSTMCell`.
+    Shapes and parameters are those of `LSTMCell`, plus ``peephole: [3, H]`` (p of f, i, o).
 
     Args:
         in_features: D.
@@ -40,8 +39,8 @@ class PeepholeLSTMCell(Cell):
         recurrent_kernel_init: initialiser of each gate's U.
         bias_init: initialiser of the other gates' b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -81,11 +80,11 @@ class PeepholeLSTMCell(Cell):
         self.peephole = nnx.Param(per_gate(peephole_init, keys[4], 3, (H,), param_dtype))
 
     def project(self, x: jax.Array) -> tuple[jax.Array | None, ...]:
-        """``W_g x + b_g`` of each gate; nothing for the peephole of o."""
+        """``W_g x + b_g`` of each gate, and None for the peephole of o."""
         return (*affine(x, self.kernel, self.bias), None)
 
     def mix(self, carry: State) -> tuple[jax.Array, ...]:
-        """``U_g h + p_g C`` of f and i, ``U_g h`` of c~ and o, and p_o, for o sees the new C."""
+        """``U_g h + p_g C`` of f and i, ``U_g h`` of c~ and o, and p_o, because o sees the new C."""
         C, h = carry
         f, i, c_tilde, o = affine(h, self.recurrent_kernel)
         p_f, p_i, p_o = self.peephole[...]
@@ -107,14 +106,14 @@ class PeepholeLSTMCell(Cell):
 
 
 class ProjectedLSTMCell(Cell):
-    r"""The LSTM with a projection of its output: what the gates and the next layer see is smaller than the cell state.
+    r"""LSTM with a projected output, so that the gates and the next layer see fewer features than the cell state has.
 
     .. math::
         a_g &= W_g x_t + U_g P h_{t-1} + b_g \quad \text{for g in f, i, c, o} \\
         C_t &= \sigma(a_f) \odot C_{t-1} + \sigma(a_i) \odot \tanh(a_c), \quad h_t = \sigma(a_o) \odot \tanh(C_t),
             \quad y_t = P h_t
 
-    The carry holds h before its projection, which a step needs no parameter for. It is PyTorch's LSTM with
+    The carry holds h before its projection, so that ``update`` needs no parameters. It is PyTorch's LSTM with
     ``proj_size``.
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``y: [..., R]``. Parameters, gates f, i, c~, o
@@ -130,8 +129,8 @@ class ProjectedLSTMCell(Cell):
         recurrent_kernel_init: initialiser of each gate's U, drawn as ``(R, H)``, and of P.
         bias_init: initialiser of the other gates' b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -202,15 +201,15 @@ class ProjectedLSTMCell(Cell):
 
 
 class MultiplicativeLSTMCell(Cell):
-    r"""The multiplicative LSTM: which recurrent weights act depends on the input.
+    r"""Multiplicative LSTM: the effective recurrent weights depend on the input.
 
     .. math::
         m_t &= (W_m x_t) \odot (U_m h_{t-1}) \\
         a_g &= W_g x_t + U_g m_t + b_g \quad \text{for g in f, i, c, o} \\
         C_t &= \sigma(a_f) \odot C_{t-1} + \sigma(a_i) \odot a_c, \qquad h_t = \tanh(C_t \odot \sigma(a_o))
 
-    The candidate has no tanh, and the output gate stands inside it, as in the paper. Two products in a row make it a
-    cell of structure GENERAL.
+    As in the paper, the candidate has no tanh, and the output gate stands inside the tanh. The structure is GENERAL
+    because of the two successive matrix products.
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, i, c~, o, m first:
     ``kernel: [5, H, D]`` (W), ``recurrent_kernel: [5, H, H]`` (U), ``bias: [4, H]`` (b). Arguments and errors are those

@@ -1,4 +1,4 @@
-r"""Mamba's two cells: what is kept, written and read depends on the input."""
+r"""The recurrences of Mamba and Mamba-2, which depend on the input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recurrax.kernels import Kernel, affine, check_size, like
 
 
 class MambaCell(LinearCell):
-    r"""Mamba's selective state space (S6): the step's length, what is written and what is read depend on the input.
+    r"""Mamba's selective state space (S6): the step size and the input and output maps depend on the input.
 
     .. math::
         u_t &= W_u x_t + b_u, \quad \Delta_t = \mathrm{softplus}(W_\Delta x_t + b_\Delta), \quad
@@ -26,8 +26,8 @@ class MambaCell(LinearCell):
         h_{t,n} &= e^{-\Delta_t e^{A_n}} h_{t-1,n} + \Delta_t B_{t,n} u_t, \qquad
         y_t = \sum_n C_{t,n} h_{t,n} + d \, u_t
 
-    for each of H channels, all of which share B and C. The paper's :math:`W_\Delta` is of low rank; here it is whole.
-    The layer's short convolution, gate and output projection are not part of the cell.
+    for each of H channels, all of which share B and C. In the paper :math:`W_\Delta` has low rank; here it is a full
+    matrix. The layer's short convolution, gate and output projection are not part of the cell.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H N]``, output ``y: [..., H]``. Parameters: ``kernel: [2, H, D]`` and
     ``bias: [2, H]`` (u, Delta), ``state_kernel: [2, N, D]`` (B, C), ``log_rate: [H N]`` (A), ``skip: [H]`` (d).
@@ -39,8 +39,8 @@ class MambaCell(LinearCell):
         kernel_init: initialiser of each W.
         bias_init: initialiser of b_u; the softplus of b_Delta starts log-uniform in [0.001, 0.1].
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -96,7 +96,7 @@ class MambaCell(LinearCell):
 
 
 class Mamba2Cell(MatrixCell):
-    r"""Mamba-2's state space dual: the states of a head decay alike, so that its memory is a matrix.
+    r"""Mamba-2's state space dual: all states of a head share one decay, so that its memory is a matrix.
 
     .. math::
         u_t &= W_u x_t + b_u, \quad \Delta_t = \mathrm{softplus}(w_\Delta x_t + b_\Delta), \quad
@@ -112,18 +112,18 @@ class Mamba2Cell(MatrixCell):
 
     Args:
         in_features: D.
-        hidden_features: H, of the output; a multiple of ``heads``.
+        hidden_features: H, the size of the output; a multiple of ``heads``.
         heads: N.
         state_features: K, rows of a head's matrix.
         kernel_init: initialiser of each W.
         bias_init: initialiser of b_u; the softplus of b_Delta starts log-uniform in [0.001, 0.1].
         carry_init: initialiser of the initial S, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        ValueError: a size is not a positive int, or H is no multiple of the heads.
+        ValueError: a size is not a positive int, or H is not a multiple of the heads.
 
     Source: Dao & Gu (2024), "Transformers are SSMs: generalized models and efficient algorithms through structured
     state space duality".
@@ -160,7 +160,7 @@ class Mamba2Cell(MatrixCell):
         self.skip = nnx.Param(jnp.ones((heads,), param_dtype))
 
     def project(self, x: jax.Array) -> Write:
-        """``-Delta e^A``, B and ``Delta u``."""
+        """Returns ``-Delta e^A``, B and ``Delta u``."""
         (u,), (B, _) = affine(x, self.kernel, self.bias), affine(x, self.state_kernel)
         (step,) = affine(x, self.gate_kernel, self.gate_bias)
         step = jax.nn.softplus(step)
@@ -168,7 +168,7 @@ class Mamba2Cell(MatrixCell):
         return Write(log_decay[..., None], self._every_head(B), step[..., None] * self.in_heads(u))
 
     def query(self, x: jax.Array) -> jax.Array:
-        """C."""
+        """The query C."""
         return self._every_head(affine(x, self.state_kernel)[1])
 
     def output(self, read: jax.Array, m: jax.Array | None, x: jax.Array) -> jax.Array:

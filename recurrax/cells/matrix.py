@@ -1,4 +1,4 @@
-r"""Cells whose state is a matrix for each head: keys are bound to values by outer products, and queries read them."""
+r"""Cells with a matrix state for each head: outer products bind keys to values, and queries read the values."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from recurrax.kernels import check_size
 
 
 class Write(NamedTuple):
-    """What a step does to the matrices of N heads, none of which it sees.
+    """The write of one step to the matrices of N heads; it does not depend on them.
 
-    log_decay: ``[..., N, K]``, or ``[..., N, 1]`` where all channels of a head decay alike; 0 keeps, -inf forgets.
+    log_decay: ``[..., N, K]``, or ``[..., N, 1]`` if all channels of a head share one decay; 0 keeps, -inf forgets.
     key: k, ``[..., N, K]``.
     value: v, ``[..., N, V]``.
     rate: beta of the delta rule, ``[..., N]``; None adds without erasing.
-    log_gain: i, ``[..., N]``, of an exponential input gate; None is 0. Only with one decay a head and no rate.
+    log_gain: i, ``[..., N]``, of an exponential input gate; None is 0. Allowed only with one decay per head and no
+        rate.
     """
 
     log_decay: jax.Array
@@ -29,7 +30,7 @@ class Write(NamedTuple):
 
 
 class MatrixCell(Cell):
-    r"""What the cells of structure MATRIX share; abstract.
+    r"""Abstract base class of cells of structure MATRIX.
 
     .. math::
         S_t &= (I - \beta_t k_t k_t^\top) \, \mathrm{diag}(e^{g_t}) S_{t-1} + \beta_t e^{i_t} k_t v_t^\top, \qquad
@@ -39,12 +40,12 @@ class MatrixCell(Cell):
     for each head; without a rate the bracket is I and the second beta is 1. With a gain the carry is ``(S, m)`` and
     the matrix is :math:`e^{m} S`, so that nothing overflows: :math:`m_t = \max(g_t + m_{t-1}, i_t)`.
 
-    Shapes: ``S: [..., N, K, V]``, ``m: [..., N]``, in float32 or wider whatever the dtype of the computation.
+    Shapes: ``S: [..., N, K, V]``, ``m: [..., N]``, in float32 or wider, independent of the dtype of the computation.
 
     Attributes:
         heads: N.
-        key_features: K, of a head.
-        value_features: V, of a head.
+        key_features: K, the size of a key.
+        value_features: V, the size of a value.
     """
 
     structure = Structure.MATRIX
@@ -52,20 +53,20 @@ class MatrixCell(Cell):
     heads: int
     key_features: int
     value_features: int
-    has_gain = False  # whether `project` gives a log_gain
-    normalizers = 0  # columns of the state beside those of the values
+    has_gain = False  # whether `project` returns a log_gain
+    normalizers = 0  # additional columns of the state
 
     def mix(self, carry: Carry) -> tuple[()]:
-        """Nothing: what is written depends on the input alone."""
+        """Returns ``()``: the write depends on the input alone."""
         del carry
         return ()
 
     def query(self, x: jax.Array) -> jax.Array:
-        """What is read from the matrices: ``x: [..., D]`` to ``[..., N, K]``."""
+        """The query of each head: ``x: [..., D]`` to ``[..., N, K]``."""
         raise NotImplementedError(self._has_no("query"))
 
     def output(self, read: jax.Array, m: jax.Array | None, x: jax.Array) -> jax.Array:
-        """The output of a step, ``[..., O]``, from what the query read, ``[..., N, V]``: all heads side by side."""
+        """The output of a step, ``[..., O]``, from the values read, ``[..., N, V]``; by default it joins all heads."""
         del m
         return read.reshape(*read.shape[:-2], -1).astype(x.dtype)
 
@@ -101,16 +102,16 @@ class MatrixCell(Cell):
         return self.heads * self.value_features
 
     def state_dtype(self, *inputs: Any) -> Any:
-        """float32, or float64 where the computation is in it: sums over many steps."""
+        """float32, or float64 if the computation uses it, because the state sums over many steps."""
         return jnp.promote_types(self.promoted_dtype(*inputs), jnp.float32)
 
     def promote(self, carry: Carry, xs: jax.Array) -> tuple[Cell, Carry, jax.Array]:
-        """Cell and inputs in the dtype of the computation, the carry in that of the state."""
+        """Promotes cell and inputs to the dtype of the computation, and the carry to the dtype of the state."""
         dtype = self.promoted_dtype(xs.dtype)
         return cast(self, dtype), cast(carry, self.state_dtype(xs.dtype)), xs.astype(dtype)
 
     def in_heads(self, a: jax.Array) -> jax.Array:
-        """``[..., N M]`` as ``[..., N, M]``."""
+        """Splits ``[..., N M]`` into heads, ``[..., N, M]``."""
         return a.reshape(*a.shape[:-1], self.heads, -1)
 
 
@@ -120,19 +121,19 @@ def read(S: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def rescaled(log_decay: jax.Array, log_gain: jax.Array, m: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Decay and gain of a state that is stored as ``e^-m S``: ``(log decay [..., N, 1], gain [..., N], new m)``."""
+    """Decay and gain of a state stored as ``e^-m S``: ``(log decay [..., N, 1], gain [..., N], new m)``."""
     kept = log_decay[..., 0] + m
     new = jnp.maximum(kept, log_gain)
     return (kept - new)[..., None], jnp.exp(log_gain - new), new
 
 
 def unit(a: jax.Array) -> jax.Array:
-    r"""``a / sqrt(|a|^2 + 1e-6)`` along the last axis, which has a gradient at 0 too."""
+    r"""``a / sqrt(|a|^2 + 1e-6)`` along the last axis; it is differentiable at 0."""
     return a * jax.lax.rsqrt(jnp.sum(a * a, axis=-1, keepdims=True) + 1e-6)
 
 
 def head_size(cell: str, features: int, heads: int) -> int:
-    """Features of a head; raises ValueError where they cannot be shared out evenly."""
+    """Features per head; raises ValueError if the heads do not divide them evenly."""
     check_size(cell, heads=heads)
     if features % heads:
         raise ValueError(

@@ -1,4 +1,4 @@
-r"""The minimal gated unit: one gate forgets and resets."""
+r"""The minimal gated unit, in which one gate both forgets and resets."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class MGUGates(NamedTuple):
 
 
 class MGUCell(Cell):
-    r"""The minimal gated unit: a GRU whose reset gate and update gate are one.
+    r"""Minimal gated unit: a GRU that uses one gate as reset gate and update gate.
 
     .. math::
         f_t &= \sigma(W_f x_t + b_f + U_f h_{t-1}) \\
         n_t &= \tanh(W_n x_t + b_n + f_t \odot (U_n h_{t-1} + b_{hn})) \\
         h_t &= (1 - f_t) \odot h_{t-1} + f_t \odot n_t
 
-    As in `GRUCell` the product is reset, which takes one product of the state; the paper resets the state before it,
-    :math:`U_n (f_t \odot h_{t-1})`.
+    As in `GRUCell` the gate resets the product, so that one product of the state suffices; the paper resets the state
+    before the product, :math:`U_n (f_t \odot h_{t-1})`.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, f, n first: ``kernel: [2, H, D]`` (W),
     ``recurrent_kernel: [2, H, H]`` (U), ``bias: [2, H]`` (b), ``recurrent_bias: [H]`` (b_hn).
@@ -43,8 +43,8 @@ class MGUCell(Cell):
         recurrent_kernel_init: initialiser of each U.
         bias_init: initialiser of the other biases.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -78,11 +78,11 @@ class MGUCell(Cell):
         self.recurrent_bias = nnx.Param(per_gate(bias_init, keys[4], 1, (H,), param_dtype)[0])
 
     def project(self, x: jax.Array) -> tuple[jax.Array | None, ...]:
-        """``W_g x + b_g`` of f and n; nothing for the product that f resets."""
+        """``W_g x + b_g`` of f and n, and None for the product that f resets."""
         return (*affine(x, self.kernel, self.bias), None)
 
     def mix(self, carry: jax.Array) -> tuple[jax.Array | None, ...]:
-        """``U_f h``, nothing for n, and ``m = U_n h + b_hn``, which f resets."""
+        """``U_f h``, None for n, and ``m = U_n h + b_hn``, which f resets."""
         f, m = affine(carry, self.recurrent_kernel)
         return f, None, m + like(self.recurrent_bias[...], m)
 

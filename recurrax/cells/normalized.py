@@ -1,4 +1,4 @@
-r"""LSTM and GRU with layer normalisation inside the step, which makes them cells of structure GENERAL."""
+r"""LSTM and GRU with layer normalisation inside the step; their structure is GENERAL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ State = tuple[jax.Array, jax.Array]
 
 
 class LayerNormLSTMCell(Cell):
-    r"""The LSTM with layer normalisation of what each gate gets from the input, from the state, and of the cell state.
+    r"""LSTM with layer normalisation of the input and recurrent parts of each gate, and of the cell state.
 
     .. math::
         a_g &= \gamma_g \odot \mathrm{norm}(W_g x_t) + \delta_g \odot \mathrm{norm}(U_g h_{t-1}) + b_g
@@ -27,8 +27,8 @@ class LayerNormLSTMCell(Cell):
         C_t &= \sigma(a_f) \odot C_{t-1} + \sigma(a_i) \odot \tanh(a_c), \qquad
         h_t = \sigma(a_o) \odot \tanh(\gamma \odot \mathrm{norm}(C_t) + b)
 
-    norm subtracts the mean over the units and divides by the root of the variance plus 1e-5. Each gate is normalised by
-    itself; the paper normalises all four as one vector.
+    norm subtracts the mean over the units and divides by the root of the variance plus 1e-5. Each gate is normalised
+    separately; the paper normalises all four gates as one vector.
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates f, i, c~, o first:
     ``kernel: [4, H, D]`` (W), ``recurrent_kernel: [4, H, H]`` (U), ``bias: [4, H]`` (b), ``scale: [2, 4, H]`` (gamma,
@@ -81,7 +81,7 @@ class LayerNormLSTMCell(Cell):
 
 
 class LayerNormGRUCell(Cell):
-    r"""The GRU with layer normalisation of what each gate gets from the input and from the state.
+    r"""GRU with layer normalisation of the input and recurrent parts of each gate.
 
     .. math::
         r_t &= \sigma(\gamma_r \odot \mathrm{norm}(W_r x_t) + \delta_r \odot \mathrm{norm}(U_r h_{t-1}) + b_r),
@@ -90,7 +90,7 @@ class LayerNormGRUCell(Cell):
             + r_t \odot \delta_n \odot \mathrm{norm}(U_n h_{t-1})) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    norm is that of `LayerNormLSTMCell`.
+    norm is defined as in `LayerNormLSTMCell`.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, gates r, z, n first: ``kernel: [3, H, D]``
     (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b), ``scale: [2, 3, H]`` (gamma, delta). Arguments and

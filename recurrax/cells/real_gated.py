@@ -1,4 +1,4 @@
-r"""Linear cells with real decays that the input sets: the recurrences of Griffin and of the quasi-recurrent network."""
+r"""Linear cells with real, input-dependent decays: the recurrences of Griffin and of the quasi-recurrent network."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from recurrax.cells.linear import Linear, LinearCell
 from recurrax.initializers import Initializer, per_gate
 from recurrax.kernels import Kernel, affine, check_size, like
 
-POWER = 8.0  # c of the paper: the decay is a power of a number close to 1
+POWER = 8.0  # c of the paper, the exponent of the decay
 
 
 class RGLRUCell(LinearCell):
-    r"""The real-gated linear recurrent unit of Griffin.
+    r"""Real-gated linear recurrent unit of Griffin.
 
     .. math::
         u_t &= W_u x_t + b_u, \quad r_t = \sigma(W_r x_t + b_r), \quad i_t = \sigma(W_i x_t + b_i) \\
         a_t &= \exp(-8 \, r_t \odot \mathrm{softplus}(\Lambda)) \\
         h_t &= a_t \odot h_{t-1} + \sqrt{1 - a_t^2} \odot i_t \odot u_t
 
-    In the paper the unit's input u is x itself, as a matrix stands before it.
+    In the paper the input u is x itself, because a linear layer comes before the unit.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, u, r, i first: ``kernel: [3, H, D]`` (W),
-    ``bias: [3, H]`` (b), ``decay: [H]`` (Lambda, drawn so that :math:`a^2` is uniform in [0.81, 0.998] where r is 1).
+    ``bias: [3, H]`` (b), ``decay: [H]`` (Lambda, drawn so that :math:`a^2` is uniform in [0.81, 0.998] for r = 1).
 
     Args:
         in_features: D.
@@ -35,8 +35,8 @@ class RGLRUCell(LinearCell):
         kernel_init: initialiser of each W.
         bias_init: initialiser of each b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -78,13 +78,13 @@ class RGLRUCell(LinearCell):
 
 
 class QRNNCell(LinearCell):
-    r"""The quasi-recurrent network with fo-pooling: gates of an LSTM that see the input alone.
+    r"""Quasi-recurrent network with fo-pooling: an LSTM whose gates see the input alone.
 
     .. math::
         z_t &= \tanh(W_z x_t + b_z), \quad f_t = \sigma(W_f x_t + b_f), \quad o_t = \sigma(W_o x_t + b_o) \\
         c_t &= f_t \odot c_{t-1} + (1 - f_t) \odot z_t, \qquad h_t = o_t \odot c_t
 
-    The paper's gates see the last k inputs; here k is 1, so that a convolution before the layer does what theirs does.
+    In the paper the gates see the last k inputs; here k is 1, and a convolution before the layer gives the other cases.
 
     Shapes: ``x: [..., D]``, carry ``c: [..., H]``, output ``h``. Parameters, z, f, o first: ``kernel: [3, H, D]`` (W),
     ``bias: [3, H]`` (b). Arguments and errors are those of `RGLRUCell`.

@@ -1,6 +1,6 @@
 r"""Regularisers around any cell of structure DENSE: zoneout, variational dropout and weight-drop.
 
-They act in a call that is given a key, ``layer(xs, dropout_key=key)``, and draw everything before the loop.
+They act only in calls with a key, ``layer(xs, dropout_key=key)``, and draw all random numbers before the loop.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from recurrax.cells.wrapped import Wrapped
 
 
 class Zoneout(Wrapped):
-    r"""At every step each unit of the state is held with a probability, in place of updated.
+    r"""Zoneout: at every step each unit of the state keeps its old value with a given probability.
 
     .. math:: s_t = z_t \odot s_{t-1} + (1 - z_t) \odot \tilde s_t, \qquad z_t \sim \mathrm{Bernoulli}(p)
 
-    with :math:`\tilde s` the new state of the cell inside, and z = p where there is no key. The draws stand behind the
+    with :math:`\tilde s` the new state of the wrapped cell, and z = p without a key. The draws are appended to the
     features of every step, so that all engines run the same cell.
 
     Args:
-        cell: the cell inside, of structure DENSE.
-        rates: p for each of the cell's ``states`` by name, such as ``{"c": 0.5, "h": 0.05}``; states that are not named
-            are not held.
+        cell: the wrapped cell, of structure DENSE.
+        rates: p for each of the cell's ``states`` by name, such as ``{"c": 0.5, "h": 0.05}``; other states have p = 0.
 
     Raises:
-        TypeError: no `Cell`.
-        ValueError: a cell of another structure, a state that it does not have, or a rate outside [0, 1).
+        TypeError: ``cell`` is not a `Cell`.
+        ValueError: the cell has another structure, or not one of the states, or a rate is outside [0, 1).
 
     Source: Krueger et al. (2017), "Zoneout: regularizing RNNs by randomly preserving hidden activations".
     """
@@ -48,7 +47,7 @@ class Zoneout(Wrapped):
         self.drawn = False
 
     def prepare(self, xs: jax.Array, key: jax.Array | None) -> tuple[Cell, jax.Array]:
-        """The cell with the draws of all steps behind the features of ``xs: [..., D]``."""
+        """Appends the draws of all steps to the features of ``xs: [..., D]``."""
         below, own = (None, None) if key is None else jax.random.split(key)
         cell, xs = self.cell.prepare(xs, below)
         other: Any = self.around(cell)
@@ -61,18 +60,18 @@ class Zoneout(Wrapped):
 
     @property
     def _held(self) -> int:
-        """How many states are held at times."""
+        """The number of states with a positive rate."""
         return sum(rate > 0 for rate in self.rates) if self.drawn else 0
 
     def project(self, x: jax.Array) -> tuple[Any, ...]:
-        """That of the cell inside, and z of each state that is held at times."""
+        """The projection of the wrapped cell, and z of each state with a positive rate."""
         if not self._held:
             return self.cell.project(x)
         inputs, *held = jnp.split(x, _cuts(x.shape[-1], self._held, self.hidden_features or 0), axis=-1)
         return (*self.cell.project(inputs), *held)
 
     def mix(self, carry: Carry) -> tuple[Any, ...]:
-        """That of the cell inside, and nothing for each z."""
+        """The recurrent part of the wrapped cell, and None for each z."""
         return (*self.cell.mix(carry), *(None,) * self._held)
 
     def update(self, carry: Carry, a: tuple[Any, ...]) -> Carry:
@@ -88,25 +87,25 @@ class Zoneout(Wrapped):
         return states[0] if one else tuple(states)
 
     def readout(self, carry: Carry, x: jax.Array) -> Any:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.readout(carry, x[..., : x.shape[-1] - self._held * (self.hidden_features or 0)])
 
 
 class VariationalDropout(Wrapped):
-    r"""Dropout of what the recurrent weights read, with one mask for a whole sequence.
+    r"""Variational dropout of the recurrent inputs, with one mask for a whole sequence.
 
     .. math:: a_t = u_t + \mathrm{mix}(m \odot s_{t-1}), \qquad m \sim \mathrm{Bernoulli}(1 - p) / (1 - p)
 
-    Each sequence has a mask of its own for each array of the state, which only ``mix`` sees. As ``mix`` then differs
-    from sequence to sequence, a call with a key is run as structure GENERAL, by `Scan`.
+    Each sequence has its own mask for each array of the state, and only ``mix`` sees the masked state. Because ``mix``
+    then differs between sequences, `Scan` runs a call with a key, as for structure GENERAL.
 
     Args:
-        cell: the cell inside, of structure DENSE.
+        cell: the wrapped cell, of structure DENSE.
         rate: p.
 
     Raises:
-        TypeError: no `Cell`.
-        ValueError: a cell of another structure, or a rate outside [0, 1).
+        TypeError: ``cell`` is not a `Cell`.
+        ValueError: the cell has another structure, or a rate outside [0, 1).
 
     Source: Gal & Ghahramani (2016), "A theoretically grounded application of dropout in recurrent neural networks".
     """
@@ -116,7 +115,7 @@ class VariationalDropout(Wrapped):
         self.rate = _check_rate("VariationalDropout", rate)
 
     def prepare(self, xs: jax.Array, key: jax.Array | None) -> tuple[Cell, jax.Array]:
-        """The cell with the masks of every sequence of ``xs: [T, *batch, D]``."""
+        """Draws the masks of every sequence of ``xs: [T, *batch, D]``."""
         below, own = (None, None) if key is None else jax.random.split(key)
         cell, xs = self.cell.prepare(xs, below)
         if own is None:
@@ -127,7 +126,7 @@ class VariationalDropout(Wrapped):
 
 
 class _Masked(Wrapped):
-    """One step of a cell with masks ``[*batch, H]``, one for each array of its carry."""
+    """A cell with masks ``[*batch, H]``, one for each array of its carry."""
 
     structure = Structure.GENERAL
 
@@ -144,17 +143,17 @@ class _Masked(Wrapped):
 
 
 class WeightDrop(Wrapped):
-    r"""DropConnect of the recurrent weights, the same for all sequences and steps of a call.
+    r"""DropConnect of the recurrent weights, with one mask for all sequences and steps of a call.
 
     .. math:: v_t = (M \odot U) h_{t-1}, \qquad M \sim \mathrm{Bernoulli}(1 - p) / (1 - p)
 
     Args:
-        cell: the cell inside, of structure DENSE, with a ``recurrent_kernel``.
+        cell: the wrapped cell, of structure DENSE, with a ``recurrent_kernel``.
         rate: p.
 
     Raises:
-        TypeError: no `Cell`.
-        ValueError: a cell of another structure or without a ``recurrent_kernel``, or a rate outside [0, 1).
+        TypeError: ``cell`` is not a `Cell`.
+        ValueError: the cell has another structure or without a ``recurrent_kernel``, or a rate outside [0, 1).
 
     Source: Merity, Keskar & Socher (2018), "Regularizing and optimizing LSTM language models".
     """
@@ -188,5 +187,5 @@ def _check_rate(name: str, rate: float) -> float:
 
 
 def _cuts(size: int, parts: int, width: int) -> list[int]:
-    """Where the last ``parts`` pieces of ``width`` features begin."""
+    """The indices at which the last ``parts`` pieces of ``width`` features begin."""
     return [size - (parts - k) * width for k in range(parts)]

@@ -1,4 +1,4 @@
-r"""The simple recurrent unit: all products are of the input, units see their own state alone, and inputs pass by."""
+r"""The simple recurrent unit: matrix products of the input alone, elementwise recurrence, and a highway connection."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from recurrax.kernels import Kernel, affine, check_size, like
 
 
 class SRUGates(NamedTuple):
-    """Forget gate f, reset gate r (what passes of the state): arrays ``[..., H]``, ordered as the parameters."""
+    """Forget gate f, reset gate r (the state's share in the output): arrays ``[..., H]``, ordered as the parameters."""
 
     f: jax.Array
     r: jax.Array
 
 
 class SRUCell(Cell):
-    r"""The simple recurrent unit, with the highway connection that lets its inputs pass.
+    r"""Simple recurrent unit with a highway connection of its inputs.
 
     .. math::
         f_t &= \sigma(W_f x_t + b_f + v_f \odot c_{t-1}) \\
@@ -31,24 +31,24 @@ class SRUCell(Cell):
         c_t &= f_t \odot c_{t-1} + (1 - f_t) \odot W x_t \\
         h_t &= r_t \odot c_t + (1 - r_t) \odot \alpha x_t, \qquad \alpha = \sqrt{1 + 2 e^{b}}
 
-    with b the highway bias, the start of b_r: alpha keeps the variance of the outputs at that of the inputs. Where D is
-    not H, x is multiplied by a fourth matrix first, as in the authors' code. The gates see the state, so that the step
-    is not linear in it and the structure is DENSE: with v = 0, it would be LINEAR, see `QRNNCell`.
+    with b the highway bias, the initial b_r; alpha makes the variance of the outputs equal to that of the inputs. If D
+    differs from H, a fourth matrix is applied to x first, as in the authors' code. The structure is DENSE because the
+    gates see the state; with v = 0 it would be LINEAR, see `QRNNCell`.
 
     Shapes: ``x: [..., D]``, carry ``(c, h)``, each ``[..., H]``, output ``h``. Parameters, f, r first:
     ``kernel: [3, H, D]`` (W_f, W_r, W), ``bias: [2, H]`` (b), ``recurrent: [2, H]`` (v), ``skip_kernel: [1, H, D]``
-    (None where D is H).
+    (None if D = H).
 
     Args:
         in_features: D.
         hidden_features: H.
         forget_bias: b_f, a number or an initialiser such as `Chrono`.
-        highway_bias: b, the start of b_r; a negative one lets more of the inputs pass.
+        highway_bias: b, the initial b_r; a negative value lets more of the inputs through.
         kernel_init: initialiser of each W.
-        recurrent_init: initialiser of each v; normal of variance 1/2, which is that of the authors' code.
+        recurrent_init: initialiser of each v; normal with variance 1/2 as in the authors' code.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -93,7 +93,7 @@ class SRUCell(Cell):
         return a_f + b_f, a_r + b_r, z, self.scale * passing
 
     def mix(self, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array | None, ...]:
-        """``v_f c`` and ``v_r c``; nothing for what the input alone decides."""
+        """``v_f c`` and ``v_r c``; None for the parts that depend on the input alone."""
         c, _ = carry
         v_f, v_r = (like(v, c) * c for v in self.recurrent[...])
         return v_f, v_r, None, None

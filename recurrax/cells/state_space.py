@@ -1,4 +1,4 @@
-r"""State space models as cells: linear systems in continuous time, sampled at steps whose length is learnt."""
+r"""State space models as cells: continuous-time linear systems, sampled with a learnt step size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recurrax.kernels import Kernel, affine, check_size, like
 
 
 class S5Cell(LinearCell):
-    r"""S5: one system of many inputs and outputs with a diagonal complex state, held constant between samples.
+    r"""S5: one multi-input, multi-output system with a diagonal complex state and a zero-order hold.
 
     .. math::
         \dot h &= \lambda \odot h + B x, \quad \lambda = -e^{\rho} + i \omega
@@ -32,10 +32,10 @@ class S5Cell(LinearCell):
     Args:
         in_features: D.
         hidden_features: H, complex numbers in the state and real numbers in the output.
-        step_range: the smallest and the largest Delta at the start, between which it is log-uniform.
+        step_range: the smallest and the largest initial Delta, which is log-uniform between them.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -63,7 +63,7 @@ class S5Cell(LinearCell):
         self.rho = nnx.Param(jnp.full((H,), math.log(0.5), param_dtype))
         self.omega = nnx.Param((math.pi * jnp.arange(H)).astype(param_dtype))
         self.log_step = nnx.Param(log_uniform(keys[0], (H,), step_range, param_dtype))
-        half = initializers.variance_scaling(0.5, "fan_in", "normal")  # real and imaginary part have half each
+        half = initializers.variance_scaling(0.5, "fan_in", "normal")  # for each of the two parts
         self.input_kernel = Kernel.draw(half, keys[1], 2, (D, H), param_dtype)
         self.output_kernel = Kernel.draw(
             initializers.variance_scaling(1.0, "fan_in", "normal"), keys[2], 2, (H, H), param_dtype
@@ -90,14 +90,14 @@ class S5Cell(LinearCell):
 
 
 class S4DCell(LinearCell):
-    r"""S4D: for each of H channels a system of its own with one input, N complex states and one output.
+    r"""S4D: H independent systems, each with one input, N complex states and one output.
 
     .. math::
         u_t &= W x_t + b, \qquad
             h_{t,n} = e^{\lambda_n \Delta} h_{t-1,n} + \frac{e^{\lambda_n \Delta} - 1}{\lambda_n} u_t \\
         y_t &= 2 \, \mathrm{Re} \sum_n c_n h_{t,n} + d \, u_t
 
-    for each channel, with lambda, Delta, c, d of its own. States of conjugate pairs count twice.
+    for each channel, which has its own lambda, Delta, c and d. The factor 2 accounts for the conjugate states.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H N]`` complex, output ``y: [..., H]`` real. Parameters, all real:
     ``kernel: [1, H, D]`` (W), ``bias: [1, H]`` (b), ``rho, omega: [H N]`` (:math:`\lambda = -e^\rho + i\omega`),
@@ -107,12 +107,12 @@ class S4DCell(LinearCell):
         in_features: D.
         hidden_features: H.
         state_features: N, complex states of a channel.
-        step_range: the smallest and the largest Delta at the start, between which it is log-uniform.
+        step_range: the smallest and the largest initial Delta, which is log-uniform between them.
         kernel_init: initialiser of W.
         bias_init: initialiser of b.
         carry_init: initialiser of the initial carry, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -175,23 +175,23 @@ class S4DCell(LinearCell):
 
 
 def sampled(rho: jax.Array, omega: jax.Array, step: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``e^(lambda Delta)`` and ``(e^(lambda Delta) - 1) / lambda``, ``lambda = -e^rho + i omega``: zero-order hold."""
+    """Zero-order hold: ``e^(lambda Delta)``, ``(e^(lambda Delta) - 1) / lambda`` for ``lambda = -e^rho + i omega``."""
     rate = jax.lax.complex(-jnp.exp(rho.astype(step.dtype)), omega.astype(step.dtype))
     a = jnp.exp(rate * step)
     return a, (a - 1) / rate
 
 
 def of_size(cell: Any, size: int, input_shape: tuple[int, ...], rngs: Any, carry_init: Any) -> Any:
-    """The initial carry of a cell, one array ``[..., size]``."""
+    """The initial carry of a cell: one array ``[..., size]``."""
     shape = jax.ShapeDtypeStruct((*input_shape[:-1], size), cell.state_dtype())
     return cell.draw_carry((shape,), rngs, carry_init)[0]
 
 
 def log_uniform(key: jax.Array, shape: tuple[int, ...], limits: tuple[float, float], dtype: Any) -> jax.Array:
-    """Logarithms, uniform between those of the limits."""
+    """Draws logarithms uniformly between the logarithms of the limits."""
     return jax.random.uniform(key, shape, jnp.float32, *map(math.log, limits)).astype(dtype)
 
 
 def wide(x: jax.Array) -> Any:
-    """float32, or the dtype of x where that is wider: there is no complex bfloat16."""
+    """Casts x to float32 unless its dtype is wider, because complex numbers have no bfloat16."""
     return jnp.promote_types(x.dtype, jnp.float32)

@@ -1,4 +1,4 @@
-"""What cells around another cell have in common."""
+"""Base class of cells that wrap another cell."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from recurrax.cell import Carry, Cell, Structure
 
 
 class Wrapped(Cell):
-    """A cell around a `Cell` of structure DENSE that does what this one does; abstract.
+    """Abstract wrapper around a `Cell` of structure DENSE that delegates everything to it.
 
     Args:
-        cell: the cell inside.
+        cell: the wrapped cell.
 
     Raises:
-        TypeError: no `Cell`.
-        ValueError: a cell of another structure.
+        TypeError: ``cell`` is not a `Cell`.
+        ValueError: the cell has another structure.
     """
 
     def __init__(self, cell: Cell):
@@ -41,39 +41,39 @@ class Wrapped(Cell):
 
     @property
     def out_features(self) -> int | None:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.out_features
 
     def project(self, x: jax.Array) -> Any:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.project(x)
 
     def mix(self, carry: Carry) -> Any:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.mix(carry)
 
     def update(self, carry: Carry, a: Any) -> Carry:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.update(carry, a)
 
     def readout(self, carry: Carry, x: jax.Array) -> Any:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.readout(carry, x)
 
     def around(self, cell: Cell) -> Wrapped:
-        """The same around another cell."""
+        """The same wrapper around another cell."""
         other = jax.tree.map(lambda leaf: leaf, self)
         other.cell = cell
         return other
 
     def prepare(self, xs: jax.Array, key: jax.Array | None) -> tuple[Cell, jax.Array]:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         cell, xs = self.cell.prepare(xs, key)
         return self.around(cell), xs
 
     @property
     def gates(self) -> Callable[[Carry, jax.Array], Any]:
-        """That of the cell inside; a property, so that a cell without gates has none here either."""
+        """The ``gates`` of the wrapped cell; a property, so that a wrapper of a cell without gates has none."""
         return self.cell.gates  # type: ignore[attr-defined]
 
     def initialize_carry(
@@ -82,5 +82,5 @@ class Wrapped(Cell):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
         carry_init: Callable[..., jax.Array] | None = None,
     ) -> Carry:
-        """That of the cell inside."""
+        """Delegates to the wrapped cell."""
         return self.cell.initialize_carry(input_shape, rngs, carry_init)

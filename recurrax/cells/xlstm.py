@@ -1,4 +1,4 @@
-r"""The two cells of xLSTM: exponential input gates, and a normaliser that divides by how much was written."""
+r"""The two cells of xLSTM: exponential input gates, and a normaliser that divides by the sum of the gates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recurrax.cells.matrix import MatrixCell, Write, head_size
 from recurrax.initializers import Initializer, per_gate
 from recurrax.kernels import Kernel, affine, check_size
 
-FORGET = (3.0, 6.0)  # of the forget gates' biases at the start, from the first head or unit to the last
+FORGET = (3.0, 6.0)  # range of the forget gates' initial biases, from the first head or unit to the last
 
 
 class SLSTMGates(NamedTuple):
@@ -31,13 +31,13 @@ class SLSTMCell(Cell):
     r"""The sLSTM: an LSTM with an exponential input gate and a normaliser n.
 
     .. math::
-        a_g &= W_g x_t + R_g h_{t-1} + b_g \quad \text{for g in f, i, c, o; each R_g in blocks, one a head} \\
+        a_g &= W_g x_t + R_g h_{t-1} + b_g \quad \text{for g in f, i, c, o; each R_g in blocks, one per head} \\
         m_t &= \max(\ln \sigma(a_f) + m_{t-1}, a_i), \quad
             f_t = e^{\ln \sigma(a_f) + m_{t-1} - m_t}, \quad i_t = e^{a_i - m_t} \\
         C_t &= f_t \odot C_{t-1} + i_t \odot \tanh(a_c), \qquad n_t = f_t \odot n_{t-1} + i_t \\
         h_t &= \sigma(a_o) \odot C_t / n_t
 
-    m keeps the exponentials in range and changes nothing else: it starts so low that the first step has n = 1.
+    m only keeps the exponentials in range. Its initial value is so low that the first step has n = 1.
 
     Shapes: ``x: [..., D]``, carry ``(C, n, m, h)``, each ``[..., H]``, output ``h``. Parameters, gates f, i, c~, o
     first: ``kernel: [4, H, D]`` (W), ``recurrent_kernel: [4, N, H / N, H / N]`` (R), ``bias: [4, H]`` (b).
@@ -45,16 +45,16 @@ class SLSTMCell(Cell):
     Args:
         in_features: D.
         hidden_features: H, a multiple of ``heads``.
-        heads: N: units see those of their own head alone.
+        heads: N; units see only the units of their own head.
         kernel_init: initialiser of each gate's W.
         recurrent_kernel_init: initialiser of each block of each gate's R.
-        bias_init: initialiser of the gates' b but the forget gate's, which rises from 3 to 6 over the units.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        bias_init: initialiser of all biases but the forget gate's, which rise from 3 to 6 over the units.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        ValueError: a size is not a positive int, or H is no multiple of the heads.
+        ValueError: a size is not a positive int, or H is not a multiple of the heads.
 
     Source: Beck et al. (2024), "xLSTM: extended long short-term memory", equations 8 to 18.
     """
@@ -86,7 +86,7 @@ class SLSTMCell(Cell):
         self.bias = nnx.Param(b.at[0].set(jnp.linspace(*FORGET, H, dtype=param_dtype)))
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> Any:
-        """Zeros, and for m a number whose exponential is 0."""
+        """The initial carry: zeros, and for m a number whose exponential is 0."""
         c, n, m, h = super().initialize_carry(input_shape, rngs, carry_init)
         return c, n, jnp.full_like(m, jnp.finfo(m.dtype).min / 2), h
 
@@ -112,7 +112,7 @@ class SLSTMCell(Cell):
         return C, n, m, jax.nn.sigmoid(a_o) * C / n
 
     def gates(self, carry: tuple[jax.Array, ...], x: jax.Array) -> SLSTMGates:
-        """The gates used in the step from ``carry`` with ``x``: f and i as they are scaled by m."""
+        """The gates used in the step from ``carry`` with ``x``: f and i are scaled by m."""
         _, _, m, _ = carry
         a_f, a_i, a_c, a_o = preactivations(self.project(x), self.mix(carry))
         kept = jax.nn.log_sigmoid(a_f) + m
@@ -121,7 +121,7 @@ class SLSTMCell(Cell):
 
 
 class MLSTMCell(MatrixCell):
-    r"""The mLSTM: an LSTM whose memory is a matrix, and whose gates see the input alone.
+    r"""The mLSTM: an LSTM with a matrix memory and with gates that see the input alone.
 
     .. math::
         q_t &= W_q x_t, \quad k_t = W_k x_t / \sqrt{K}, \quad v_t = W_v x_t, \quad o_t = \sigma(W_o x_t + b_o) \\
@@ -137,17 +137,17 @@ class MLSTMCell(MatrixCell):
 
     Args:
         in_features: D.
-        hidden_features: H, of the output; a multiple of ``heads``.
+        hidden_features: H, the size of the output; a multiple of ``heads``.
         heads: N.
         kernel_init: initialiser of each W.
-        bias_init: initialiser of the biases but the forget gates', which rise from 3 to 6 over the heads.
+        bias_init: initialiser of all biases but the forget gates', which rise from 3 to 6 over the heads.
         carry_init: initialiser of the initial S, which then needs keys; zeros by default.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        ValueError: a size is not a positive int, or H is no multiple of the heads.
+        ValueError: a size is not a positive int, or H is not a multiple of the heads.
 
     Source: Beck et al. (2024), "xLSTM: extended long short-term memory", equations 19 to 27.
     """
@@ -183,21 +183,21 @@ class MLSTMCell(MatrixCell):
         self.gate_bias = nnx.Param(b.at[0].set(jnp.linspace(*FORGET, heads, dtype=param_dtype)))
 
     def project(self, x: jax.Array) -> Write:
-        """Ln f, k, (v, 1) and i."""
+        """Returns ln f, k, (v, 1) and i."""
         k, v = (self.in_heads(a) for a in affine(x, self.kernel[...][1:3]))
         f, i = affine(x, self.gate_kernel, self.gate_bias)
         v = jnp.concatenate([v, jnp.ones_like(v[..., :1])], axis=-1)
         return Write(jax.nn.log_sigmoid(f)[..., None], k / self.key_features**0.5, v, log_gain=i)
 
     def query(self, x: jax.Array) -> jax.Array:
-        """Q."""
+        """The query q."""
         (q,) = affine(x, self.kernel[...][:1])
         return self.in_heads(q)
 
     def output(self, read: jax.Array, m: jax.Array | None, x: jax.Array) -> jax.Array:
-        """``h = o r / max(|n|, 1)``, where what was read is ``e^-m`` times (r, n)."""
+        """``h = o r / max(|n|, 1)``; the values read are ``e^-m`` times (r, n)."""
         assert m is not None
         (a_o,) = affine(x, self.kernel[...][3:], self.bias)
-        one = jnp.exp(jnp.minimum(-m, 0.9 * math.log(jnp.finfo(m.dtype).max)))  # infinity would have a gradient of NaN
+        one = jnp.exp(jnp.minimum(-m, 0.9 * math.log(jnp.finfo(m.dtype).max)))  # infinity makes the gradient NaN
         r, n = read[..., :-1], jnp.maximum(jnp.abs(read[..., -1:]), one[..., None])
         return jax.nn.sigmoid(a_o) * super().output(r / n, m, x)

@@ -1,4 +1,4 @@
-"""The command `recurrax`: trains, measures gradients, finds the fastest engine, exports, and lists.
+"""The command `recurrax`, which trains, measures gradients, finds the fastest engine, exports and lists.
 
     recurrax list                                       # tasks, cells and engines
     recurrax train --task copy --length 20 --cells LSTM GRU
@@ -7,7 +7,7 @@
     recurrax datasets get mnist
     recurrax export runs/train/LSTM-H32-0123456789ab --format onnx
 
-It needs the extra ``cli``: ``pip install "recurrax[cli]"``. ``python -m recurrax`` is the same command.
+It needs the extra ``cli``: ``pip install "recurrax[cli]"``. You can also run it as ``python -m recurrax``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-# Read when SciPy is loaded, whose LAPACK makes orthogonal kernels: its threads wait busily for each other.
+# SciPy reads it at import. Its LAPACK makes orthogonal kernels, and its threads would wait busily for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = {
@@ -37,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs a command line.
 
     Args:
-        arguments: its words; those of this process by default.
+        arguments: the words of the command line; by default those of this process.
 
     Raises:
-        SystemExit: with status 2 where the words cannot be understood, 1 where a run fails, 130 after Ctrl-C and 143
-            after SIGTERM; nothing is raised where all went well.
+        SystemExit: with status 2 if the words are invalid, 1 if a run fails, 130 after Ctrl-C and 143 after SIGTERM.
+            After success it is not raised.
     """
     name, *rest = [*(sys.argv[1:] if arguments is None else arguments)] or [""]
     if name in ("-h", "--help"):
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif name == "--version":
         print(importlib.import_module("recurrax").__version__)
     elif name not in COMMANDS:
-        what = f"{name!r} is no command" if name else "no command was given"
+        what = f"{name!r} is not a command" if name else "no command was given"
         _end(f"{what}; allowed: {', '.join(COMMANDS)}. Try recurrax --help.")
     elif missing := [package for package in NEEDED if importlib.util.find_spec(package) is None]:
         _end(f'the command recurrax needs {", ".join(missing)}; install them: pip install "recurrax[cli]"')
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             importlib.import_module(f"recurrax.cli.{name}").run(rest)
             sys.stdout.flush()
-        except BrokenPipeError:  # whoever reads the output has enough, as in `recurrax list | head`
+        except BrokenPipeError:  # the reader closed the pipe, as in `recurrax list | head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)

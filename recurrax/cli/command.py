@@ -1,4 +1,4 @@
-"""What the subcommands share: from words to settings, errors in one line, exit statuses, and several hosts."""
+"""Common parts of the subcommands: settings, errors in one line, exit statuses, and several hosts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ HOSTS = "auto | HOST:PORT,PROCESSES,PROCESS"
 
 
 def run(module: types.ModuleType | Any, program: str, arguments: Sequence[str]) -> None:
-    """Runs a subcommand: ``prepare(config)`` refuses bad settings, ``main(config, prepared)`` does the work.
+    """Runs a subcommand: ``prepare(config)`` checks the settings, and ``main(config, prepared)`` does the work.
 
-    A bad value ends the program in one line with status 2 before anything is compiled; see `statuses` for the rest.
+    An invalid value ends the program with one line and status 2 before anything is compiled; for others see `statuses`.
 
     Args:
-        module: has ``__doc__``, ``PRESETS``, ``prepare`` and ``main``; ``KEEP_PROGRAMS = False`` compiles all anew.
+        module: a module with ``__doc__``, ``PRESETS``, ``prepare`` and ``main``; ``KEEP_PROGRAMS = False`` turns off
+            the compilation cache.
         program: the name of the command.
-        arguments: its words.
+        arguments: the words of the command line.
     """
     try:
         config = read(program, module.PRESETS, arguments, module.__doc__ or "")
@@ -41,10 +42,10 @@ def run(module: types.ModuleType | Any, program: str, arguments: Sequence[str]) 
 
 @contextlib.contextmanager
 def statuses() -> Iterator[None]:
-    """Ends the program in one line where a run fails.
+    """Ends the program with one line if a run fails.
 
-    A checkpoint that cannot be used, a file that cannot be written or a package that is missing gives status 1;
-    SIGTERM, which saves the state first, 143; Ctrl-C 130.
+    An unusable checkpoint, a file that cannot be written and a missing package give status 1. SIGTERM saves the state
+    and gives 143; Ctrl-C gives 130.
     """
     from recurrax.training import CheckpointError, Preempted
 
@@ -57,15 +58,15 @@ def statuses() -> Iterator[None]:
         print(stop, file=sys.stderr)
         raise
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         sys.exit(130)
 
 
 def connect(hosts: str) -> None:
-    """Joins the processes of several hosts, as ``--hosts`` says.
+    """Connects the processes of several hosts as given by ``--hosts``.
 
     Raises:
-        ValueError: the word is none of `HOSTS`, or no cluster is found.
+        ValueError: the word is not one of `HOSTS`, or no cluster is found.
     """
     match = re.fullmatch(r"(?P<coordinator>[^,]+:\d+),(?P<processes>\d+),(?P<process>\d+)", hosts)
     if hosts != "auto" and match is None:
@@ -79,11 +80,11 @@ def connect(hosts: str) -> None:
 
 
 def say(text: str) -> None:
-    """Progress on stderr, so that stdout holds the results alone."""
+    """Prints progress on stderr, so that stdout holds only the results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def say_where(out: Path, digest: str) -> None:
-    """The full paths of a record, its page and its figure, each on a line of its own."""
+    """Prints the full paths of a record, its page and its figure, one per line."""
     for path in sorted(out.expanduser().resolve().glob(f"{digest}*")):
         print(path)

@@ -9,6 +9,6 @@ from recurrax.datasets.__main__ import main
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Runs the command line, which is also that of ``python -m recurrax.datasets``."""
+    """Runs the command line, the same as for ``python -m recurrax.datasets``."""
     if status := main(list(arguments), "recurrax datasets"):
         sys.exit(status)

@@ -1,11 +1,11 @@
-"""Writes a model that `recurrax train` has trained for programs without recurrax.
+"""Exports a model of `recurrax train` for programs without recurrax.
 
     recurrax export runs/train/LSTM-H32-0123456789ab --format onnx
     recurrax export runs/train/LSTM-H32-0123456789ab --format onnx --stream --seed 11
     recurrax export runs/train/LRU-H32-0123456789ab --format stablehlo --out lru.stablehlo
 
-RUN is the folder of one cell and size, of which the best model with the lowest held-out loss is taken, or the folder of
-one model in its best/.
+RUN is the folder of one cell and size, whose best model with the lowest held-out loss is exported, or the folder of one
+model in its best/.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Runs the command line: one line with status 2 where a word or the run cannot be used, 1 where writing fails."""
+    """Runs the command line; errors give one line with status 2 for invalid words or runs, and 1 if writing fails."""
     given = _parser().parse_args(list(arguments))
     out = given.out or Path(f"{given.run.resolve().name}{'-step' if given.stream else ''}.{given.format}")
     with statuses():
@@ -54,13 +54,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a run of recurrax train")
     parser.add_argument("--format", choices=FORMATS, default="onnx", help="(default: %(default)s)")
     parser.add_argument("--stream", action="store_true", help="one step, with the carry as inputs and outputs")
-    parser.add_argument("--seed", type=int, help="of the run whose best model is taken; unset: the lowest loss")
-    parser.add_argument("--out", type=Path, help="the file; unset: the name of RUN in the working directory")
+    parser.add_argument("--seed", type=int, help="seed of the exported run; unset: the run with the lowest loss")
+    parser.add_argument("--out", type=Path, help="output file; unset: the name of RUN in the working directory")
     return parser
 
 
 def find(run: Path, seed: int | None = None) -> Path:
-    """The folder of a run's best model with the lowest held-out loss, of one seed if it is given.
+    """The folder of the best model with the lowest held-out loss, or of the given seed.
 
     Raises:
         FileNotFoundError: there is none.
@@ -82,10 +82,10 @@ def find(run: Path, seed: int | None = None) -> Path:
 
 
 def restored(folder: Path) -> tuple[rx.SequenceModel, dict[str, Any]]:
-    """A model of `recurrax train` and what its file says of it.
+    """Loads a model of `recurrax train`, with the entry of its file.
 
     Raises:
-        ValueError: it is another model.
+        ValueError: the folder holds another kind of model.
     """
     entry = json.loads((folder / "model.json").read_text())
     try:
@@ -106,7 +106,7 @@ def restored(folder: Path) -> tuple[rx.SequenceModel, dict[str, Any]]:
 
 
 def exported(model: rx.SequenceModel, format: str, stream: bool) -> bytes:
-    """The file's content."""
+    """The content of the exported file."""
     from recurrax.export import to_onnx, to_stablehlo
 
     if format == "onnx":
@@ -115,7 +115,7 @@ def exported(model: rx.SequenceModel, format: str, stream: bool) -> bytes:
 
 
 def described(model: rx.SequenceModel, entry: dict[str, Any]) -> str:
-    """One line: which model it is, and how well it did."""
+    """One line that describes the model and its results."""
     layer: Any = model.layer
     cell, about = layer.cell, entry["about"]
     settings = {"seed": about.get("seed"), **about.get("settings", {}), "updates": about.get("updates")}

@@ -4,9 +4,9 @@
     recurrax gradients --cells LSTM MinLSTM --forget-bias 0 1 3 --hidden 64 --length 300
     recurrax gradients --cells LRU DiagonalRNN
 
-Every cell reads independent normal inputs. The loss is a random projection of its last output; the gradient is that of
-the loss with respect to the state after every step. Its slope, fitted over the middle half of the lags, is the growth
-of its logarithm for each step back: 0 keeps the gradient, below 0 it vanishes, above 0 it explodes.
+Every cell reads independent normal inputs. The loss is a random projection of the last output, and its gradient is
+taken with respect to the state after every step. The slope, fitted over the middle half of the lags, is the change of
+the log gradient per step back in time: at 0 the gradient keeps its size, below 0 it vanishes, and above 0 it explodes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NUMBERS = ("nats per step", "range over seeds", "factor per step", "left at the 
 
 @dataclasses.dataclass(frozen=True)
 class Base(Settings):
-    """The cells, their sizes, and over how many steps the gradient is followed."""
+    """The cells, their sizes, and the number of steps."""
 
     cells: tuple[Literal[*models.CELLS], ...] = ("RNN", "GRU", "LSTM")  # type: ignore[valid-type]
     """Cells to measure."""
@@ -48,7 +48,7 @@ class Base(Settings):
     features: int = 2
     """Inputs of every step (D)."""
     length: int = 100
-    """Steps that the gradient is followed back (T)."""
+    """Number of steps (T) over which the gradient is measured."""
     seeds: tuple[int, ...] = tuple(range(10))
     """Independent draws of weights, inputs and loss."""
     out: Path = dataclasses.field(default=Path("runs") / NAME, metadata=FREE)
@@ -65,10 +65,10 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def prepare(config: Any) -> dict[str, tuple[str, int, dict[str, float]]]:
-    """What is to be measured, by name: cell, H and the arguments of the cell.
+    """The measurements by name: cell, H and the arguments of the cell.
 
     Raises:
-        ValueError: a setting cannot be used.
+        ValueError: a setting is invalid.
     """
     report.check_folder(config.out)
     if config.length < 2:
@@ -77,7 +77,7 @@ def prepare(config: Any) -> dict[str, tuple[str, int, dict[str, float]]]:
 
 
 def subjects(config: Any) -> Iterator[tuple[str, str, int, dict[str, float]]]:
-    """Every cell at every size and at every value of its own flags."""
+    """All cells at all sizes and all values of their own flags."""
     swept = models.sweep_of(config, config.cells)
     for cell, hidden, *values in itertools.product(config.cells, config.hidden, *swept.values()):
         options = dict(zip(swept, values, strict=True))
@@ -87,7 +87,7 @@ def subjects(config: Any) -> Iterator[tuple[str, str, int, dict[str, float]]]:
 
 
 def main(config: Any, parts: dict[str, tuple[str, int, dict[str, float]]]) -> dict[str, Any]:
-    """Measures, prints the table, and writes record, page and figure; gives the record."""
+    """Measures, prints the table, and writes record, page and figure; returns the record."""
     began, results = time.perf_counter(), {}
     for number, (name, (cell, hidden, options)) in enumerate(parts.items(), start=1):
         say(f"[{number}/{len(parts)}] {name}")
@@ -103,7 +103,7 @@ def main(config: Any, parts: dict[str, tuple[str, int, dict[str, float]]]) -> di
 
 
 def measure(config: Any, cell: str, hidden: int, options: dict[str, float]) -> dict[str, Any]:
-    """The log norms ``[S, T+1]`` of the gradient by time, and their slopes ``[S]`` in nats per step."""
+    """Measures the log norms ``[S, T+1]`` of the gradient by time, and their slopes ``[S]`` in nats per step."""
     keys = jax.vmap(lambda seed: jax.random.split(jax.random.key(seed), 3))(jnp.asarray(config.seeds))
 
     def build(key: jax.Array) -> Cell:
@@ -127,7 +127,7 @@ def log_norms(cell: Cell, xs: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def title(record: dict[str, Any]) -> str:
-    """What was measured, in a line."""
+    """The title of the measurement."""
     config = record["config"]
     return f"Gradient over {config['length']} steps at initialisation, {len(config['seeds'])} seeds"
 
@@ -149,7 +149,7 @@ def rows(record: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def slopes(entry: dict[str, Any]) -> np.ndarray:
-    """Those of all seeds, in nats per step."""
+    """The slopes of all seeds, in nats per step."""
     return np.asarray([-math.inf if slope is None else slope for slope in entry["slopes"]], float)
 
 
@@ -159,7 +159,7 @@ def median(entry: dict[str, Any]) -> float:
 
 
 def left(record: dict[str, Any], rate: float) -> str:
-    """The share of the gradient that reaches the first step, at this slope."""
+    """The share of the gradient that reaches the first step at this slope."""
     nats = rate * record["config"]["length"]
     if not math.isfinite(nats):
         return "0" if nats < 0 else "not finite"
@@ -167,7 +167,7 @@ def left(record: dict[str, Any], rate: float) -> str:
 
 
 def finding(record: dict[str, Any]) -> str:
-    """Which cell keeps most of the gradient, and which least."""
+    """A sentence on the cells that keep the most and the least of the gradient."""
     rates = {name: median(entry) for name, entry in record["results"].items()}
     most, least = max(rates, key=lambda name: rates[name]), min(rates, key=lambda name: rates[name])
     told = (

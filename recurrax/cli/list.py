@@ -16,7 +16,7 @@ from recurrax.cli.models import CELL_FLOATS, CELLS, TASK_OPTIONS
 from recurrax.cli.tables import show
 from recurrax.tasks import TASKS
 
-EXAMPLE = 100  # a length at which every task exists, to ask for its criterion
+EXAMPLE = 100  # a length that every task allows, to show its criterion
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def tasks() -> None:
-    """One row for each task: its length, its variants, the default first, its other flags, when it is solved."""
+    """One row for each task: its length, its variants (the default first), its other flags and its criterion."""
     rows = []
     for name, task in TASKS.items():
         size = next(iter(inspect.signature(task).parameters))
@@ -52,7 +52,7 @@ def tasks() -> None:
 
 
 def cells() -> None:
-    """One row for each cell: its structure, the states it carries, the flags it adds, its source."""
+    """One row for each cell: its structure, states, additional flags and source."""
     rows = [
         {
             "cell": name,
@@ -67,7 +67,7 @@ def cells() -> None:
 
 
 def engines() -> None:
-    """One row for each engine: what it does, its options and the structures of cells that it runs."""
+    """One row for each engine: a description, its options and the structures of cells that it runs."""
     rows = [
         {
             "engine": name,
@@ -92,7 +92,7 @@ def _source(cell: type) -> str:
 
 
 def _sentence(engine: type) -> str:
-    """The first sentence of a docstring, without the marks of mathematics."""
+    """The first sentence of a docstring, without mathematical markup."""
     text = re.sub(r"\s+", " ", (inspect.getdoc(engine) or "").partition("\n\n")[0])
     text = re.sub(r":math:`([^`]*)`", r"\1", text).replace("\\to", "->").replace("`", "").replace(" above", "")
     return text if text.endswith(".") else f"{text}."

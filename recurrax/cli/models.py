@@ -1,4 +1,4 @@
-"""Any cell on any task: their names, the flags that their own arguments become, and the model that is trained."""
+"""Cells and tasks on the command line: names, flags for their arguments, and the trained model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BACKENDS = ("auto", *ENGINES)
 
 
 def _floats(cell: type[Cell]) -> dict[str, Any]:
-    """The arguments of a cell that a number or an array can be given for, with their defaults.
+    """The arguments of a cell that accept a number or an array, with their defaults.
 
-    They become parameters, so that one program trains all values of them side by side. An argument that can only be a
+    They become parameters, so that one program trains all their values in parallel. An argument that accepts only a
     float is a constant of the program.
     """
     hints = typing.get_type_hints(cell.__init__)
@@ -37,7 +37,7 @@ def _floats(cell: type[Cell]) -> dict[str, Any]:
 
 
 def _options(task: type[MemoryTask]) -> dict[str, Any]:
-    """The arguments of a task beside its length and its variant, with their defaults."""
+    """The arguments of a task other than its length and variant, with their defaults."""
     parameters = list(inspect.signature(task).parameters.values())[1:]
     return {parameter.name: parameter.default for parameter in parameters if parameter.name != "variant"}
 
@@ -47,7 +47,7 @@ TASK_OPTIONS = {name: _options(task) for name, task in TASKS.items()}
 
 
 def _flags(owners: dict[str, dict[str, Any]], what: str, kind: Any, default: Any, least: int | None) -> list[Any]:
-    """A field for every argument that one or more of the owners take; its help names them."""
+    """A field for every argument that at least one owner accepts; its help text lists the owners."""
     import tyro
 
     fields = []
@@ -61,7 +61,7 @@ def _flags(owners: dict[str, dict[str, Any]], what: str, kind: Any, default: Any
 
 @functools.cache
 def flags(base: type, name: str, tasks: bool = False) -> Any:
-    """A dataclass like ``base`` with a flag for every argument of every cell, and of every task if they are wanted."""
+    """A dataclass like ``base`` with a flag for every argument of every cell and, optionally, of every task."""
     fields = _flags(CELL_FLOATS, "Values", tuple[float, ...], (), None)
     if tasks:
         fields = [*_flags(TASK_OPTIONS, "Setting", int | float | None, None, 0), *fields]
@@ -71,10 +71,10 @@ def flags(base: type, name: str, tasks: bool = False) -> Any:
 
 
 def task_of(config: Any) -> MemoryTask:
-    """The task that ``task``, ``length``, ``variant`` and the flags of tasks describe.
+    """The task described by ``task``, ``length``, ``variant`` and the flags of tasks.
 
     Raises:
-        ValueError: a flag of another task, or a value that the task refuses.
+        ValueError: a flag belongs to another task, or the task does not accept a value.
     """
     taken = TASK_OPTIONS[config.task]
     others = {name for options in TASK_OPTIONS.values() for name in options}
@@ -96,10 +96,10 @@ def task_of(config: Any) -> MemoryTask:
 
 
 def sweep_of(config: Any, chosen: Sequence[str]) -> dict[str, tuple[float, ...]]:
-    """The values that the flags of cells give, by name; nothing where a flag is not given.
+    """The values of the given flags of cells, by name.
 
     Raises:
-        ValueError: one of the chosen cells has no such argument.
+        ValueError: a chosen cell has no such argument.
     """
     names = dict.fromkeys(name for floats in CELL_FLOATS.values() for name in floats)
     given = {name: values for name in names if (values := getattr(config, name))}
@@ -118,7 +118,7 @@ def builder(cell: str, task: MemoryTask, hidden: int, backend: str, swept: Seque
 
     Args:
         cell: a name in `CELLS`.
-        task: what the model is for.
+        task: the task of the model.
         hidden: H.
         backend: a name in `BACKENDS`.
         swept: arguments of the cell that ``build`` takes by name.
@@ -137,7 +137,7 @@ def builder(cell: str, task: MemoryTask, hidden: int, backend: str, swept: Seque
 
 
 def check(build: Callable[..., Any], task: MemoryTask, swept: Sequence[str], flags: str) -> None:
-    """Traces a model on a batch of one, so that an engine that cannot run a cell is refused before anything compiles.
+    """Traces a model on a batch of one, so that an unsuitable engine is refused before anything compiles.
 
     Raises:
         ValueError: the model cannot be built or called; the message begins with ``flags``.

@@ -1,4 +1,4 @@
-"""Settings of a command: a frozen dataclass whose fields are its flags, how flags are read, and what is refused."""
+"""Settings of a command: a frozen dataclass whose fields are flags, with parsing and validation."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ABOVE_0 = math.ulp(0.0)  # the least number above 0
-# What Python and tyro say of a value of another kind, in the words of all other errors.
+ABOVE_0 = math.ulp(0.0)  # the smallest number above 0
+# Rewrites messages of Python and tyro about values of the wrong type in the style of all other errors.
 PLAIN = {
     r"invalid literal for int\(\) with base 10: ('.*?')": r"\1; allowed: an int",
     r"could not convert string to float: ('.*?')": r"\1; allowed: a number",
     r"Could not find valid parse for arguments: \[(.*?)\]\.?": r"\1; allowed: values of the kind that --help names",
     r"no type matching .*? could be instantiated.*": "the value has another kind; allowed: the kinds that --help names",
 }
-FREE = {"setting": False}  # of a field that changes no number of the result, and so not the hash of its record
+FREE = {"setting": False}  # for fields that do not affect the results, and so not the hash of the record
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """A base of settings that refuses what no command can use.
+    """Base class of settings that rejects invalid values.
 
-    Refused are an empty tuple (unless the default is one), a value twice in a tuple, a value outside its ``Literal``,
-    a number that is not finite, and one that is too small: ints start at 1 and floats above 0; seeds, and where the
-    default is or holds 0, at 0. The metadata ``{"least": number}`` of a field sets another least value; with
-    ``{"least": None}``, or where the default holds a number below 0, there is none.
+    It rejects an empty tuple (unless the default is empty), a repeated value in a tuple, a value outside its
+    ``Literal``, a number that is not finite, and a number that is too small. Ints must be at least 1 and floats above
+    0; seeds, and fields whose default is or contains 0, may be 0. The metadata ``{"least": number}`` of a field sets
+    another minimum. There is no minimum with ``{"least": None}`` or if the default contains a negative number.
     """
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a setting cannot be used."""
+        """Raises ValueError if a setting cannot be used."""
         hints = typing.get_type_hints(type(self))
         for field in dataclasses.fields(self):
             self._check(field, _kinds(hints[field.name]))
@@ -56,24 +56,24 @@ class Settings:
                 self.refuse(field.name, f"{what}{bound}")
 
     def refuse(self, name: str, allowed: str) -> typing.NoReturn:
-        """Raises ValueError: the setting, its value and what is allowed."""
+        """Raises ValueError with the setting, its value and the allowed values."""
         raise ValueError(f"{name}={getattr(self, name)!r}; allowed: {allowed}. Change --{name.replace('_', '-')}.")
 
 
 def read(
     program: str, presets: Mapping[str, Any], arguments: Sequence[str], description: str, *, flat: bool = True
 ) -> Any:
-    """The settings that the words of a command line describe; with ``--help`` it prints them and ends.
+    """Reads settings from the words of a command line; with ``--help`` it prints them and ends.
 
     Args:
         program: the name of the command.
         presets: named settings, instances of one dataclass, the default first.
-        arguments: the words.
-        description: stands above the flags.
-        flat: the fields of nested settings have no prefix.
+        arguments: the words of the command line.
+        description: text above the flags.
+        flat: whether the fields of nested settings have no prefix.
 
     Raises:
-        ValueError: a word cannot be understood; or the settings refuse a value.
+        ValueError: a word is not understood, or a value is invalid.
     """
     import tyro
 
@@ -97,7 +97,7 @@ def read(
 
 
 def take(arguments: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
-    """The value of a flag that no settings have, and the other words."""
+    """The value of a flag outside the settings, and the remaining words."""
     for index, argument in enumerate(arguments):
         if argument == flag or argument.startswith(f"{flag}="):
             inline = argument.partition("=")[2]
@@ -107,9 +107,9 @@ def take(arguments: Sequence[str], flag: str) -> tuple[str | None, list[str]]:
 
 
 def _one_line(box: str, program: str) -> str:
-    """What tyro says in a box of several lines: the text between its title and the next rule, and its suggestion."""
+    """The message of tyro's box of several lines: the text between its title and the next rule, and its suggestion."""
     lines = [line.strip("│╭╰╮╯ ") for line in box.splitlines() if not line.startswith("╭")]
-    if not lines[1].strip("-"):  # the box of a terminal without Unicode: its title stands on a line of its own
+    if not lines[1].strip("-"):  # without Unicode the title of the box has its own line
         lines = lines[2:]
     end = next((index for index, line in enumerate(lines) if line and not line.strip("─-")), len(lines))
     text = " ".join(lines[:end]).strip()
@@ -118,13 +118,13 @@ def _one_line(box: str, program: str) -> str:
     for said, plain in PLAIN.items():
         text = re.sub(said, plain, text)
     text = text if text.endswith(".") else f"{text}."
-    if "allowed: " in text:  # it is said already what to do
+    if "allowed: " in text:  # the message already says what to do
         return text
     return f"{text} {f'Did you mean {hint}? ' if hint else ''}See {program} --help."
 
 
 def _least(field: dataclasses.Field[Any], whole: bool) -> float | None:
-    """The least value that a field takes; None where there is none."""
+    """The minimum of a field; None if there is none."""
     usual: list[Any] = [
         v for v in (field.default if isinstance(field.default, tuple) else (field.default,)) if _is_number(v)
     ]
@@ -139,7 +139,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _kinds(hint: Any) -> list[Any]:
-    """The types in a hint, the words of its ``Literal``, and an ellipsis for a tuple of any length."""
+    """The types in a type hint, the words of its ``Literal``, and an ellipsis for a tuple of any length."""
     origin = typing.get_origin(hint)
     if origin is typing.Literal:
         return list(typing.get_args(hint))

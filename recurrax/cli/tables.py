@@ -1,4 +1,4 @@
-"""Tables in a terminal, at most 100 columns wide; in a file or a pipe they are plain text."""
+"""Tables for terminals, at most 100 columns wide; in a file or a pipe they are plain text."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ WIDTH = 100
 
 
 def show(rows: Sequence[Mapping[str, str]], title: str = "", right: Sequence[str] = ()) -> None:
-    """Prints rows of equal keys; cells of recurrax have the colour that they have in figures.
+    """Prints rows with equal keys; recurrax cells have the same colours as in figures.
 
     Args:
-        rows: the same keys in each; long texts are wrapped, but for those of the first key.
-        title: stands above.
-        right: keys whose column is aligned to the right.
+        rows: rows with the same keys; long texts are wrapped, except in the first column.
+        title: text above the table.
+        right: keys of the right-aligned columns.
     """
     table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for place, key in enumerate(rows[0]):

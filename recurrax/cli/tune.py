@@ -3,8 +3,8 @@
     recurrax tune                                                    # an LSTM, batch 32, 100 steps: two minutes
     recurrax tune --shape 64 784 1 128 --cells GRU MinGRU --dtype bfloat16
 
-It times the training step of one layer, forward and backward, under every engine and with one option of each changed;
-all take turns. An engine whose loss differs from that of "auto" comes last.
+It times the training step of one layer, forward and backward, with every engine and with single options changed; all
+take turns. Engines whose loss differs from that of "auto" are listed last.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from recurrax.cli.settings import Settings
 from recurrax.cli.tables import show
 from recurrax.engines import Engine
 
-KEEP_PROGRAMS = False  # it says how long compiling takes
+KEEP_PROGRAMS = False  # it reports compile times
 
-# Values to try of an engine's options, one at a time: those that change no result.
+# Values of an engine's options to try one at a time; they do not change the results.
 TUNABLE: dict[str, tuple[Any, ...]] = {
     "unroll": (4, 16),
     "checkpoint_every": ("sqrt",),
@@ -44,25 +44,25 @@ TUNABLE: dict[str, tuple[Any, ...]] = {
     "chunk": (None, 16, 64, 256),
     "block": (8, 32, 64),
 }
-SKIPPED = {"cpu": ("pallas", "newton"), "tpu": ("newton",), "gpu": ("newton",)}  # slow, or cannot run
+SKIPPED = {"cpu": ("pallas", "newton"), "tpu": ("newton",), "gpu": ("newton",)}  # too slow, or unsupported
 NUMBERS = ("ms", "quartiles", "ratio", "memory", "compile (s)")  # columns of the table
-AGREES = 1e-3  # of the loss, relative: beyond this an engine computes something else
+AGREES = 1e-3  # largest relative difference of the loss; beyond it an engine computes something else
 
 
 @dataclasses.dataclass(frozen=True)
 class Tune(Settings):
-    """A shape, the cells to run there, and how long to measure."""
+    """The shape, the cells, and the time to measure."""
 
     shape: timing.Shape = (32, 100, 2, 128)
     """B T D H: batch, steps, inputs, units."""
     cells: tuple[Literal[*CELLS], ...] = ("LSTM",)  # type: ignore[valid-type]
     """Cells to tune for, one after another."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of parameters, inputs and state."""
+    """Dtype of parameters, inputs and state."""
     rounds: int = 15
-    """Most samples of an engine."""
+    """Largest number of samples of an engine."""
     seconds: float = 15.0
-    """Samples are taken until this is spent, but at least three; compiling comes on top."""
+    """Seconds for taking samples, at least three of each engine; compile time is not included."""
 
 
 PRESETS = {"default": Tune()}
@@ -74,12 +74,12 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def prepare(config: Tune) -> None:
-    """There is nothing to refuse but what the settings refuse themselves."""
+    """Does nothing, because the settings check themselves."""
     del config
 
 
 def main(config: Tune, prepared: None = None) -> dict[str, list[dict[str, str]]]:
-    """Prints a table for each cell, the fastest engine first, and the line to write; gives the rows of the tables."""
+    """Prints a table for each cell, the fastest engine first, and the line to write; returns the rows of the tables."""
     del prepared
     timing.keep_memory()
     with timing.conditions("default"):
@@ -87,7 +87,7 @@ def main(config: Tune, prepared: None = None) -> dict[str, list[dict[str, str]]]
 
 
 def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
-    """Times the training step of one cell under every candidate, and prints which is the fastest."""
+    """Times the training step of one cell with every candidate, and prints the fastest."""
     table = listing(measured(config, cell))
     title = f"{cell}, (B, T, D, H) = {config.shape}, {config.dtype}, training step on {jax.devices()[0].device_kind}"
     shown = [{name: row[name] for name in ("engine", *NUMBERS)} for row in table if not row["note"]]
@@ -104,12 +104,12 @@ def tuned(config: Tune, cell: str) -> list[dict[str, str]]:
 def measured(
     config: Tune, cell: str, without: Mapping[str, contextlib.AbstractContextManager[None]] = MappingProxyType({})
 ) -> dict[str, dict[str, Any]]:
-    """Times, memory and loss of the training step of one cell under every candidate, or why it does not run.
+    """Time, memory and loss of the training step of one cell with every candidate, or the reason why it fails.
 
     Args:
-        config: shape, dtype, and how long to sample.
+        config: shape, dtype, and the time to sample.
         cell: a name in `CELLS`.
-        without: contexts by name; in each of them "auto" is traced once more.
+        without: contexts by name; "auto" is also measured inside each of them.
 
     Returns:
         For each candidate ``milliseconds`` (one for each sample), ``compile_seconds``, ``memory`` in bytes and
@@ -126,7 +126,7 @@ def measured(
         say(f"[{number}/{len(found)}] {cell} {code}: {refused or f'compiled in {time.perf_counter() - began:.1f} s'}")
         programs[code], losses[code] = (program, None) if isinstance(program, dict) else program
         if refused and code.endswith("()"):
-            unable.add(type(engine))  # nor will it run with other options
+            unable.add(type(engine))  # it will not run with other options either
     for name, context in without.items():
         with context:
             program = timing.attempt(functools.partial(build, cell, config, "auto"))
@@ -137,16 +137,16 @@ def measured(
 
 
 def _is_joint(engine: Any) -> bool:
-    """Whether an engine multiplies inputs and state in one product, which it does for an `AffineCell` alone."""
+    """Whether an engine multiplies inputs and state in one product, which is possible only for an `AffineCell`."""
     return getattr(engine, "projection", None) == "joint"
 
 
 def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
-    """The compiled training step and the loss it gives: mean(y^2) in float32, of the modulus of complex outputs."""
+    """The compiled training step and its loss: mean(y^2) in float32, with the modulus of complex outputs."""
     B, T, D, H = config.shape
     options = {} if config.dtype == "float32" else {"dtype": config.dtype, "param_dtype": jnp.dtype(config.dtype)}
     layer = rx.RNN(CELLS[cell](D, H, rngs=nnx.Rngs(0), **options), backend=engine)
-    leaves, tree = jax.tree.flatten(layer)  # lists make the dispatch of a call cheap
+    leaves, tree = jax.tree.flatten(layer)  # calls with lists of arrays have a cheap dispatch
     xs = jax.random.normal(jax.random.key(1), (B, T, D)).astype(config.dtype)
 
     def loss(parameters: list[jax.Array], xs: jax.Array) -> jax.Array:
@@ -158,7 +158,7 @@ def build(cell: str, config: Tune, engine: Any) -> tuple[timing.Program, float]:
 
 
 def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
-    """The choice "auto", every engine as it is and with one option changed, each with the code that makes it."""
+    """The candidates: "auto" and every engine, by default and with one option changed, each with its code."""
     yield '"auto"', "auto"
     for name, engine in rx.ENGINES.items():
         if name in SKIPPED.get(platform, ()):
@@ -166,29 +166,29 @@ def candidates(platform: str, T: int) -> Iterator[tuple[str, Any]]:
         yield code(engine), engine()
         for field in dataclasses.fields(engine):  # type: ignore[arg-type]
             for value in values(field):
-                # A chunk of all steps is no chunk, and chunks are for the memory of a CPU.
+                # A chunk of all steps is useless, and chunks only help the memory of a CPU.
                 if field.name == "chunk" and isinstance(value, int) and (value >= T or platform != "cpu"):
                     continue
-                with contextlib.suppress(ValueError):  # not every engine takes every value
+                with contextlib.suppress(ValueError):  # not every engine accepts every value
                     yield code(engine, **{field.name: value}), engine(**{field.name: value})
 
 
 def values(field: dataclasses.Field[Any]) -> tuple[Any, ...]:
-    """What to try of an option: what `TUNABLE` says, the opposite of a switch, else nothing."""
+    """The values to try for an option: those in `TUNABLE`, or the opposite of a switch, else none."""
     if isinstance(field.default, bool):
         return (not field.default,)
     return tuple(value for value in TUNABLE.get(field.name, ()) if value != field.default)
 
 
 def code(engine: type[Engine], **options: Any) -> str:
-    """The expression that makes an engine, with ``import recurrax as rx``."""
+    """The expression that creates an engine, given ``import recurrax as rx``."""
     place = "rx" if getattr(rx, engine.__name__, None) is engine else "rx.engines"
     return f"{place}.{engine.__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
 
 def wrong(rows: dict[str, dict[str, Any]]) -> list[str]:
-    """Which of the timed programs compute another loss than "auto", or than the first that was timed."""
-    nan = float("nan")  # which a record keeps as None
+    """The timed programs whose loss differs from that of "auto", or from the first timed program."""
+    nan = float("nan")  # a record stores it as None
     losses = {
         name: nan if row["loss"] is None else row["loss"] for name, row in rows.items() if row.get("milliseconds")
     }
@@ -197,7 +197,7 @@ def wrong(rows: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def listing(rows: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
-    """The table, fastest first; refused and deviating engines last."""
+    """The table, fastest engines first, refused and deviating engines last."""
     timed = {name: float(np.median(row["milliseconds"])) for name, row in rows.items() if row.get("milliseconds")}
     deviating = wrong(rows)
     best = min((value for name, value in timed.items() if name not in deviating), default=1.0)

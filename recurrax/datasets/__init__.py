@@ -1,16 +1,16 @@
-"""Real data in memory, split once into training, validation and test, known by their SHA-256.
+"""Real data in memory, split once into training, validation and test, and identified by SHA-256.
 
-Data of your own, each of which gives three splits that a task of `recurrax.tasks` is built on:
+Your own data give three splits, from which you build a task of `recurrax.tasks`:
 
     data = Arrays.padded(sequences, labels, groups=people).split(seed=0)        # no person is in two splits
     data = Series(values).split(gap=48).scaled().windows(length=336, horizon=48)    # in order of time
     text = Text.contiguous(book)                                                # characters, bytes or words
 
-Data sets by name, whose arrays are uint8:
+Data sets by name, with uint8 arrays:
 
     from recurrax import datasets
-    digits = datasets.load("digits")                 # scikit-learn's bundled ones, offline
-    mnist = datasets.load("mnist", "data")           # what `get` prepared there, or a folder of the IDX files
+    digits = datasets.load("digits")                 # bundled with scikit-learn, offline
+    mnist = datasets.load("mnist", "data")           # prepared by `get`, or a folder with the IDX files
 
     recurrax datasets get mnist --data-dir data       # the only command that uses the network
 
@@ -20,14 +20,14 @@ Data sets by name, whose arrays are uint8:
     cifar10       images 32 x 32 x 3          45,000 / 5,000 / 10,000    TFDS's cifar10 (Krizhevsky, 2009)
     jsb_chorales  piano rolls of 88 keys      229 / 76 / 77              the .mat of Bai et al. (2018), or TFDS
 
-Data that packages ship, as a dict of NumPy arrays; `recurrax datasets list` says what they are, and `READY` their
-arrays and licences. They are language, speech, demand, weather, flights, shares and health:
+Data shipped in packages, as a dict of NumPy arrays. `recurrax datasets list` describes them, and `READY` lists their
+arrays and licences. They cover language, speech, electricity demand, weather, flights, share prices and health:
 
     recurrax datasets get electricity
     demand = datasets.read("electricity")["demand"]
 
-The test split is the published one where there is one. What is held out beside it is chosen by content: the examples
-with the smallest SHA-256 of pixels and label, so that it is the same whatever file or order they came from.
+The test split is the published one if there is one. Other held-out examples are chosen by content: those with the
+smallest SHA-256 of pixels and label, so that the choice does not depend on the file or the order.
 """
 
 from recurrax.datasets.arrays import Arrays as Arrays

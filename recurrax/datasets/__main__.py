@@ -1,4 +1,4 @@
-"""Gets data sets and says which there are: `recurrax datasets list`, `recurrax datasets get mnist --data-dir data`."""
+"""Downloads and lists data sets: `recurrax datasets list`, `recurrax datasets get mnist --data-dir data`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recurrax.datasets.load import DATASETS, default_folder
 from recurrax.datasets.packaged import keep, read
 from recurrax.datasets.ready import READY
 
-BUILT_IN = "digits"  # comes with scikit-learn
+BUILT_IN = "digits"  # bundled with scikit-learn
 
 
 class _Parser(argparse.ArgumentParser):
@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None, program: str = "python -m recurrax.datasets") -> int:
-    """Gets a data set and says what it is; gives the exit status, 1 with one line on stderr where that failed."""
+    """Downloads and describes a data set; returns the exit status, 1 with one line on stderr after a failure."""
     given = _parser(program).parse_args(arguments)
     if given.command == "list":
         print(_listed())
@@ -50,7 +50,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
 
 
 def _packaged(given: argparse.Namespace, folder: Path) -> str:
-    """Keeps the arrays of a package; says what they are, where they came from and under which licence."""
+    """Stores the arrays of a package, and describes them with source and licence."""
     about, place = READY[given.name], keep(given.name, folder, given.manual_dir)
     arrays = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in read(given.name, folder).items())
     sources = ", ".join(archive.source for archive in about.archives)
@@ -64,7 +64,7 @@ def _prepared(given: argparse.Namespace, folder: Path) -> str:
 
 
 def _listed() -> str:
-    """A line for each data set."""
+    """One line for each data set."""
     images = [f"{name:20}{(load.__doc__ or '').partition(chr(10))[0].rstrip('.')}" for name, load in DATASETS.items()]
     others = [f"{name:20}{about.about}; {about.licence}" for name, about in READY.items()]
     return "\n".join(["recurrax.datasets.load(NAME):", *images, "", "recurrax.datasets.read(NAME):", *others])

@@ -9,14 +9,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-AR, HEADER = b"!<arch>\n", 60  # what a Debian package begins with, and the bytes of a header in it
+AR, HEADER = b"!<arch>\n", 60  # the magic bytes of a Debian package, and the size of a header in it
 
 
 def files(archive: Path, pattern: str) -> dict[str, bytes]:
     """The files of an archive whose paths match a pattern such as ``*/stocks.csv.gz``, by path in sorted order.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no path matches.
     """
     read = _unzip if zipfile.is_zipfile(archive) else _untar if tarfile.is_tarfile(archive) else _undeb
     found = dict(sorted(read(archive, pattern)))
@@ -45,13 +45,13 @@ def _untar(archive: Path | io.BytesIO, pattern: str) -> Iterator[tuple[str, byte
 
 
 def _undeb(archive: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """A Debian package is an ``ar`` of three files, the last of which is a tar of everything."""
+    """The files of a Debian package, an ``ar`` archive of three files; the last one is a tar of all files."""
     content = archive.read_bytes()
     if not content.startswith(AR):
-        raise ValueError(f"{archive.name} is no wheel, tar or Debian package; allowed: one of them. Get it again.")
+        raise ValueError(f"{archive.name} is not a wheel, tar or Debian package; allowed: one of them. Get it again.")
     place = len(AR)
     while place < len(content):
         name, size = content[place : place + 16].decode().strip(), int(content[place + 48 : place + 58])
         if name.startswith("data.tar"):
             yield from _untar(io.BytesIO(content[place + HEADER : place + HEADER + size]), pattern)
-        place += HEADER + size + size % 2  # files begin at even places
+        place += HEADER + size + size % 2  # files begin at even offsets

@@ -27,18 +27,18 @@ class Arrays:
         task = recurrax.tasks.Supervised(data)
 
     Args:
-        inputs: ``[N, T, ...]``, or token ids ``[N, T]``, or a tree of such arrays: tuples and dicts are trees, lists
-            are made arrays.
-        targets: ``[N, ...]``, or a tree of such arrays: an answer for each sequence or each step.
-        lengths: steps of each sequence that exist, ``[N]``, from 1 to T; None where all do.
-        groups: what each example belongs to (a person, a speaker, a word), ``[N]``. No group is ever in two splits.
-            Anything but 32-bit integers is numbered in sorted order.
-        weights: what each example counts, ``[N]``, or each step of the targets, ``[N, T]``; None where all count 1.
+        inputs: ``[N, T, ...]``, or token ids ``[N, T]``, or a tree of such arrays; tuples and dicts are trees, and
+            lists become arrays.
+        targets: ``[N, ...]``, or a tree of such arrays; one answer for each sequence or each step.
+        lengths: lengths of the sequences, ``[N]``, from 1 to T; None if all have T steps.
+        groups: the group of each example (a person, a speaker, a word), ``[N]``. No group is in two splits. Values
+            other than 32-bit integers are numbered in sorted order.
+        weights: weights of the examples, ``[N]``, or of the target steps, ``[N, T]``; None means 1.
 
     Raises:
         ValueError: the arrays differ in N, a length or weight is out of range, a value is not finite, or there is no
             example.
-        TypeError: the arrays are not of numbers, or lengths are no integers.
+        TypeError: the arrays are not of numbers, or lengths are not integers.
     """
 
     inputs: Any
@@ -69,13 +69,13 @@ class Arrays:
         weights: Any = None,
         length: int | None = None,
     ) -> Arrays:
-        """Examples of sequences of different lengths, zero after each one's end.
+        """Pads sequences of different lengths with zeros.
 
         Args:
             sequences: N arrays ``[L_i, ...]``, or lists of tokens; or N trees of them, whose leaves have the same L_i.
-            targets: one for each sequence, ``[N, ...]``; or a list of N sequences of their own lengths, which are
-                padded as well, and whose steps past the end get the weight 0.
-            groups, weights: as `Arrays` takes them; weights only where the targets are not padded.
+            targets: one for each sequence, ``[N, ...]``; or a list of N sequences of different lengths, which are
+                padded too; steps past the end get weight 0.
+            groups, weights: see `Arrays`; weights are allowed only if the targets are not padded.
             length: T; None is the longest sequence.
 
         Raises:
@@ -105,7 +105,7 @@ class Arrays:
         return f"Arrays({', '.join(told)})"
 
     def take(self, indices: Any) -> Arrays:
-        """These examples, by number or by a mask ``[N]``, in the order given."""
+        """Selects examples by number or by a mask ``[N]``, in the given order."""
         found = self._numbers(indices)
         return jax.tree.map(lambda leaf: np.asarray(leaf)[found], self)
 
@@ -117,19 +117,19 @@ class Arrays:
         test: Arrays | None = None,
         name: str = "arrays",
     ) -> Dataset[Arrays]:
-        """Training, validation and test examples, drawn once; the same seed gives the same ones.
+        """Splits into training, validation and test examples at random; the same seed gives the same splits.
 
         Args:
-            fractions: of train, validation and test, with the sum 1; of groups, where there are groups. Two of them, of
-                train and validation, where ``test`` is given.
-            seed: of the draw.
-            stratify: whether every class has the same share in all splits; the targets are then classes, ``[N]``.
-            test: examples of the test split, where it is published; who made it saw to its groups.
-            name: of the data set.
+            fractions: fractions of train, validation and test, with sum 1; fractions of groups if there are groups.
+                With ``test`` given, only two: train and validation.
+            seed: seed of the random split.
+            stratify: whether every class has the same share in all splits; the targets must be classes, ``[N]``.
+            test: examples of a published test split, whose groups are not checked.
+            name: name of the data set.
 
         Raises:
-            ValueError: a split would be empty, the fractions do not sum to 1, or both groups and classes are to be
-                kept, which `folds` can do.
+            ValueError: a split would be empty, the fractions do not sum to 1, or both groups and class shares must be
+                kept (`folds` can do this).
             ImportError: ``stratify`` needs scikit-learn.
         """
         wanted = 3 if test is None else 2
@@ -144,10 +144,10 @@ class Arrays:
         return Dataset(name, source, parts[0], parts[1], parts[2])
 
     def split_at(self, train: Any, validation: Any, test: Any, name: str = "arrays") -> Dataset[Arrays]:
-        """Splits of given examples, by number or by masks ``[N]``.
+        """Splits into given examples, by number or by masks ``[N]``.
 
         Raises:
-            ValueError: an example, or a group where there are groups, is in two splits.
+            ValueError: an example or a group is in two splits.
         """
         parts = [self._numbers(part) for part in (train, validation, test)]
         checks.check_apart("examples", parts)
@@ -159,14 +159,14 @@ class Arrays:
     def folds(
         self, number: int = 5, validation: float = 0.15, seed: int = 0, stratify: bool = False, name: str = "arrays"
     ) -> list[Dataset[Arrays]]:
-        """Data sets for cross-validation: each example, or group where there are groups, is in one test split.
+        """Data sets for cross-validation: each example (or group, if there are groups) is in one test split.
 
         Args:
-            number: of folds.
-            validation: fraction of what is not tested, by group where there are groups; the rest is trained on.
-            seed: of the draws.
-            stratify: whether the folds keep the shares of the classes; the targets are then classes, ``[N]``.
-            name: of the data sets, followed by the number of the fold.
+            number: number of folds.
+            validation: fraction of the remaining examples (or groups) for validation; the others are for training.
+            seed: seed of the random splits.
+            stratify: whether the folds keep the class shares; the targets must be classes, ``[N]``.
+            name: name of the data sets; the number of the fold is appended.
 
         Raises:
             ValueError: there are fewer examples, groups or examples of a class than folds.
@@ -176,7 +176,7 @@ class Arrays:
         groups = None if self.groups is None else np.asarray(self.groups)
         pairs = splitting.folds(len(self), number, seed, classes, groups)
         for fold, (rest, test) in enumerate(pairs):
-            # By group where there are groups, and otherwise by class where that is asked for.
+            # Split by group if there are groups, otherwise by class with stratify.
             by_class = stratify and self.groups is None
             train, held_out = self.take(rest)._parts((1 - validation, validation), seed, by_class)
             source = f"{len(self)} examples, fold {fold} of {number}, validation {validation}, seed {seed}"
@@ -185,7 +185,7 @@ class Arrays:
         return found
 
     def _numbers(self, indices: Any) -> np.ndarray:
-        """Indices or a mask as the numbers of examples."""
+        """Converts indices or a mask to the numbers of examples."""
         found = np.asarray(indices)
         return np.arange(len(self))[found if found.size else found.astype(int)]
 
@@ -231,7 +231,7 @@ def _flatten(arrays: Arrays) -> tuple[Any, None]:
 
 
 def _unflatten(_: None, leaves: Any) -> Arrays:
-    arrays = object.__new__(Arrays)  # unchecked: JAX puts whatever it likes into a tree
+    arrays = object.__new__(Arrays)  # without checks, because JAX puts arbitrary leaves into trees
     for name, leaf in zip(FIELDS, leaves, strict=True):
         object.__setattr__(arrays, name, leaf)
     return arrays

@@ -1,4 +1,4 @@
-"""What `Arrays` refuses: sizes that do not match, lengths and weights out of range, missing values, text."""
+"""Checks of `Arrays`: mismatched sizes, lengths and weights out of range, missing values, text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recurrax.datasets.padding import first_not_finite
 
 
 def check_sizes(fields: dict[str, Any]) -> None:
-    """Raises ValueError unless there are inputs and targets, and all arrays have the same N of 1 or more in front."""
+    """Raises ValueError unless there are inputs and targets, and all arrays have the same leading axis N >= 1."""
     leaves = jax.tree_util.tree_leaves_with_path(fields)
     sizes = {jax.tree_util.keystr(path): leaf.shape[0] if leaf.ndim else None for path, leaf in leaves}
     found = set(sizes.values())
@@ -26,7 +26,7 @@ def check_sizes(fields: dict[str, Any]) -> None:
 
 
 def check_lengths(lengths: Any, inputs: Any) -> np.ndarray:
-    """Lengths as int32 ``[N]``; raises TypeError where they are no integers, ValueError where one is not 1 to T."""
+    """Lengths as int32 ``[N]``; raises TypeError if they are not integers, ValueError if one is outside 1 to T."""
     if not np.issubdtype(lengths.dtype, np.integer) or lengths.ndim != 1:
         raise TypeError(f"lengths are {lengths.dtype}{list(lengths.shape)}; allowed: integers [N]. Use astype(int).")
     steps = min((leaf.shape[1] if leaf.ndim > 1 else 0) for leaf in jax.tree.leaves(inputs))
@@ -40,7 +40,7 @@ def check_lengths(lengths: Any, inputs: Any) -> np.ndarray:
 
 
 def check_weights(weights: Any) -> None:
-    """Raises ValueError where a weight is negative or not finite, or an example has steps of which none counts."""
+    """Raises ValueError if a weight is negative or not finite, or all steps of an example have weight 0."""
     if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         raise ValueError(
             f"weights run from {weights.min()} to {weights.max()}; allowed: finite numbers from 0 on, not all of them "
@@ -55,7 +55,7 @@ def check_weights(weights: Any) -> None:
 
 
 def check_values(name: str, tree: Any, lengths: Any = None) -> None:
-    """Raises TypeError where an array is not of numbers, ValueError where one is not finite at a step that exists."""
+    """Raises TypeError if an array is not numeric, ValueError if a value at a valid step is not finite."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         where = f"{name}{jax.tree_util.keystr(path)}"
         if leaf.dtype.kind in "OUSMm":
@@ -71,7 +71,7 @@ def check_values(name: str, tree: Any, lengths: Any = None) -> None:
 
 
 def check_apart(what: str, parts: Sequence[np.ndarray]) -> None:
-    """Raises ValueError where a number is in two of these."""
+    """Raises ValueError if a number is in two of these sets."""
     names, counts = np.unique(np.concatenate(parts), return_counts=True)
     if (counts > 1).any():
         shared = names[counts > 1]

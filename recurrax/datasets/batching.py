@@ -1,4 +1,4 @@
-"""Padded batches of similar lengths: little padding, few shapes, and an order that depends on seed and step alone."""
+"""Batches of similar lengths with little padding and few shapes; their order depends only on seed and step."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ import numpy as np
 
 from recurrax.datasets.arrays import Arrays
 
-FINEST = 1024  # lengths to choose among at most; longer ones are rounded up to so many
+FINEST = 1024  # the largest number of candidate lengths; more are rounded up to this number
 
 
 @final
 @dataclasses.dataclass(frozen=True, eq=False)
 class Buckets:
-    """Batches of B examples, each padded to one of a few lengths, for training from the host.
+    """Batches of B examples for training from the host, each padded to one of a few lengths.
 
         buckets = Buckets(data.train, batch_size=32, shapes=4)
         batch = buckets.batch(step)                         # `Arrays` of 32 examples, [32, T_k, ...]
 
-    Every epoch takes each example once, in a random order of its own, and fills up what is left with random ones.
-    Examples that are too few for a batch of their length go to batches of the next one. An update's batch depends on
-    the seed and its number alone, so a resumed run sees what it would have seen.
+    Every epoch uses each example once, in a new random order, and fills incomplete batches with random examples.
+    Examples that do not fill a batch of their length join batches of the next length. The batch of an update depends
+    only on the seed and the update's number, so a resumed run sees the same batches.
 
     Args:
         arrays: examples with lengths.
         batch_size: B.
-        shapes: how many lengths at most; each costs the compilation of a program. The lengths are chosen so that the
-            fewest steps are padding. Or the lengths themselves, ascending, so that other data have the same programs.
-        seed: of the order.
-        consecutive: how many batches in a row have the same length, for programs that do several updates at once.
-        per_step: whether targets, and weights of steps, have a step for each of the inputs, and are cut with them.
+        shapes: the largest number of lengths; each needs a compiled program. The lengths are chosen to minimise
+            padding. Or the lengths themselves, ascending, to use the same programs for other data.
+        seed: seed of the order.
+        consecutive: number of successive batches of equal length, for programs that make several updates at once.
+        per_step: whether targets and weights have one step per input step, and are cut like the inputs.
 
     Raises:
-        ValueError: a number is below 1, an example is longer than the lengths given, the examples have no lengths, are
-            too few for one block of batches, or have inputs other than 0 past their lengths.
+        ValueError: a number is below 1, an example is longer than the given lengths, or the examples have no lengths,
+            do not fill one block of batches, or have inputs other than 0 past their lengths.
     """
 
     arrays: Arrays
@@ -70,17 +70,17 @@ class Buckets:
 
     @property
     def block(self) -> int:
-        """Examples of the batches in a row that have one length."""
+        """Number of examples in a block of successive batches of equal length."""
         return self.batch_size * self.consecutive
 
     @property
     def epoch(self) -> int:
-        """Batches of an epoch."""
+        """Number of batches in an epoch."""
         return -(-len(self.arrays) // self.block) * self.consecutive
 
     @functools.cached_property
     def lengths(self) -> tuple[int, ...]:
-        """The lengths that batches are padded to, ascending."""
+        """The lengths of padded batches, ascending."""
         return best_lengths(self._steps, self.shapes) if isinstance(self.shapes, int) else tuple(self.shapes)
 
     @property
@@ -90,14 +90,14 @@ class Buckets:
         return 1 - float(self._steps[order].sum() / (lengths.sum() * self.block))
 
     def place(self, step: int) -> tuple[np.ndarray, int]:
-        """The examples of update number ``step``, ``[B]``, and the length T_k that they are cut to."""
+        """The examples of update ``step``, ``[B]``, and the length T_k of their batch."""
         epoch, at = divmod(int(step), self.epoch)
         order, lengths = self._order(epoch)
         block, within = divmod(at, self.consecutive)
         return order[block, within * self.batch_size :][: self.batch_size], int(lengths[block])
 
     def batch(self, step: int) -> Arrays:
-        """The batch of update number ``step``: NumPy arrays ``[B, ...]``, of T_k steps."""
+        """The batch of update ``step``: NumPy arrays ``[B, ...]`` with T_k steps."""
         found, length = self.place(step)
         taken = self.arrays.take(found)
         cut = functools.partial(jax.tree.map, lambda leaf: leaf[:, :length])
@@ -109,7 +109,7 @@ class Buckets:
         return dataclasses.replace(taken, **changes)
 
     def _check_given(self, lengths: tuple[int, ...]) -> None:
-        """Raises ValueError where lengths that were given cannot serve the examples."""
+        """Raises ValueError if given lengths do not fit the examples."""
         longest, steps = int(self._steps.max()), jax.tree.leaves(self.arrays.inputs)[0].shape[1]
         ascending = all(low < high for low, high in zip((0, *lengths), lengths, strict=False))
         if not lengths or not ascending or not longest <= lengths[-1] <= steps:
@@ -123,7 +123,7 @@ class Buckets:
         return np.asarray(self.arrays.lengths)
 
     def _order(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Blocks of an epoch, examples ``[blocks, block]`` and lengths ``[blocks]``; the last one asked for is kept."""
+        """The blocks of an epoch: examples ``[blocks, block]`` and lengths ``[blocks]``; the last result is cached."""
         if epoch not in self._orders:
             self._orders.clear()
             self._orders[epoch] = self._draw(np.random.RandomState((self.seed, epoch)))
@@ -150,10 +150,10 @@ class Buckets:
 
 
 def best_lengths(lengths: np.ndarray, shapes: int) -> tuple[int, ...]:
-    """At most so many lengths that, each sequence padded to the next of them, cost the fewest steps in all.
+    """At most ``shapes`` lengths that minimise the total of steps when each sequence is padded to the next one.
 
-    With the distinct lengths l_1 < ... < l_U of n_1, ..., n_U sequences, the cost of the first j of them in k lengths
-    is c_k(j) = min_i c_{k-1}(i) + l_j (n_{i+1} + ... + n_j), c_0(0) = 0.
+    Let n_1, ..., n_U sequences have the distinct lengths l_1 < ... < l_U. The least cost of the first j lengths with k
+    padded lengths is c_k(j) = min_i c_{k-1}(i) + l_j (n_{i+1} + ... + n_j), c_0(0) = 0.
     """
     most = int(np.max(lengths))
     grid = -(-most // FINEST)
@@ -162,7 +162,7 @@ def best_lengths(lengths: np.ndarray, shapes: int) -> tuple[int, ...]:
     U = len(values)
     cost, origins = np.where(np.arange(U + 1) == 0, 0.0, np.inf), []
     for _ in range(min(shapes, U)):
-        # options[i, j - 1]: the last length is l_j, and it serves the sequences from the (i + 1)th distinct length on.
+        # options[i, j - 1]: the cost if l_j is the last padded length, for distinct lengths i + 1 to j.
         options = cost[:-1, None] + values * (before[1:] - before[:-1, None])
         options[np.tri(U, k=-1, dtype=bool)] = np.inf
         origins.append(options.argmin(axis=0))

@@ -1,7 +1,8 @@
-"""TFDS builders that need no TensorFlow: MNIST and CIFAR-10 as TFDS stores them, and JSB chorales, which it lacks.
+"""TFDS builders without TensorFlow: MNIST and CIFAR-10 as in TFDS, and JSB chorales, which TFDS lacks.
 
-TFDS's own builders unpack archives and read files through TensorFlow. These download the same files, whose checksums
-TFDS holds, and unpack them with the standard library; what they write, TFDS reads under the same name and version.
+TFDS's own builders unpack archives and read files with TensorFlow. These builders download the same files, check them
+with TFDS's checksums, and unpack them with the standard library. TFDS can read the result under the same name and
+version.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Mnist(_MNIST, skip_registration=True):  # type: ignore
     """TFDS's ``mnist`` from its four IDX files."""
 
     name = "mnist"
-    url_infos = _MNIST.url_infos  # a subclass has none of its own, and without them nothing is verified
+    url_infos = _MNIST.url_infos  # a subclass does not inherit them, and without them nothing is verified
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         paths = dl_manager.download({name: f"{self.URL}{name}.gz" for name in idx.FILES})
@@ -97,7 +98,7 @@ BUILDERS = {"mnist": Mnist, "cifar10": Cifar10, "jsb_chorales": JsbChorales}
 
 
 def _png(image: np.ndarray) -> io.BytesIO:
-    """The image as a PNG file in memory, which TFDS stores as it is; an array it would encode with TensorFlow."""
+    """The image as a PNG file in memory, which TFDS stores unchanged; it would encode an array with TensorFlow."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(file, "png")
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What a data set is: three splits of equal arrays, on the device, and the SHA-256 of all of them."""
+"""The data set: three splits with the same arrays, on the device, and their SHA-256."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 from recurrax.datasets.scaler import Scalers
 
 SPLITS = ("train", "validation", "test")
-Array = jax.Array | np.ndarray  # NumPy on the way in, on the device in a `Dataset`
+Array = jax.Array | np.ndarray  # NumPy before, and on the device inside a `Dataset`
 Split = TypeVar("Split")
 
 
 class Images(NamedTuple):
-    """Images and their classes: ``images: [N, height, width, channels]`` and ``labels: [N]``, both uint8."""
+    """Images and classes: ``images: [N, height, width, channels]`` and ``labels: [N]``, both uint8."""
 
     images: Array
     labels: Array
@@ -33,12 +33,12 @@ class Rolls(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """One long sequence, or several in a row, for a `recurrax.tasks.Stream`.
+    """One long sequence, or several concatenated ones, for a `recurrax.tasks.Stream`.
 
     inputs: ``[N, F]`` values, or ``[N]`` tokens.
-    targets: what is to be predicted at each step, ``[N, ...]``.
+    targets: the values to predict at each step, ``[N, ...]``.
     resets: ``[N]`` bool, the steps at which a document or a series begins.
-    weights: ``[N]`` float32, 0 where a target is missing; None where none is.
+    weights: ``[N]`` float32, 0 if a target is missing; None if no target is missing.
     """
 
     inputs: Array
@@ -52,14 +52,14 @@ class Steps(NamedTuple):
 class Dataset(Generic[Split]):
     """Splits of a data set as `Images`, `Rolls`, `Arrays` or `Steps`.
 
-    Two are equal if their names, all their bytes and their scalers are.
+    Two data sets are equal if their names, bytes and scalers are equal.
 
     Args:
-        name: as `load` takes it, or any other.
-        source: where the arrays come from, with any doubt about them; a record carries it beside ``sha256``.
-        train: what is learnt from.
-        validation: what chooses among models and settings.
-        test: what chooses nothing.
+        name: the name for `load`, or any other name.
+        source: the origin of the arrays, with any doubts about them; records store it with ``sha256``.
+        train: the examples for training.
+        validation: the examples for choosing models and settings.
+        test: the examples for the final test.
         scalers: how inputs and targets were scaled, see `scale`.
 
     Raises:
@@ -85,17 +85,17 @@ class Dataset(Generic[Split]):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Examples of the three splits; of `Steps`, steps."""
+        """Numbers of examples in the three splits; for `Steps` numbers of steps."""
         return tuple(count(getattr(self, split)) for split in SPLITS)
 
 
 def count(split: Any) -> int:
-    """Examples of a split: the length of its first array."""
+    """Number of examples in a split: the length of its first array."""
     return len(jax.tree.leaves(split)[0])
 
 
 def content_hash(splits: Iterable[Any], more: str = "") -> str:
-    """SHA-256 of the arrays of splits: of their dtypes, shapes and bytes, and of their places in a tree of arrays."""
+    """SHA-256 of the arrays of splits: of their dtypes, shapes, bytes and paths in a tree."""
     digest = hashlib.sha256()
     for split in splits:
         for path, leaf in jax.tree_util.tree_leaves_with_path(split):
@@ -108,9 +108,9 @@ def content_hash(splits: Iterable[Any], more: str = "") -> str:
 
 
 def by_content(images: Array, labels: Array) -> Images:
-    """The same images in an order that nothing but their bytes decides: by SHA-256 of pixels and label.
+    """The images sorted by the SHA-256 of pixels and label, an order that depends on their bytes alone.
 
-    TFDS stores examples in an order of its own; held-out images are the first ones in this order.
+    TFDS stores examples in its own order; held-out images are the first ones in this sorted order.
     """
     images, labels = np.asarray(images), np.asarray(labels, np.uint8)
     digests = [

@@ -12,20 +12,19 @@ from recurrax.datasets import prepared
 from recurrax.datasets.dataset import Dataset
 from recurrax.datasets.load import load
 
-PATIENCE = 15.0  # seconds for a server to answer; TFDS would try for minutes
+PATIENCE = 15.0  # seconds to wait for a server; TFDS would try for minutes
 
 
 def get(name: str, data_dir: Path, manual_dir: Path | None = None) -> Dataset:
     """Prepares a data set in ``<data_dir>/<name>`` and loads it.
 
     Args:
-        name: of a data set that has files.
-        data_dir: where TFDS keeps it; what is prepared there already stays.
-        manual_dir: folder with the original archives, under the names that they have on their servers; nothing is then
-            downloaded for those.
+        name: name of a data set with files.
+        data_dir: TFDS's folder; data sets that are already prepared there are kept.
+        manual_dir: folder with the original archives, under their names on the servers; these are not downloaded.
 
     Raises:
-        ValueError: it needs no files, or a file has another checksum than TFDS knows.
+        ValueError: the data set needs no files, or a file does not have TFDS's checksum.
         ConnectionError: a server does not answer.
         ImportError: tensorflow-datasets is not installed.
     """
@@ -34,7 +33,7 @@ def get(name: str, data_dir: Path, manual_dir: Path | None = None) -> Dataset:
 
     if name not in BUILDERS:
         raise ValueError(f"data set {name!r}; allowed: {', '.join(BUILDERS)}. The digits come with scikit-learn.")
-    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of every data set that is not there yet
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns about every data set that is not prepared yet
     builder = BUILDERS[name](data_dir=str(data_dir), file_format="array_record")
     if not builder.is_prepared():
         _check_servers(builder.url_infos, data_dir, manual_dir)
@@ -51,7 +50,7 @@ def get(name: str, data_dir: Path, manual_dir: Path | None = None) -> Dataset:
 
 
 def _check_servers(url_infos: dict[str, Any], data_dir: Path, manual_dir: Path | None) -> None:
-    """Asks for every file that is not here already, before TFDS does."""
+    """Checks the server of every missing file before TFDS downloads it."""
     for url, info in url_infos.items():
         if manual_dir is not None and (manual_dir / info.filename).is_file():
             continue

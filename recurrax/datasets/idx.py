@@ -23,12 +23,12 @@ UNSIGNED_BYTE = 8
 
 
 def read(folder: Path) -> tuple[str, Images, Images] | None:
-    """Source, training and test images of a folder with the four files; None where one of them is missing.
+    """Source, training and test images of a folder with the four files; None if a file is missing.
 
-    The source says which of the files are not the original ones.
+    The source names the files that are not the original ones.
 
     Raises:
-        ValueError: a file is no IDX file of unsigned bytes, or is cut short.
+        ValueError: a file is not an IDX file of unsigned bytes, or is cut short.
     """
     paths = [_find(folder, name) for name in FILES]
     if None in paths:
@@ -45,7 +45,7 @@ def unpack(path: Path) -> bytes:
     """The content of a file, unpacked if it is gzipped.
 
     Raises:
-        ValueError: it is gzipped and damaged.
+        ValueError: the file is gzipped and damaged.
     """
     content = path.read_bytes()
     if content[:2] != b"\x1f\x8b":
@@ -60,7 +60,7 @@ def parse(content: bytes, name: str) -> np.ndarray:
     """An IDX file of unsigned bytes as an array: 0, 0, 8, number of dimensions, each as big-endian uint32, values.
 
     Raises:
-        ValueError: it is not one.
+        ValueError: it is not such a file.
     """
     if content[:3] == bytes([0, 0, UNSIGNED_BYTE]) and len(content) > 3:
         start = 4 + 4 * content[3]
@@ -68,7 +68,7 @@ def parse(content: bytes, name: str) -> np.ndarray:
         if len(content) == start + math.prod(shape):
             return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
     raise ValueError(
-        f"{name} is no whole IDX file of unsigned bytes; allowed: the original, gzipped or not. Replace it."
+        f"{name} is not a whole IDX file of unsigned bytes; allowed: the original, gzipped or not. Replace it."
     )
 
 

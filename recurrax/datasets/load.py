@@ -1,4 +1,4 @@
-"""Loading by name, from where the data lie; nothing here uses the network."""
+"""Loads data sets by name from local folders, without the network."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from recurrax.datasets import idx, music, prepared
 from recurrax.datasets.dataset import Dataset, Images, by_content, part
 from recurrax.datasets.missing import MissingData
 
-VALIDATION = 5000  # images of the training files of MNIST and CIFAR-10 that are held out
-DIGITS = 300  # of scikit-learn's digits for validation, and as many for the test
+VALIDATION = 5000  # held-out images of the training files of MNIST and CIFAR-10
+DIGITS = 300  # the number of scikit-learn's digits for validation, and for the test
 
 
 def default_folder() -> Path:
-    """Where TFDS keeps its data: the environment's ``TFDS_DATA_DIR``, or ``~/tensorflow_datasets``."""
+    """The default folder of TFDS: ``TFDS_DATA_DIR`` of the environment, or ``~/tensorflow_datasets``."""
     return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
 def load(name: str, data_dir: str | Path | None = None) -> Dataset:
-    """A data set in memory.
+    """Loads a data set into memory.
 
     Args:
         name: a key of `DATASETS`.
-        data_dir: where it lies: a folder of TFDS, or one with the original files in it or in ``<data_dir>/<name>``;
-            None is TFDS's own folder. ``digits`` needs none.
+        data_dir: a folder of TFDS, or a folder with the original files in it or in ``<data_dir>/<name>``; None is
+            TFDS's default folder. ``digits`` needs no folder.
 
     Raises:
-        ValueError: the name is unknown, or the files are not what they should be.
-        MissingData: it is not there; the message gives the command that gets it.
+        ValueError: the name is unknown, or the files are not the expected ones.
+        MissingData: the data set is not there; the message gives the command that downloads it.
         ImportError: a library that it needs is not installed.
     """
     if name not in DATASETS:
@@ -41,7 +41,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
 
 
 def digits(_: Path) -> Dataset[Images]:
-    """scikit-learn's 1,797 digits of 8 x 8 pixels from 0 to 16, whose writers are in all three splits."""
+    """The 1,797 digits of scikit-learn, 8 x 8 pixels from 0 to 16; all splits contain the same writers."""
     try:
         import sklearn
         from sklearn.datasets import load_digits
@@ -67,7 +67,7 @@ def cifar10(data_dir: Path) -> Dataset[Images]:
 def _images(
     name: str, data_dir: Path, read: Callable[[Path], tuple[str, Images, Images] | None], files: Collection[str]
 ) -> Dataset[Images]:
-    """The first of what TFDS prepared and plain files; the training images split by content."""
+    """Images from TFDS's folder or else from plain files, with the training images split by content."""
     folders = [data_dir, data_dir / name]
     found = prepared.images(data_dir / name) or read(folders[0]) or read(folders[1])
     if found is None:

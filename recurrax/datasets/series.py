@@ -1,4 +1,4 @@
-"""Time series: cut in order of time, and windows of each part that see nothing of the others.
+"""Time series, cut in order of time into parts, and windows that lie within one part.
 
 series = Series(values, names=("demand", "temperature"))            # [N, F], one row a step
 parts = series.split((0.7, 0.15, 0.15), gap=48).scaled("standard")  # the scaler is fitted on the first 70%
@@ -35,19 +35,19 @@ MISSING = ("refuse", "mask")
 @final
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One long series, or several, of F columns; two are equal if their numbers and names are.
+    """One or several long series of F columns; two objects are equal if their numbers and names are.
 
     Args:
-        values: ``[N, F]`` or ``[N]``, oldest first; a list of arrays is several series. Kept as float64.
-        times: of the rows, numbers or datetime64 ``[N]``, or a list of arrays; increasing in each series.
-        names: of the columns; those of a pandas DataFrame by default, or "0", "1", ...
-        missing: what to do about NaN: "refuse", or "mask", which gives every input column a second one that is 1 where
-            the value is there, sets missing inputs to 0 (the mean, once scaled), and does not count missing targets.
-        max_step: rows further apart in ``times`` than this begin a new series, so that no window spans the hole.
+        values: ``[N, F]`` or ``[N]``, oldest first; a list of arrays means several series. Stored as float64.
+        times: times of the rows, numbers or datetime64 ``[N]``, or a list of arrays; increasing in each series.
+        names: names of the columns; by default those of a pandas DataFrame, or "0", "1", ...
+        missing: treatment of NaN: "refuse", or "mask". "mask" adds to every input column a second column that is 1 if
+            the value is present, sets missing inputs to 0 (the mean after scaling), and ignores missing targets.
+        max_step: a larger gap in ``times`` begins a new piece, so that no window spans the gap.
 
     Attributes:
         starts: ``[N]`` bool, the first row of each series or piece.
-        numbers: ``[N]`` int32, which of the series given a row is of.
+        numbers: ``[N]`` int32, the index of the series of each row.
 
     Raises:
         ValueError: a value is missing or infinite, the times do not increase, or sizes do not match.
@@ -98,14 +98,14 @@ class Series:
         return f"Series({len(self)} rows in {int(self.starts.sum())} pieces, columns {', '.join(self.names)})"
 
     def split(self, fractions: Sequence[float] = (0.7, 0.15, 0.15), gap: int = 0, name: str = "series") -> SeriesSplits:
-        """Each series cut in order of time at the same fractions of its own rows.
+        """Cuts each series in order of time at the same fractions of its rows.
 
-        Several series that move together, such as the weather of two towns, should be cut at common times: `split_at`.
+        Correlated series, such as the weather of two towns, should be cut at common times with `split_at`.
 
         Args:
-            fractions: of train, validation and test, with the sum 1, of the rows outside the gaps.
-            gap: rows left out between two parts, so that what reaches over a few steps does not leak.
-            name: of the data set.
+            fractions: fractions of train, validation and test, with sum 1, of the rows outside the gaps.
+            gap: rows left out between two parts, so that short-range dependencies do not leak.
+            name: name of the data set.
 
         Raises:
             ValueError: a part would be empty.
@@ -125,12 +125,12 @@ class Series:
         return self._splits(name, source, [np.concatenate(part) for part in parts])
 
     def split_at(self, validation: Any, test: Any, gap: Any = None, name: str = "series") -> SeriesSplits:
-        """All series cut at the same times.
+        """Cuts all series at the same times.
 
         Args:
             validation, test: times at which these parts begin.
-            gap: a difference of times; rows less than this before a part begins are left out.
-            name: of the data set.
+            gap: a difference of times; rows within this distance before a part are left out.
+            name: name of the data set.
 
         Raises:
             ValueError: there are no times, or a part would be empty.
@@ -150,11 +150,11 @@ class Series:
     def windows(
         self, length: int, horizon: int = 1, stride: int = 1, inputs: Columns = None, targets: Columns = None
     ) -> Arrays:
-        """Windows as examples: inputs ``[n, length, F]`` and, of the rows that follow, targets ``[n, horizon, F']``.
+        """Windows as examples: inputs ``[n, length, F]``, and targets ``[n, horizon, F']`` of the following rows.
 
-        A window lies in one series, with no hole in it. With ``missing="mask"`` the inputs have 2 F columns, the steps
-        of the targets have weights, and windows without a target are left out. The groups are the series, so that
-        `Arrays.split` cannot put windows that overlap into two splits: to cut a series in time, `split` it first.
+        A window lies within one series and has no gap. With ``missing="mask"`` the inputs have 2 F columns, target
+        steps have weights, and windows without a target are left out. The groups are the series, so that `Arrays.split`
+        cannot put overlapping windows into two splits. To cut a series in time, `split` it first.
 
         Args:
             length: rows of the past.
@@ -186,7 +186,7 @@ class Series:
         return dataclasses.replace(arrays.take(kept), weights=there[kept].astype(np.float32))
 
     def steps(self, horizon: int = 1, inputs: Columns = None, targets: Columns = None) -> Steps:
-        """All rows as one sequence whose target is the row ``horizon`` steps on; it is reset where a series begins.
+        """All rows as one sequence with the row ``horizon`` steps later as target; each series starts with a reset.
 
         Raises:
             ValueError: every piece is too short, a column is unknown, or the horizon is below 1.
@@ -206,7 +206,7 @@ class Series:
         return Steps(_masked(past), np.nan_to_num(future), resets, weights)
 
     def columns(self, columns: Columns) -> list[int]:
-        """The numbers of columns given by name or number; None is all of them.
+        """The indices of columns given by name or number; None means all columns.
 
         Raises:
             ValueError: a column is unknown.
@@ -227,7 +227,7 @@ class Series:
         return self._with(values=scaler.transform(self.values))
 
     def take(self, rows: np.ndarray) -> Series:
-        """These rows, ascending; a row whose predecessor is left out begins a new piece."""
+        """Selects rows, ascending; a row whose predecessor is left out begins a new piece."""
         starts = self.starts[rows] | (np.diff(rows, prepend=-2) != 1)
         times = None if self.times is None else self.times[rows]
         return self._with(values=self.values[rows], times=times, starts=starts, numbers=self.numbers[rows])
@@ -254,5 +254,5 @@ class Series:
 
 
 def _masked(values: np.ndarray) -> np.ndarray:
-    """Values with 0 for NaN, and behind them columns that are 1 where there was a value: ``[..., 2 F]``."""
+    """Values with NaN replaced by 0, followed by columns that are 1 for present values: ``[..., 2 F]``."""
     return np.concatenate([np.nan_to_num(values), ~np.isnan(values)], axis=-1)

@@ -1,4 +1,4 @@
-"""What a `Series` refuses: missing values, times that do not increase, sizes that do not match."""
+"""Checks of a `Series`: missing values, times that do not increase, mismatched sizes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def check_tables(tables: list[np.ndarray]) -> None:
-    """Raises ValueError unless these are tables ``[N, F]`` of the same columns, with a row or more in each."""
+    """Raises ValueError unless these are tables ``[N, F]`` with the same F and at least one row each."""
     shapes = [table.shape for table in tables]
     if any(len(shape) != 2 or shape[0] == 0 for shape in shapes) or len({shape[1:] for shape in shapes}) != 1:
         raise ValueError(
@@ -18,7 +18,7 @@ def check_tables(tables: list[np.ndarray]) -> None:
 
 
 def check_values(values: np.ndarray, times: np.ndarray | None, names: tuple[str, ...], masked: bool) -> None:
-    """Raises ValueError where a value is infinite, or missing without a mask, or the names do not fit the columns."""
+    """Raises ValueError if a value is infinite, or missing without a mask, or the names do not fit the columns."""
     if len(names) != values.shape[1] or len(set(names)) < len(names):
         raise ValueError(f"names={names} for {values.shape[1]} columns; allowed: one for each, all different.")
     bad = np.isinf(values) if masked else ~np.isfinite(values)
@@ -41,10 +41,10 @@ def check_counts(**counts: Any) -> None:
 
 
 def after_holes(times: np.ndarray, starts: np.ndarray, max_step: Any) -> np.ndarray:
-    """Rows that follow on a hole in time, bool ``[N]``.
+    """The rows after a gap in time, bool ``[N]``.
 
     Raises:
-        ValueError: the times do not increase in a series, or there is not one for each row.
+        ValueError: the times do not increase within a series, or their number differs from the number of rows.
     """
     if times.shape != starts.shape:
         raise ValueError(f"times have shape {times.shape}; allowed: one for each row, {starts.shape}.")

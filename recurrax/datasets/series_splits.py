@@ -1,4 +1,4 @@
-"""A series cut in order of time: what is learnt from, what chooses, what chooses nothing; scaled by the first alone."""
+"""A series cut in order of time into training, validation and test parts, scaled by the training part alone."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from recurrax.datasets.series import Columns, Series
 @final
 @dataclasses.dataclass(frozen=True)
 class SeriesSplits:
-    """Three parts of a `Series`, as `Series.split` gives them; two are equal if their contents are.
+    """The three parts of a `Series` from `Series.split`; two objects are equal if their contents are.
 
     Args:
         name: of the data set.
-        source: how it was cut.
+        source: description of the cuts.
         train: the oldest rows.
         validation: later rows.
         test: the latest rows.
-        scaler: how the columns were scaled; None where they were not.
+        scaler: the scaler of the columns; None if they are not scaled.
 
     Raises:
         ValueError: a part has no rows.
@@ -44,7 +44,7 @@ class SeriesSplits:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Rows of the three parts."""
+        """Numbers of rows in the three parts."""
         return tuple(len(getattr(self, split)) for split in SPLITS)
 
     @property
@@ -53,14 +53,14 @@ class SeriesSplits:
         return content_hash([], repr([getattr(self, split).sha256 for split in SPLITS]) + repr(self.scaler))
 
     def scaled(self, kind: str = "standard", columns: Columns = None) -> SeriesSplits:
-        """All parts scaled by what the training part alone says.
+        """Scales all parts by statistics of the training part alone.
 
         Args:
             kind: see `Scaler.fit`.
-            columns: those to scale, by name or number; None is all. Leave out labels, such as a column of 0 and 1.
+            columns: columns to scale, by name or number; None means all. Leave out labels, such as a column of 0 and 1.
 
         Raises:
-            ValueError: they are scaled already, the kind or a column is unknown, or a column has no value in the
+            ValueError: the parts are scaled already, the kind or a column is unknown, or a column has no value in the
                 training part.
         """
         if self.scaler is not None:
@@ -76,7 +76,7 @@ class SeriesSplits:
     def windows(
         self, length: int, horizon: int = 1, stride: int = 1, inputs: Columns = None, targets: Columns = None
     ) -> Dataset[Arrays]:
-        """Windows of each part, see `Series.windows`; the scalers are kept for predictions in the original units."""
+        """Windows of each part, see `Series.windows`; the scalers are kept for predictions in original units."""
         parts = [getattr(self, split).windows(length, horizon, stride, inputs, targets) for split in SPLITS]
         source = f"{self.source}, windows of {length} + {horizon} rows, stride {stride}"
         return Dataset(self.name, source, *parts, scalers=self._scalers(inputs, targets))
@@ -93,5 +93,5 @@ class SeriesSplits:
         past, future = (self.scaler.columns(self.train.columns(columns)) for columns in (inputs, targets))
         if self.train.missing == "mask":
             size = len(past.shift)
-            past = Scaler(past.shift + (0.0,) * size, past.scale + (1.0,) * size)  # the mask stays as it is
+            past = Scaler(past.shift + (0.0,) * size, past.scale + (1.0,) * size)  # the mask is not scaled
         return Scalers(past, future)

@@ -1,4 +1,4 @@
-"""Which examples go to which split: at random, by group, with the classes' shares kept, or in folds."""
+"""Assigns examples to splits: at random, by group, stratified by class, or in folds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def shares(count: int, fractions: Sequence[float], what: str = "examples") -> list[int]:
-    """How many of ``count`` go to each part: the fractions rounded, the first part has the rest.
+    """The sizes of the parts of ``count`` examples: the rounded fractions; the first part gets the rest.
 
     Raises:
         ValueError: the fractions are not positive or do not sum to 1, or a part would be empty.
@@ -30,19 +30,19 @@ def shares(count: int, fractions: Sequence[float], what: str = "examples") -> li
 
 
 def at_random(count: int, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Parts of the numbers below ``count``; the last part are the first ones of a random order, as in scikit-learn."""
+    """Random parts of the numbers below ``count``; as in scikit-learn, the last part is drawn first."""
     return _cut(_permutation(count, seed), shares(count, fractions))
 
 
 def by_group(groups: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Parts with no group in two of them; the fractions are of the groups, whatever their sizes."""
+    """Parts that share no group; the fractions refer to the number of groups, regardless of their sizes."""
     names, numbers = np.unique(groups, return_inverse=True)
     parts = _cut(_permutation(len(names), seed), shares(len(names), fractions, "groups"))
     return [np.flatnonzero(np.isin(numbers, part)) for part in parts]
 
 
 def stratified(classes: np.ndarray, fractions: Sequence[float], seed: int) -> list[np.ndarray]:
-    """Parts in which every class has the share that it has in all, as nearly as whole examples allow.
+    """Parts in which every class has its overall share, up to rounding to whole examples.
 
     Raises:
         ValueError: a class has fewer examples than there are parts.
@@ -62,10 +62,10 @@ def stratified(classes: np.ndarray, fractions: Sequence[float], seed: int) -> li
 def folds(
     count: int, number: int, seed: int, classes: np.ndarray | None, groups: np.ndarray | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of the rest and a fold; every example is in one fold, every group too where there are groups.
+    """Pairs of the remaining examples and a fold; every example (and every group) is in exactly one fold.
 
     Raises:
-        ValueError: more folds than examples, groups, or examples of a class.
+        ValueError: there are more folds than examples, groups, or examples of a class.
     """
     what, most = ("examples", count) if groups is None else ("groups", len(np.unique(groups)))
     if not 2 <= number <= most:
@@ -78,14 +78,14 @@ def folds(
     elif groups is None:
         splitter = library.StratifiedKFold(number, shuffle=True, random_state=seed)
     elif classes is None:
-        splitter = library.GroupKFold(number)  # the folds are as equal as the groups allow; nothing is random
+        splitter = library.GroupKFold(number)  # deterministic; folds are as equal as the groups allow
     else:
         splitter = library.StratifiedGroupKFold(number, shuffle=True, random_state=seed)
     return splitter.split(numbers, classes, groups)
 
 
 def check_classes(classes: np.ndarray, parts: int) -> None:
-    """Raises ValueError where a class has fewer examples than there are parts."""
+    """Raises ValueError if a class has fewer examples than there are parts."""
     names, sizes = np.unique(classes, return_counts=True)
     if sizes.min() < parts:
         rare = ", ".join(f"{name!r}: {size}" for name, size in zip(names.tolist(), sizes, strict=True) if size < parts)
@@ -96,10 +96,10 @@ def check_classes(classes: np.ndarray, parts: int) -> None:
 
 
 def sklearn() -> Any:
-    """scikit-learn's module of splits, imported where it is needed.
+    """Imports scikit-learn's module of splits on demand.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: scikit-learn is not installed.
     """
     try:
         from sklearn import model_selection
@@ -111,7 +111,7 @@ def sklearn() -> Any:
 
 
 def _permutation(count: int, seed: int) -> np.ndarray:
-    # RandomState, whose numbers are the same in all versions of NumPy; those of default_rng may change.
+    # RandomState gives the same numbers in all versions of NumPy; those of default_rng may change.
     return np.random.RandomState(seed).permutation(count)
 
 

@@ -1,4 +1,4 @@
-"""Running text as tokens, for language models: three splits, a vocabulary of the first, and ends of documents.
+"""Text as tokens for language models: three splits, a vocabulary from the training split, and ends of documents.
 
     text = Text.contiguous(book)                              # 90 / 5 / 5 percent of the characters, in order
     text = Text(train, validation, test, "words")             # lists of documents
@@ -7,7 +7,7 @@
     documents    tokens    END a b c END d e END          inputs END a b c END d e, targets a b c END d e END
                  resets    1   0 0 0 1   0 0              before each document the carry is the initial one
 
-So every token of a document is predicted, its first one and its end too, from this document alone.
+So every token of a document, including the first one and the end, is predicted from this document alone.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ FRACTIONS = (0.9, 0.05, 0.05)
 @final
 @dataclasses.dataclass(frozen=True)
 class Text:
-    """Three splits of text as `Steps` of int32 tokens on the device; two are equal if names, tokens and vocabulary are.
+    """Three splits of text as `Steps` of int32 tokens on the device; equality compares name, tokens and vocabulary.
 
     Args:
         train: a text; or a list of documents; or token numbers, ``[N]``, or a list of arrays of them.
-        validation, test: likewise.
-        tokenizer: of texts, see `Vocabulary`; None is "characters", or the one of the vocabulary.
-        vocabulary: `Vocabulary`, or the number of tokens; None takes the tokens of the training texts, so that others
-            are unknown. Needed where token numbers are given.
+        validation, test: in the same form.
+        tokenizer: tokenizer of texts, see `Vocabulary`; None is "characters", or the vocabulary's own.
+        vocabulary: `Vocabulary`, or the number of tokens; None uses the tokens of the training texts, and all others
+            are unknown. It is required for token numbers.
         name: of the data set.
 
     Raises:
@@ -96,11 +96,11 @@ class Text:
         vocabulary: Vocabulary | int | None = None,
         name: str = "text",
     ) -> Text:
-        """One text, list of documents or array of token numbers, cut in order into train, validation and test.
+        """Cuts one text, list of documents or array of token numbers in order into train, validation and test.
 
         Args:
-            text: what is cut: a text by characters, documents whole, tokens by number.
-            fractions: with the sum 1.
+            text: the text, cut between characters, whole documents or tokens.
+            fractions: three fractions with sum 1.
             tokenizer, vocabulary, name: see `Text`.
 
         Raises:
@@ -114,12 +114,12 @@ class Text:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Tokens to predict in the three splits."""
+        """Numbers of tokens to predict in the three splits."""
         return tuple(len(getattr(self, split).targets) for split in SPLITS)
 
     @property
     def vocabulary_size(self) -> int:
-        """How many tokens there are in the vocabulary: V of a model's inputs and outputs."""
+        """The number of tokens in the vocabulary: V of a model's inputs and outputs."""
         return self.vocabulary if isinstance(self.vocabulary, int) else len(self.vocabulary)
 
     def encode(self, text: str) -> np.ndarray:
@@ -140,7 +140,7 @@ class Text:
 
 
 def _kind(split: str, part: Any) -> tuple[bool, bool]:
-    """Whether it is text, and whether it is a list of documents."""
+    """Whether a split is text, and whether it is a list of documents."""
     if isinstance(part, str):
         return True, False
     several = isinstance(part, list | tuple) and len(part) > 0 and not np.isscalar(part[0])

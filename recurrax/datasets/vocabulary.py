@@ -1,4 +1,4 @@
-"""Text as numbers and back: characters, bytes, words, or the tokens of any function."""
+"""Converts text to numbers and back: characters, bytes, words, or the tokens of any function."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UNKNOWN, END = "<unknown>", "<end>"
 
 
 class Tokenizer(NamedTuple):
-    """How text is cut into tokens, and how tokens are put together."""
+    """Two functions: one splits text into tokens, the other joins tokens to text."""
 
     split: Callable[[str], Sequence[str]]
     join: Callable[[Iterable[str]], str] = " ".join
@@ -25,7 +25,7 @@ def _join_bytes(tokens: Iterable[str]) -> str:
     return b"".join(bytes([ord(t)]) if len(t) == 1 else t.encode() for t in tokens).decode(errors="replace")
 
 
-# Bytes are written as the characters with these code points, as in the encoding Latin-1.
+# Bytes are represented by the characters with the same code points, as in the encoding Latin-1.
 TOKENIZERS = {
     "characters": Tokenizer(list, "".join),
     "bytes": Tokenizer(lambda text: text.encode().decode("latin-1"), _join_bytes),
@@ -36,19 +36,18 @@ TOKENIZERS = {
 @final
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """The tokens that a model knows, each with a number; two are equal if their tokens are, in order.
+    """The tokens of a model and their numbers; two vocabularies are equal if they have the same tokens in order.
 
         vocabulary = Vocabulary.fit(training_texts, "words", size=10_000)
         vocabulary.decode(vocabulary.encode("In the beginning"))
 
     Args:
-        tokens: number k is ``tokens[k]``; all different. Where ``"<unknown>"`` is among them, it stands for all that is
-            not.
-        tokenizer: "characters", "bytes", "words" (runs of letters and digits, and each sign by itself), a function
-            from text to tokens, which are joined by spaces again, or a `Tokenizer`.
+        tokens: number k is ``tokens[k]``; all different. ``"<unknown>"``, if included, stands for all other tokens.
+        tokenizer: "characters", "bytes", "words" (runs of letters and digits, and single signs), a function from text
+            to tokens, which are joined with spaces, or a `Tokenizer`.
 
     Raises:
-        ValueError: the tokenizer is unknown, or a token is there twice.
+        ValueError: the tokenizer is unknown, or a token occurs twice.
     """
 
     tokens: tuple[str, ...]
@@ -70,16 +69,16 @@ class Vocabulary:
         size: int | None = None,
         end: bool = False,
     ) -> Vocabulary:
-        """The tokens of these texts, the most frequent first, after ``"<unknown>"`` and, if asked for, ``"<end>"``.
+        """Builds a vocabulary from texts: ``"<unknown>"``, optionally ``"<end>"``, then the tokens by frequency.
 
         Args:
-            texts: of the training part alone; what only other parts hold is unknown.
-            tokenizer: see `Vocabulary`. The vocabulary of "bytes" is all 256, in order, and nothing is unknown.
-            size: at most so many, with the special ones; rarer tokens are unknown.
+            texts: texts of the training part alone; tokens of other parts are unknown.
+            tokenizer: see `Vocabulary`. The vocabulary of "bytes" has all 256 bytes in order, and no byte is unknown.
+            size: the largest size, including special tokens; rarer tokens are unknown.
             end: whether there is a token for the end of a text.
 
         Raises:
-            ValueError: the texts hold no token, or the size leaves room for none.
+            ValueError: the texts have no tokens, or the size leaves no room for any.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         if tokenizer == "bytes":
@@ -105,19 +104,19 @@ class Vocabulary:
 
     @property
     def unknown(self) -> int | None:
-        """The number of the unknown token; None where there is none."""
+        """The number of the unknown token; None if there is none."""
         return self._numbers.get(UNKNOWN)
 
     @property
     def end(self) -> int | None:
-        """The number of the token that ends a text; None where there is none."""
+        """The number of the token that ends a text; None if there is none."""
         return self._numbers.get(END)
 
     def encode(self, text: str) -> np.ndarray:
         """The tokens of a text as int32 ``[L]``.
 
         Raises:
-            ValueError: a token is not known, and there is no unknown one.
+            ValueError: a token is not known, and the vocabulary has no unknown token.
         """
         tokens, unknown = as_tokenizer(self.tokenizer).split(text), self.unknown
         strange = [token for token in tokens if token not in self._numbers] if unknown is None else []
@@ -147,7 +146,7 @@ class Vocabulary:
 
 
 def as_tokenizer(tokenizer: str | Callable[[str], Sequence[str]] | Tokenizer) -> Tokenizer:
-    """The tokenizer of this name, or with this function.
+    """The tokenizer with this name or with this function.
 
     Raises:
         ValueError: the name is unknown.

@@ -1,4 +1,4 @@
-"""Engines: how a step becomes a sequence, fast. Every one equals `Scan`, in values and in gradients."""
+"""Engines, which run a cell over a sequence. Every engine equals `Scan` in values and in gradients."""
 
 from recurrax.engines.adjoint import Adjoint as Adjoint
 from recurrax.engines.associative import Associative as Associative

@@ -1,14 +1,14 @@
-"""The generic adjoint: a derivative rule for every cell that obeys the laws of `Cell`, derived once from them.
+"""The generic adjoint: one derivative rule for all cells that obey the laws of `Cell`.
 
     a_t  = project(x_t) + mix(s_{t-1})                       s_t  = update(s_{t-1}, a_t)
     da_t = d(project)(x_t) + d(mix)(s_{t-1}) + mix'(ds_{t-1})   ds_t = update'(ds_{t-1}, da_t)
 
-The tangent of the loop is a loop that is linear in the state's tangent. Everything that involves a parameter stands
-outside it, for many steps at once: so in the transpose (the backward pass) the loop carries only state cotangents, and
-every weight gradient is a large matrix product after it. From the forward pass the states are kept, and
-pre-activations if asked; the rest is recomputed.
+The tangent of the loop is a loop that is linear in the state's tangent. Everything that involves a parameter is
+computed outside this loop, for many steps at once. So the loop of the transpose (the backward pass) carries only state
+cotangents, and every weight gradient is one large matrix product after it. The forward pass stores the states and,
+optionally, the pre-activations; the backward pass recomputes the rest.
 
-It is written as a JVP and JAX transposes it, hence forward mode and second order work too.
+The rule is written as a JVP that JAX transposes, so forward mode and second derivatives work too.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from recurrax.engines.scan import Scan
 from recurrax.engines.tuning import CHOICES, Tuning, tune
 from recurrax.kernels import for_steps, side_by_side
 
-TRANSPOSES = jax.__version_info__ >= (0, 10)  # before, JAX transposes a scan only where it came out of a JVP
+TRANSPOSES = jax.__version_info__ >= (0, 10)  # older JAX transposes only those scans that come from a JVP
 
 
 @dataclasses.dataclass(frozen=True)
 class Adjoint(Engine):
-    """A forward loop with the generic backward pass above; a cell of structure GENERAL or MATRIX is run by `Scan`.
+    """A forward loop with the generic backward pass above; `Scan` runs cells of structure GENERAL and MATRIX.
 
-    What the options do changes time and memory alone. "auto" takes what was fastest for the device and the shape in
-    the committed measurements, see `recurrax.engines.tuning`; ``recurrax tune`` measures here.
+    The options change only time and memory. "auto" takes the values that were fastest for the device and the shape in
+    the committed measurements, see `recurrax.engines.tuning`; ``recurrax tune`` measures them on your machine.
 
     Args:
-        keep: what the forward pass keeps beside the states ``[T, *batch, H]``: nothing more ("states"), or
-            the pre-activations ("preactivations"), which are else recomputed.
-        projection: inputs are multiplied for all steps of a chunk at once ("hoisted"), or in one product with the
-            state at every step ("joint", for an `AffineCell`; other cells are hoisted), which leaves the forward loop
-            nothing to do in chunks.
-        chunk: steps that are worked on at once, so that all arrays but states and outputs are as small as a chunk; the
-            largest divisor of T up to it is used. None: all steps.
+        keep: the arrays that the forward pass stores: only the states ``[T, *batch, H]`` ("states"), or the
+            pre-activations too ("preactivations"), which are recomputed otherwise.
+        projection: inputs are multiplied for all steps of a chunk at once ("hoisted"), or in one product with the state
+            at every step ("joint", only for an `AffineCell`; other cells use "hoisted"). With "joint" the forward loop
+            needs no chunks.
+        chunk: steps per chunk, which bounds the size of all arrays but states and outputs; the largest divisor of T up
+            to this number is used. None: all steps.
         unroll: steps in the body of the compiled loops.
 
     Raises:
-        ValueError: an option is none of these.
+        ValueError: an option has another value.
     """
 
     keep: str = "auto"
@@ -88,8 +88,8 @@ class Adjoint(Engine):
 class Steps(NamedTuple):
     """Values of the forward pass that the backward pass of a chunk needs: arrays ``[T, *batch, ...]``."""
 
-    carries: Carry  # after each step
-    kept: Any  # the pre-activations; None: to be recomputed
+    carries: Carry  # the carry after each step
+    kept: Any  # the pre-activations; None if they are recomputed
     xs: Any
     mask: Any
     resets: Any
@@ -103,7 +103,7 @@ def _states(tuning: Tuning, cell: Any, initial: Carry, xs: Any, mask: Any, reset
 
 
 def _forward(tuning: Tuning, cell: Any, initial: Carry, xs: Any, mask: Any, resets: Any) -> tuple[Carry, Any]:
-    """The last carry, and of every step the carry after it and its pre-activations."""
+    """The last carry, the carry after every step, and the pre-activations of every step."""
     cell = for_steps(cell, tuning.leading)
 
     def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
@@ -118,7 +118,7 @@ def _forward(tuning: Tuning, cell: Any, initial: Carry, xs: Any, mask: Any, rese
         steps = (xs if tuning.joint else cell.project(xs), mask, resets)
         return jax.lax.scan(step, carry, steps, unroll=tuning.unroll)
 
-    if tuning.chunk is None or tuning.joint:  # then no array is made for all steps of a chunk
+    if tuning.chunk is None or tuning.joint:  # then no array holds all steps of a chunk
         return run(initial, (xs, mask, resets))
     carry, chunks = jax.lax.scan(run, initial, separate((xs, mask, resets), tuning.chunk))
     return carry, join(chunks)
@@ -131,7 +131,7 @@ def _states_jvp(tuning: Tuning, primals: Any, tangents: Any) -> Any:
         carry, (carries, kept) = _forward(tuning, *primals)
     else:
         (carry, carries), kept = _states(tuning, *primals), None
-    # Rematerialised, so that nothing else of a chunk is kept for its backward pass.
+    # Rematerialised, so that the backward pass stores nothing else of a chunk.
     run = jax.checkpoint(functools.partial(_tangents, tuning, initial), prevent_cse=False)
     steps, (d_cell, d_initial, d_xs, *_) = Steps(carries, kept, xs, mask, resets), tangents
     if tuning.chunk is None:
@@ -182,14 +182,14 @@ def _tangents(
             d_carry = hold(keep, d_new, d_carry)
             return d_carry, d_carry
 
-        step = jax.checkpoint(step, prevent_cse=False)  # derivatives of update are recomputed in the loop, not stacked
+        step = jax.checkpoint(step, prevent_cse=False)  # recomputes the derivatives of update in the loop
         return jax.lax.scan(step, d_carry, (before, a, d_a, steps.mask, steps.resets), unroll=tuning.unroll)
 
     return loop((d_initial, d_carry, d_a))
 
 
 def _linear(loop: Callable[[Any], Any], tangents: Any) -> Any:
-    """A linear loop, where JAX needs it as its JVP at zero, which it is: that takes longer to trace."""
+    """A linear loop; older JAX needs it as its own JVP at zero, which takes longer to trace."""
     if TRANSPOSES:
         return loop(tangents)
     return jax.jvp(loop, (jax.tree.map(jnp.zeros_like, tangents),), (tangents,))[1]

@@ -1,4 +1,4 @@
-"""Linear cells, parallel in time."""
+"""Linear cells in parallel over time."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from recurrax.engines.sharding import check_not_varying
 
 @dataclasses.dataclass(frozen=True)
 class Associative(Engine):
-    r"""All steps of a cell of structure LINEAR at once, by an associative scan over the maps :math:`s \to a_t s + b_t`.
+    r"""Runs all steps of a LINEAR cell at once, by an associative scan over the maps :math:`s \to a_t s + b_t`.
 
-    A reset makes its map constant, :math:`s \to a_t s_0 + b_t`; a step under a false mask is the identity. So packed
-    sequences and padding run inside the same scan. The gradient is a scan of the same kind, backwards in time.
+    A reset turns the map of its step into a constant, :math:`s \to a_t s_0 + b_t`, and a masked step becomes the
+    identity. So packed sequences and padding run in the same scan. The gradient is a scan of the same kind, backwards
+    in time.
 
     Args:
-        chunk: steps run at once, chunk after chunk, each recomputed from its first state in the backward pass. Inputs
-            and outputs apart, memory is then that of a chunk in place of T steps. None: all steps at once.
+        chunk: steps per parallel scan. Chunks run one after another, and the backward pass recomputes each from its
+            first state. Apart from inputs and outputs, the memory is then that of one chunk instead of T steps. None:
+            all steps at once.
 
     Raises:
-        ValueError: the chunk is not a positive int; the cell is of another structure.
+        ValueError: the chunk is not a positive int, or the cell has another structure.
 
     Source: Martin & Cundy (2018), "Parallelizing linear recurrent neural nets over sequence length"; Blelloch (1990).
     """

@@ -1,4 +1,4 @@
-"""What bad input gets: shapes, dtypes and structures, checked before anything is compiled."""
+"""Checks of shapes, dtypes and structures, made before anything is compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recurrax.cell import Carry, Cell
 
 
 def check_inputs(cell: Cell, xs: jax.Array) -> tuple[int, ...]:
-    """Raises where ``xs: [T, *batch, D]`` (or batch-major) cannot be run by the cell; gives ``(T, *batch)``."""
+    """Raises if the cell cannot run ``xs: [T, *batch, D]`` (or batch-major inputs); returns ``(T, *batch)``."""
     axes, shape = cell.num_feature_axes, jnp.shape(xs)
     if len(shape) < 1 + axes:
         raise ValueError(
@@ -27,7 +27,7 @@ def check_inputs(cell: Cell, xs: jax.Array) -> tuple[int, ...]:
 
 
 def check_vectors(engine: str, cell: Cell) -> None:
-    """Raises ValueError where the states of the cell are no vectors, as those of convolutional cells."""
+    """Raises ValueError if the states of the cell are not vectors (as in convolutional cells)."""
     if cell.num_feature_axes != 1:
         raise ValueError(
             f"{engine} got {type(cell).__name__} with {cell.num_feature_axes} feature axes; allowed: cells with one. "
@@ -36,14 +36,14 @@ def check_vectors(engine: str, cell: Cell) -> None:
 
 
 def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> Carry:
-    """The carry as arrays; raises where it has another structure or shape than the cell's for inputs ``[*batch, D]``.
+    """Returns the carry as arrays; raises if its structure or shapes do not fit inputs ``[*batch, D]``.
 
-    It may have any real dtype, which is promoted; complex only where the cell's is.
+    It may have any real dtype, which is promoted; it may be complex only if the cell's carry is.
     """
     name, carry = type(cell).__name__, jax.tree.map(jnp.asarray, carry)
     try:
         expected = jax.eval_shape(lambda: cell.initialize_carry(input_shape, nnx.Rngs(0)))
-    except ValueError:  # a Foreign step that does not know its carry: the caller's is right
+    except ValueError:  # a Foreign step does not know its carry, so the caller's is accepted
         return carry
     fix = f"Start from cell.initialize_carry({input_shape})."
     if jax.tree.structure(carry) != jax.tree.structure(expected):
@@ -60,7 +60,7 @@ def check_carry(cell: Cell, carry: Carry, input_shape: tuple[int, ...]) -> Carry
 
 
 def check_flags(name: str, flags: Any, steps: tuple[int, ...]) -> jax.Array | None:
-    """Raises where a mask or resets is not bool ``[T, *batch]``."""
+    """Raises if a mask or resets is not bool ``[T, *batch]``."""
     if flags is None:
         return None
     if not isinstance(flags, jax.Array):

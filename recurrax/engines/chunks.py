@@ -1,4 +1,4 @@
-"""Chunks of time: a long sequence as a loop over short ones, which bounds what must be held at once."""
+"""Chunks of time: a long sequence runs as a loop over short ones, which bounds the memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from recurrax.cell import Carry
 
-BRANCHES = 16  # chunks of one size in a chunk of the next, with "log": 3 sizes reach T = 65,536
+BRANCHES = 16  # with "log", the ratio of two successive chunk sizes; 3 sizes reach T = 65,536
 
 
 def in_chunks(
@@ -32,7 +32,7 @@ def in_chunks(
 
 
 def separate(tree: Any, size: int) -> Any:
-    """Arrays ``[T, ...]`` as ``[T / size, size, ...]``."""
+    """Splits arrays ``[T, ...]`` into ``[T / size, size, ...]``."""
     return jax.tree.map(lambda a: a.reshape(-1, size, *a.shape[1:]), tree)
 
 
@@ -42,7 +42,7 @@ def join(tree: Any) -> Any:
 
 
 def divisor(T: int, size: int | None) -> int | None:
-    """The largest divisor of T up to ``size``; None, for no chunks, where that is T itself or far below the size."""
+    """The largest divisor of T up to ``size``; None, for no chunks, if that is T itself or far below ``size``."""
     if size is None or size >= T:
         return None
     best = max(d for d in range(1, size + 1) if T % d == 0)
@@ -62,7 +62,7 @@ def chunk_sizes(sizes: int | tuple[int, ...] | str | None, T: int) -> tuple[int,
 
 
 def check_sizes(sizes: Any) -> None:
-    """Raises ValueError where ``checkpoint_every`` is none of what `chunk_sizes` takes."""
+    """Raises ValueError if `chunk_sizes` does not accept ``checkpoint_every``."""
     if sizes is None or sizes in ("sqrt", "log"):
         return
     each: Any = sizes if isinstance(sizes, tuple) and sizes else (sizes,)

@@ -1,12 +1,12 @@
-r"""Matrix states, a chunk of steps at once: products of matrices in place of a loop over steps.
+r"""Matrix states in chunks of steps: matrix products replace the loop over steps.
 
-From the state at the beginning of a chunk, with :math:`D_{ts} = g_{s+1} + \dots + g_t` the decay from s to t:
+Let S_0 be the state at the beginning of a chunk and :math:`D_{ts} = g_{s+1} + \dots + g_t` the decay from s to t. Then
 
     S_t = exp(start_t) S_0 + sum_{s <= t} exp(D_ts) k_s u_s^T
     S_t^T q_t = exp(start_t) S_0^T q_t + sum_{s <= t} (q_t . exp(D_ts) k_s) u_s
 
-where u is v or, with the delta rule, the solution of a triangular system of the chunk's size: every step writes what
-its value differs by from what the steps before it have written, ``u_t = beta_t (v_t - S_{t-1}^T k_t)``.
+where u is v or, with the delta rule, the solution of a triangular system of the chunk's size: every step writes the
+difference between its value and the value that is already stored, ``u_t = beta_t (v_t - S_{t-1}^T k_t)``.
 """
 
 from __future__ import annotations
@@ -23,24 +23,23 @@ from recurrax.cells.matrix import MatrixCell, Write
 from recurrax.engines.chunks import in_chunks
 from recurrax.engines.engine import Engine, where
 
-HEAD_CHUNK, CHANNEL_CHUNK = 64, 16  # steps of a chunk, where a head has one decay, and where every channel has its own
+HEAD_CHUNK, CHANNEL_CHUNK = 64, 16  # steps of a chunk with one decay per head, and with one per channel
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunkwise(Engine):
-    """Cells of structure MATRIX, chunk after chunk, each of which is products of matrices.
+    """Runs cells of structure MATRIX chunk by chunk, each chunk as matrix products.
 
-    Kept for the backward pass are the inputs and the state at the beginning of every chunk; the rest of a chunk is
-    computed again. A step under a false mask is the identity, a reset cuts a chunk into parts that do not see each
-    other. Exponents are sums of decays within a chunk, never differences of longer sums, so that a decay of 0 or of 1
-    and gains of e^100 are as exact as in a loop.
+    The backward pass stores the inputs and the state at the beginning of every chunk, and recomputes the rest. A masked
+    step is the identity; a reset cuts a chunk into parts that do not see each other. Exponents are sums of decays
+    within a chunk, never differences of longer sums, so decays of 0 or 1 and gains of e^100 are as exact as in a loop.
 
     Args:
-        chunk: steps that are run at once, C: arrays of C^2 numbers a head are made, or C^2 K where every channel
-            decays by itself. "auto" is 64, or 16 there.
+        chunk: C, the steps of a chunk. It needs arrays of C^2 numbers per head, or of C^2 K if every channel has its
+            own decay. "auto" is 64, or 16 in the second case.
 
     Raises:
-        ValueError: the chunk is not a positive int; the cell is of another structure; a cell that has a gain also has a
+        ValueError: the chunk is not a positive int, the cell has another structure, or a cell with a gain also has a
             rate or a decay for every channel.
 
     Source: Yang, Wang, Zhang, Shen & Kim (2024), "Parallelizing linear transformers with the delta rule over sequence
@@ -76,11 +75,11 @@ class Chunkwise(Engine):
 
 
 class Decays(NamedTuple):
-    """What is left at each step of a chunk of what was there before.
+    """The factors by which earlier writes have decayed at each step of a chunk.
 
-    weights: ``[..., N, C, C, 1 or K]``, of what step s wrote at step t; 0 where t does not see s.
-    start: ``[..., N, C, 1 or K]``, of the state that the chunk, or its part since a reset, began with.
-    m: ``[..., N, C]``, of a state that is stored as ``e^-m S``; None without a gain.
+    weights: ``[..., N, C, C, 1 or K]``, the decay of the write of step s at step t; 0 if t does not see s.
+    start: ``[..., N, C, 1 or K]``, the decay of the state at the beginning of the chunk or of its part since a reset.
+    m: ``[..., N, C]``, the m of a state that is stored as ``e^-m S``; None without a gain.
     """
 
     weights: jax.Array
@@ -89,7 +88,7 @@ class Decays(NamedTuple):
 
 
 def _chunk(cell: MatrixCell, initial: Carry, carry: Carry, inputs: Any) -> tuple[Carry, jax.Array]:
-    """The carry after the steps of a chunk, and their outputs."""
+    """The carry after the steps of a chunk, and the outputs of the chunk."""
     xs, mask, resets = inputs
     (S, m), (S_0, m_0) = ((c if cell.has_gain else (c, None)) for c in (carry, initial))
     writes, queries = cast((_skipping(cell.project(xs), mask), cell.query(xs)), S.dtype)  # type: ignore
@@ -101,7 +100,7 @@ def _chunk(cell: MatrixCell, initial: Carry, carry: Carry, inputs: Any) -> tuple
     decays = _decays(g, part, i, m)
 
     def from_start(rows: jax.Array) -> jax.Array:
-        """What rows ``[..., N, C, K]`` read of the state that their part began with."""
+        """The values that rows ``[..., N, C, K]`` read from the initial state of their part."""
         rows = decays.start * rows
         return rows @ S if part is None else jnp.where(part[..., None] > 0, rows @ S_0, rows @ S)
 
@@ -118,7 +117,7 @@ def _chunk(cell: MatrixCell, initial: Carry, carry: Carry, inputs: Any) -> tuple
 
 
 def _skipping(writes: Write, mask: jax.Array | None) -> Write:
-    """Writes of which those at steps that do not exist change nothing."""
+    """The writes, changed so that masked steps have no effect."""
     if mask is None:
         return writes
     g, k, i = writes.log_decay, writes.key, writes.log_gain
@@ -129,7 +128,7 @@ def _skipping(writes: Write, mask: jax.Array | None) -> Write:
 
 
 def _decays(g: jax.Array, part: jax.Array | None, i: jax.Array | None, m: jax.Array | None) -> Decays:
-    """From log decays ``g: [..., N, C, 1 or K]``, part of each step, gains ``i``, and the m that parts begin with."""
+    """The decays from log decays ``g: [..., N, C, 1 or K]``, the part of each step, gains ``i``, and initial m."""
     steps = jnp.arange(g.shape[-2]).reshape((1,) * (g.ndim - 2) + (-1,))
     sees = steps[..., :, None] >= steps[..., None, :]
     sees = sees if part is None else sees & (part[..., :, None] == part[..., None, :])
@@ -144,7 +143,7 @@ def _decays(g: jax.Array, part: jax.Array | None, i: jax.Array | None, m: jax.Ar
 
 
 def _scores(a: jax.Array, b: jax.Array, decays: Decays) -> jax.Array:
-    """``a_t . exp(D_ts) b_s`` of rows ``[..., C, K]``: ``[..., C, C]``."""
+    """``a_t . exp(D_ts) b_s`` for rows ``[..., C, K]``: ``[..., C, C]``."""
     weights = decays.weights
     if weights.shape[-1] == 1:
         return weights[..., 0] * (a @ jnp.swapaxes(b, -1, -2))
@@ -152,9 +151,9 @@ def _scores(a: jax.Array, b: jax.Array, decays: Decays) -> jax.Array:
 
 
 def inverse(A: jax.Array) -> jax.Array:
-    """``(I + A)^-1`` of strictly lower triangular ``A: [..., C, C]``, from blocks of 1, 2, 4, ...: products only.
+    """``(I + A)^-1`` of strictly lower triangular ``A: [..., C, C]``, by products of blocks of size 1, 2, 4, ....
 
-    Not the product of all ``I + A^(2^n)``: for equal keys its powers hold binomials of C, which cancel.
+    The product of all ``I + A^(2^n)`` would be inaccurate: for equal keys it contains binomials of C that cancel.
     """
     C = A.shape[-1]
     size = 1 << (C - 1).bit_length()

@@ -1,4 +1,4 @@
-"""What all engines share: their signature, the loop over a cell of structure DENSE, and held carries.
+"""Parts that all engines share: the signature, one step of a DENSE cell, and carries held over masked steps.
 
 Arrays are time-major here: ``xs: [T, *batch, D]``, ``mask, resets: [T, *batch]``.
 """
@@ -17,21 +17,22 @@ from recurrax.cell import Carry, Cell, preactivations
 class Engine(abc.ABC):
     """A pure function ``(cell, carry, xs, mask, resets) -> (carry_T, ys)``; its options are fields of a dataclass.
 
-    At every step, in this order: where ``resets`` is true the carry becomes the initial carry; where ``mask`` is false
-    the carry is then held. None means never, and costs nothing.
+    At every step, a true ``resets`` first sets the carry to the initial carry; then a false ``mask`` holds the carry.
+    None means no resets or no masked steps, and costs nothing.
     """
 
     @abc.abstractmethod
     def __call__(
         self, cell: Cell, carry: Carry, xs: Any, mask: jax.Array | None = None, resets: jax.Array | None = None
     ) -> tuple[Carry, Any]:
-        """Runs the cell over ``xs: [T, *batch, D]`` from ``carry``; gives the last carry and ``ys: [T, *batch, H]``."""
+        """Runs the cell over ``xs: [T, *batch, D]`` from ``carry`` to the last carry and ``ys: [T, *batch, H]``."""
 
 
 def where(flag: jax.Array | None, yes: Any, no: Any) -> Any:
-    """``yes`` where the flag ``[*batch]`` is true, else ``no``, for pytrees of ``[*batch, ...]``; None is always false.
+    """Selects ``yes`` if the flag ``[*batch]`` is true, else ``no``, in pytrees ``[*batch, ...]``; None means false.
 
-    A `jnp.where`, never a product: NaN on the side not taken reaches neither the value nor the gradient.
+    It uses `jnp.where`, never a product, so that NaN on the side not selected reaches neither the value nor the
+    gradient.
     """
     if flag is None:
         return no
@@ -39,7 +40,7 @@ def where(flag: jax.Array | None, yes: Any, no: Any) -> Any:
 
 
 def hold(mask: jax.Array | None, new: Any, old: Any) -> Any:
-    """``new`` where the mask is true, else ``old``; None is always true."""
+    """Selects ``new`` if the mask is true, else ``old``; None means true."""
     return new if mask is None else where(mask, new, old)
 
 

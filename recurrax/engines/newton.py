@@ -1,16 +1,17 @@
-r"""Newton's method over all steps at once: parallel in time for nonlinear cells.
+r"""Newton's method over all steps at once: parallelism in time for nonlinear cells.
 
-The states of a sequence solve T equations, ``s_t = f(s_{t-1}, x_t)``. From a guess of all of them, Newton's correction
-is a *linear* recurrence, hence one associative scan:
+The states of a sequence solve T equations, ``s_t = f(s_{t-1}, x_t)``. From a guess of all states, Newton's correction
+is a *linear* recurrence, which one associative scan solves:
 
     e_t = f(s_{t-1}, x_t) - s_t        d_t = J_t d_{t-1} + e_t,   d_0 = 0        s_t <- s_t + d_t
 
-with ``J_t`` the Jacobian of f in the state. In exact arithmetic k iterations make the first k states exact, whatever
-stands in place of J; how many are needed in all is a matter of the cell. Where f contracts it is a handful. Where it
-expands (chaos) errors grow with the products of Jacobians, and T may be needed.
+with ``J_t`` the Jacobian of f in the state. In exact arithmetic the first k states are exact after k iterations, even
+with another matrix in place of J. The number of iterations until all states are accurate depends on the cell. If f
+contracts, a handful suffice. If f expands (chaos), errors grow with the products of Jacobians, and T iterations may be
+needed.
 
 Derivatives never pass through the iterations. At the solution the tangents obey ``ds_t = J_t ds_{t-1} + r_t``, with
-``r_t`` the tangent of f at fixed ``s_{t-1}``: one more linear recurrence, whose transpose is one run backwards.
+``r_t`` the tangent of f at fixed ``s_{t-1}``: one more linear recurrence, whose transpose runs backwards.
 """
 
 from __future__ import annotations
@@ -39,37 +40,39 @@ def _is_real(value: Any) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Newton(Engine):
-    """DEER and quasi-DEER: Newton's iterations above, each an associative scan; for structures DENSE and LINEAR.
+    """DEER and quasi-DEER: the Newton iterations above, each an associative scan; for structures DENSE and LINEAR.
 
-    With H units in each of S state arrays, N = S H: an iteration with the dense Jacobian takes O(T N^3) work in
-    O(log T) rounds and O(T N^2) memory, with the diagonal one O(T N) and O(T N). Derivatives always take the exact
-    dense Jacobian, O(T N^3) work and O(T N^2) memory: the engine is for small N and long T.
+    With H units in each of S state arrays, N = S H, an iteration with the dense Jacobian takes O(T N^3) work in O(log
+    T) rounds and O(T N^2) memory; with the diagonal Jacobian it takes O(T N) work and memory. Derivatives always use
+    the exact dense Jacobian with O(T N^3) work and O(T N^2) memory. The engine is for small N and long T.
 
     Args:
-        tolerance: it has converged where the largest residual, see `Solution`, is at most this and the last correction
-            at most its square root. A small residual alone says little where f expands and amplifies it; but the error
-            left by Newton's method is of the order of the last correction squared. None: 4 sqrt(N) times the machine
-            epsilon of the carry's dtype, that of float32 for shorter ones, whose iterations are run in float32.
-        max_iterations: it stops here, converged or not.
-        jacobian: "dense" is Newton's method and converges quadratically; "diagonal" keeps of J the derivative of each
-            state by itself, whose iterations are far cheaper, more, and converge linearly. The solution is the same.
-        damping: k in [0, 1] puts ``(1 - k) J`` in place of J. 0 is Newton's method, 1 is Picard's
-            ``s_t <- f(s_{t-1}, x_t)``. The solution does not change and the first n states are still exact after n
-            iterations; convergence is linear, but where f expands at the guesses and contracts at the
-            solution their products no longer blow up. Try 0.1 where 0 does not converge.
-        on_failure: what happens where it has not converged. "scan": the sequence is run by `Adjoint`, one step after
-            another, values and derivatives; under `jax.vmap` both are always computed. "error": RuntimeError where
-            the numbers are known, that is outside `jax.jit` and `jax.vmap`; inside, like "nan". "nan": all outputs,
-            and so all derivatives, are NaN.
+        tolerance: the method has converged if the largest residual, see `Solution`, is at most this and the last
+            correction is at most its square root. A small residual alone is not enough if f expands and amplifies it,
+            but the remaining error of Newton's method is of the order of the last correction squared. None uses 4
+            sqrt(N) times the machine epsilon of the carry's dtype. Shorter dtypes than float32 use the epsilon of
+            float32, and their iterations run in float32.
+        max_iterations: the largest number of iterations.
+        jacobian: "dense" is Newton's method and converges quadratically. "diagonal" uses only the diagonal of J:
+            iterations are far cheaper, but converge linearly, so more of them are needed. The solution is the same.
+        damping: k in [0, 1] replaces J by ``(1 - k) J``. 0 is Newton's method; 1 is Picard's method, ``s_t <-
+            f(s_{t-1}, x_t)``. The solution does not change, and the first n states are still exact after n iterations.
+            Convergence becomes linear, but the products of Jacobians no longer blow up if f expands at the guesses and
+            contracts at the solution. Try 0.1 if 0 does not converge.
+        on_failure: what to do if the method has not converged. "scan": `Adjoint` runs the sequence step by step, with
+            its derivatives; under `jax.vmap` both are always computed. "error": raises RuntimeError if the numbers are
+            known, that is outside `jax.jit` and `jax.vmap`; inside them it acts like "nan". "nan": all outputs, and so
+            all derivatives, are NaN.
 
     Raises:
-        ValueError: an option is not among these; a cell of another structure or with images; a complex carry.
-        RuntimeError: it has not converged, with ``on_failure="error"``.
+        ValueError: an option has another value, the cell has another structure or images as states, or the carry is
+            complex.
+        RuntimeError: the method has not converged, with ``on_failure="error"``.
 
     Source: Lim, Zhu, Selfridge & Kasim (2024), "Parallelizing non-linear sequential models over the sequence length"
     (DEER); Gonzalez, Warrington, Smith & Linderman (2024), "Towards scalable and stable parallelization of nonlinear
-    RNNs" (the diagonal; n exact states after n iterations; ELK, which shrinks the eigenvalues of J by a Kalman
-    smoother, and scale-ELK, which does it by one factor: ``damping``).
+    RNNs" (the diagonal Jacobian; n exact states after n iterations; ELK, in which a Kalman smoother shrinks the
+    eigenvalues of J, and scale-ELK, which shrinks them by one factor as ``damping`` does).
     """
 
     tolerance: float | None = None
@@ -113,22 +116,22 @@ class Newton(Engine):
                 f"{float(found.residual):.3g}. Allow more iterations or a larger tolerance, try damping=0.1, or use "
                 "on_failure='scan'."
             )
-        # A product, so that NaN reaches the derivatives too: those of jnp.where would be 0.
+        # A product carries NaN into the derivatives too; with jnp.where they would be 0.
         return jax.tree.map(lambda leaf: leaf * jnp.where(ok, 1, jnp.nan).astype(leaf.dtype), parallel())
 
 
 class Solution(NamedTuple):
-    """What Newton's method has found.
+    """The result of Newton's method.
 
     The residual is ``max |s_t - f(s_{t-1}, x_t)| / max(1, |f|)`` over all steps, sequences and states.
     """
 
-    carry: Carry  # after the last step, [*batch, H]
-    carries: Carry  # after every step, [T, *batch, H]
-    converged: jax.Array  # bool, see tolerance of `Newton`
-    iterations: jax.Array  # how many were needed
-    residual: jax.Array  # at the end
-    residuals: jax.Array  # after each iteration, [max_iterations]; NaN for those that were not needed
+    carry: Carry  # the carry after the last step, [*batch, H]
+    carries: Carry  # the carry after every step, [T, *batch, H]
+    converged: jax.Array  # bool, see the tolerance of `Newton`
+    iterations: jax.Array  # the number of iterations
+    residual: jax.Array  # the final residual
+    residuals: jax.Array  # the residual after each iteration, [max_iterations]; NaN after convergence
 
 
 def newton(
@@ -139,7 +142,7 @@ def newton(
     resets: jax.Array | None = None,
     options: Newton = Newton(),
 ) -> Solution:
-    """Solves ``s_t = f(s_{t-1}, x_t)`` for all steps, with nothing done where it does not converge.
+    """Solves ``s_t = f(s_{t-1}, x_t)`` for all steps, without a fallback if it does not converge.
 
     Args:
         cell: a `Cell` of structure DENSE or LINEAR.
@@ -147,13 +150,13 @@ def newton(
         xs: inputs ``[T, *batch, D]``.
         mask: ``[T, *batch]``, see `Engine`.
         resets: ``[T, *batch]``, see `Engine`.
-        options: all but ``on_failure`` count.
+        options: ``on_failure`` is ignored.
 
     Returns:
-        A `Solution`. Its carries have derivatives, which like themselves mean something only where it has converged.
+        A `Solution`. Its carries and their derivatives are valid only if it has converged.
 
     Raises:
-        ValueError: a cell of another structure, or a complex carry.
+        ValueError: the cell has another structure, or the carry is complex.
     """
     found = _iterate(options, cell, carry, xs, mask, resets)
     carries = _differentiable(cell, carry, xs, mask, resets, found.carries, found.converged)
@@ -173,14 +176,14 @@ def _check(cell: Cell, carry: Carry) -> None:
 
 
 def _iterate(options: Newton, cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any) -> Solution:
-    """The solution, not to be differentiated."""
+    """Iterates to the solution, without derivatives."""
     _check(cell, initial)
 
     def widened(leaf: jax.Array) -> jax.Array:
         half = jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32
         return leaf.astype(jnp.float32) if half else leaf
 
-    # In half precision, and in products of TF32 or bfloat16, f is too rough to be solved to a tolerance.
+    # Half precision and products in TF32 or bfloat16 are too coarse to reach a tolerance.
     cell, start, xs = jax.tree.map(widened, jax.lax.stop_gradient((cell, initial, xs)))
     with jax.default_matmul_precision("highest"):
         found = _iterations(options, cell, start, xs, mask, resets)
@@ -193,7 +196,7 @@ def _iterations(options: Newton, cell: Cell, initial: Carry, xs: Any, mask: Any,
     tolerance = options.tolerance or 4 * math.sqrt(start.shape[-1]) * float(jnp.finfo(start.dtype).eps)
 
     def evaluate(states: jax.Array, correction: jax.Array) -> tuple[jax.Array, ...]:
-        """The states, f of them, the residual, and whether they have converged; NaN has not."""
+        """The states, f of the states, the residual, and whether they have converged; NaN counts as not converged."""
         f = _flat(advance(cell, _before(initial, _tree(states, initial)), initial, us, mask, resets))
         residual, correction = (jnp.max(jnp.abs(e) / jnp.maximum(1, jnp.abs(f))) for e in (f - states, correction))
         return states, f, residual, (residual <= tolerance) & (correction <= math.sqrt(tolerance))
@@ -204,7 +207,7 @@ def _iterations(options: Newton, cell: Cell, initial: Carry, xs: Any, mask: Any,
         a = _jacobian(cell, before, us, mask, resets, dense, 1 - options.damping)
         correction = solve(a, f - states, jnp.zeros_like(start))
         new = states + correction
-        # Where products of Jacobians overflow a Picard step is left, which still makes one more state exact.
+        # If products of Jacobians overflow, take a Picard step, which still makes one more state exact.
         new = jnp.where(jnp.isfinite(new), new, jnp.where(jnp.isfinite(f), f, 0))
         now = evaluate(new, correction)
         return now, residuals.at[n].set(now[2]), n + 1
@@ -216,7 +219,7 @@ def _iterations(options: Newton, cell: Cell, initial: Carry, xs: Any, mask: Any,
         iteration,
         (evaluate(guess, jnp.zeros_like(guess)), nothing, jnp.zeros((), jnp.int32)),
     )
-    carries = _tree(f, initial)  # f of the states, not the states: nearer to the solution where f contracts
+    carries = _tree(f, initial)  # f of the states is nearer to the solution than the states if f contracts
     return Solution(_last(carries), carries, converged, n, residual, residuals)
 
 
@@ -224,7 +227,7 @@ def _iterations(options: Newton, cell: Cell, initial: Carry, xs: Any, mask: Any,
 def _differentiable(
     cell: Cell, initial: Carry, xs: Any, mask: Any, resets: Any, carries: Carry, converged: jax.Array
 ) -> Carry:
-    """The carries, with the derivatives of a solution."""
+    """The carries, with the derivatives that a solution has."""
     del cell, initial, xs, mask, resets, converged
     return carries
 
@@ -232,7 +235,7 @@ def _differentiable(
 @_differentiable.defjvp
 def _differentiable_jvp(primals: Any, tangents: Any) -> tuple[Carry, Carry]:
     cell, initial, xs, mask, resets, _, converged = primals
-    carries = _differentiable(*primals)  # not the argument: second order passes through the derivatives of this
+    carries = _differentiable(*primals)  # a recursive call, so that second derivatives pass through the first ones
 
     def tangent(cell: Cell, initial: Carry, xs: Any, carries: Carry, tangents: Any) -> Carry:
         before = _before(initial, carries)
@@ -242,10 +245,10 @@ def _differentiable_jvp(primals: Any, tangents: Any) -> tuple[Carry, Carry]:
 
         _, r = jax.jvp(step, (cell, initial, xs), tangents)
         a = _jacobian(cell, before, cell.project(xs), mask, resets)
-        a = jnp.where(converged, a, 0)  # elsewhere they may overflow, and 0 times that would be NaN
+        a = jnp.where(converged, a, 0)  # without convergence the Jacobians may overflow, and 0 times infinity is NaN
         return _tree(solve(a, r, _flat(tangents[1])), initial)
 
-    # Rematerialised, so that the states and no Jacobians are kept for the backward pass.
+    # Rematerialised, so that the backward pass stores the states but no Jacobians.
     tangent = jax.checkpoint(tangent, prevent_cse=False)
     with jax.default_matmul_precision("highest"):
         return carries, tangent(cell, initial, xs, carries, tangents[:3])
@@ -254,16 +257,16 @@ def _differentiable_jvp(primals: Any, tangents: Any) -> tuple[Carry, Carry]:
 def _jacobian(
     cell: Cell, before: Carry, us: Any, mask: Any, resets: Any, dense: bool = True, factor: float = 1.0
 ) -> jax.Array:
-    """Derivative of every step by the state before it, times ``factor``: ``[T, *batch, N, N]`` or its diagonal.
+    """The Jacobian of every step in the previous state, times ``factor``: ``[T, *batch, N, N]`` or its diagonal.
 
-    ``mix`` is affine, so its derivative is one matrix for all steps; ``update`` is elementwise, so what is left is one
-    elementwise tangent for each column, or for each state array where only the diagonal is wanted.
+    ``mix`` is affine, so its derivative is one matrix for all steps. ``update`` is elementwise, so it needs one
+    elementwise tangent for each column, or for each state array if only the diagonal is computed.
     """
     point = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, shape=leaf.shape[-1:]), before)
     n = _flat(point).size
     units = _tree(jnp.eye(n, dtype=_flat(point).dtype), point)
-    directions = (units, jax.vmap(lambda d: jax.jvp(cell.mix, (point,), (d,))[1])(units))  # [N, H] each
-    if not dense:  # all columns of a state array together, each where it meets its own row
+    directions = (units, jax.vmap(lambda d: jax.jvp(cell.mix, (point,), (d,))[1])(units))  # arrays [N, H]
+    if not dense:  # one tangent for all columns of a state array gives the diagonal
         directions = jax.tree.map(lambda d: jnp.diagonal(d.reshape(-1, d.shape[-1], d.shape[-1]), 0, 1, 2), directions)
     at = (before, cell.mix(before))
 
@@ -290,11 +293,11 @@ def _last(carries: Carry) -> Carry:
 
 
 def _flat(carry: Carry) -> jax.Array:
-    """``[..., N]``, the arrays ``[..., H]`` of a carry one after another."""
+    """Concatenates the arrays ``[..., H]`` of a carry to ``[..., N]``."""
     return jnp.concatenate(jax.tree.leaves(carry), axis=-1)
 
 
 def _tree(flat: jax.Array, like: Carry) -> Carry:
-    """The carry of ``flat: [..., N]``."""
+    """Splits ``flat: [..., N]`` into a carry, the inverse of `_flat`."""
     structure = jax.tree.structure(like)
     return jax.tree.unflatten(structure, jnp.split(flat, structure.num_leaves, axis=-1))

@@ -1,8 +1,8 @@
-"""Linear recurrences, all steps at once: ``s_t = a_t s_{t-1} + b_t`` by an associative scan.
+"""Solves linear recurrences ``s_t = a_t s_{t-1} + b_t`` for all steps at once by an associative scan.
 
-Composition of the affine maps ``s -> a s + b`` is associative, so T of them need log T rounds (Blelloch, 1990, "Prefix
-sums and their applications"). The derivative is another linear recurrence, run backwards: `custom_linear_solve` solves
-that one instead of differentiating the rounds, in forward and reverse mode and to any order.
+The composition of affine maps ``s -> a s + b`` is associative, so T maps need log T rounds (Blelloch, 1990, "Prefix
+sums and their applications"). The derivative is another linear recurrence that runs backwards. `custom_linear_solve`
+solves it instead of differentiating the rounds, in forward and reverse mode and to any order.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import jax.numpy as jnp
 
 
 def solve(a: jax.Array, b: jax.Array, initial: jax.Array) -> jax.Array:
-    """All states of ``s_t = a_t s_{t-1} + b_t``, real or complex: ``b: [T, *batch, N]`` to ``[T, *batch, N]``.
+    """All states of ``s_t = a_t s_{t-1} + b_t``, real or complex: from ``b: [T, *batch, N]`` to ``[T, *batch, N]``.
 
     Args:
-        a: ``[T, *batch, N]``, elementwise; or ``[T, *batch, N, N]``, one matrix a step: ``s_t = A_t s_{t-1} + b_t``.
+        a: ``[T, *batch, N]``, elementwise; or ``[T, *batch, N, N]``, one matrix per step: ``s_t = A_t s_{t-1} + b_t``.
         b: ``[T, *batch, N]``.
         initial: ``s_0: [*batch, N]``, the state before the first step.
 
     The work is O(T N) elementwise and O(T N^3) with matrices.
     """
     b = b.at[0].add(_apply(a[0], initial))
-    a = a.at[0].set(0)  # the first step starts from nothing: its state is in b
+    a = a.at[0].set(0)  # the first step starts from zero: its initial state is in b
 
     def residual(a: jax.Array, states: jax.Array) -> jax.Array:
         return states - _apply(a, _later(states))
@@ -44,7 +44,7 @@ def _apply(a: jax.Array, s: jax.Array) -> jax.Array:
 
 
 def _later(a: jax.Array) -> jax.Array:
-    """Moved one step on, with zeros before: ``out[t] = a[t - 1]``."""
+    """Shifts by one step and fills with zeros: ``out[t] = a[t - 1]``."""
     return jnp.concatenate([jnp.zeros_like(a[:1]), a[:-1]])
 
 
@@ -54,10 +54,10 @@ def _scan(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _compose(first: tuple[jax.Array, jax.Array], then: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """The map that applies ``first``, then ``then``: ``s -> a2 (a1 s + b1) + b2``."""
+    """The map that applies ``first`` and then ``then``: ``s -> a2 (a1 s + b1) + b2``."""
     (a1, b1), (a2, b2) = first, then
     if a1.ndim > b1.ndim:
         return a2 @ a1, _apply(a2, b1) + b2
-    # A factor of 0 forgets whatever was before: NaN and infinity do not outlive a reset.
+    # A factor of 0 forgets everything before it, so that NaN and infinity do not survive a reset.
     forgets = a2 == 0
     return jnp.where(forgets, 0, a2 * a1), jnp.where(forgets, 0, a2 * b1) + b2

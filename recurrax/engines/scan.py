@@ -17,22 +17,23 @@ from recurrax.engines.engine import Engine, advance, hold, where
 
 @dataclasses.dataclass(frozen=True)
 class Scan(Engine):
-    """The reference: one `jax.lax.scan` over time. Every other engine must equal it.
+    """The reference engine: one `jax.lax.scan` over time. Every other engine must equal it.
 
     Args:
         unroll: steps in the body of the compiled loop; 1 was fastest on a CPU.
-        checkpoint_every: K keeps only every K-th carry and recomputes the others in the backward pass: memory
-            O(T/K + K) in place of O(T), for about one more forward pass; "sqrt" is K = sqrt(T), which needs least.
-            Several sizes, each a multiple of the next one, nest: with (K, k) a chunk of K steps is itself recomputed
-            in chunks of k. "log" nests chunks of ..., 256, 16: memory O(log T), one more forward pass for each size.
+        checkpoint_every: K keeps only every K-th carry and recomputes the others in the backward pass: memory O(T/K +
+            K) instead of O(T), for about one more forward pass; "sqrt" is K = sqrt(T), which needs the least memory.
+            Several sizes, each a multiple of the next one, are nested: with (K, k) a chunk of K steps is itself
+            recomputed in chunks of k steps. "log" nests chunks of ..., 256, 16: memory O(log T), one more forward pass
+            for each size.
         truncate_every: K cuts the gradient of the carry at steps K, 2K, ...: truncated backpropagation through time
             over windows of K steps. Values do not change; no gradient crosses from one window to the one before it,
             and the initial carry gets its gradient from the first window only.
-        clip_cotangents: c cuts every entry of the gradient that a step hands back to the carry it starts from to
-            [-c, c], at every step of the backward pass; the outputs' own gradients are added after that. A step under
-            a false mask clips nothing. Values do not change; infinity becomes c, NaN stays NaN. Forward mode raises
-            JAX's TypeError for a `custom_vjp`. `Adjoint` has no such option (its backward pass is linear), nor has
-            backend="auto": pass the engine, ``backend=Scan(clip_cotangents=1.0)``.
+        clip_cotangents: c clips every entry of the gradient with respect to the carry to [-c, c] at every step of the
+            backward pass; the gradients of the outputs are added afterwards. A masked step clips nothing. Values do not
+            change; infinity becomes c, and NaN stays NaN. Forward mode raises JAX's TypeError for a `custom_vjp`.
+            `Adjoint` has no such option because its backward pass is linear, and neither has backend="auto": pass the
+            engine, ``backend=Scan(clip_cotangents=1.0)``.
 
     Raises:
         ValueError: an option is not a positive int (or None, for the second and third), or c is not positive.
@@ -85,13 +86,13 @@ class Scan(Engine):
     def _loop(self, cell: Cell, carry: Carry, initial: Carry, inputs: Any) -> tuple[Carry, Any]:
         xs, mask, resets, cuts = inputs
         split, clip = cell.structure is not Structure.GENERAL, self.clip_cotangents
-        at_once = split and cell.structure is not Structure.MATRIX  # all states of all steps would be T matrices
+        at_once = split and cell.structure is not Structure.MATRIX  # storing all states would need T matrices
 
         def step(carry: Carry, inputs: Any) -> tuple[Carry, Any]:
             u, x, keep, reset, cut = inputs
             carry = where(cut, jax.lax.stop_gradient(carry), carry)
             carry = where(reset, initial, carry)
-            # Within the hold: a step that does not exist hands on what it got.
+            # Clip inside the hold, so that a masked step passes its gradient on unchanged.
             before = carry if clip is None else jax.tree.map(lambda leaf: _clip_cotangent(clip, leaf), carry)
             if split:
                 carry = hold(keep, advance(cell, before, initial, u, None, None), carry)
@@ -99,20 +100,20 @@ class Scan(Engine):
             new, y = cell(before, u)
             return hold(keep, new, carry), y
 
-        us = cell.project(xs) if split else xs  # the projection needs no carry: all steps at once
+        us = cell.project(xs) if split else xs  # the projection needs no carry, so it runs for all steps at once
         inputs = (us, xs if split and not at_once else None, mask, resets, cuts)
         carry, ys = jax.lax.scan(step, carry, inputs, unroll=self.unroll)
         return carry, cell.readout(ys, xs) if at_once else ys
 
 
 def _recomputed(run: Any, size: int) -> Any:
-    """``run`` over chunks of ``size`` steps, each recomputed from its first carry in the backward pass."""
+    """Runs ``run`` over chunks of ``size`` steps; the backward pass recomputes each chunk from its first carry."""
     return functools.partial(in_chunks, jax.checkpoint(run, prevent_cse=False), size=size)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _clip_cotangent(limit: float, leaf: jax.Array) -> jax.Array:
-    """The array itself, whose gradient is cut to ``[-limit, limit]``, real and imaginary part each."""
+    """Returns the array unchanged and clips its gradient to ``[-limit, limit]``, real and imaginary part separately."""
     del limit
     return leaf
 
@@ -123,7 +124,7 @@ def _clip_forward(limit: float, leaf: jax.Array) -> tuple[jax.Array, None]:
 
 
 def _clip_backward(limit: float, _: None, cotangent: jax.Array) -> tuple[jax.Array]:
-    if cotangent.dtype == jax.dtypes.float0:  # of a counter in the carry
+    if cotangent.dtype == jax.dtypes.float0:  # the cotangent of a counter in the carry
         return (cotangent,)
     if jnp.iscomplexobj(cotangent):
         real, imaginary = (jnp.clip(part, -limit, limit) for part in (cotangent.real, cotangent.imag))

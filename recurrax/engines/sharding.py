@@ -1,4 +1,4 @@
-"""Cells, carries and flags that lie on the devices of a mesh as the inputs do."""
+"""Shards cells, carries and flags over a mesh in the same way as the inputs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 
 def place_like(xs: jax.Array, batch_axes: int) -> Callable[..., Any]:
-    """A function that puts the batch axes of arrays where those of ``xs: [T, *batch, D]`` lie.
+    """Returns a function that shards the batch axes of arrays like those of ``xs: [T, *batch, D]``.
 
-    On an explicit mesh a loop over time hands back a carry that lies as the inputs do, so it must start from one, and a
-    weight gets its gradient only where it lies on the same mesh. ``put(tree, after=n)`` takes arrays with n axes before
-    those of the batch; ``put(tree, None)`` arrays without a batch, the same on all devices.
+    On an explicit mesh a loop over time returns a carry with the sharding of the inputs, so it must start from such a
+    carry. A weight gets a gradient only if it is on the same mesh. ``put(tree, after=n)`` takes arrays with n axes
+    before the batch axes; ``put(tree, None)`` takes arrays without batch axes and replicates them.
     """
     kind = jax.typeof(xs)
     batch, varying = kind.sharding.spec[1 : 1 + batch_axes], _varying(kind)
@@ -41,7 +41,7 @@ def place_like(xs: jax.Array, batch_axes: int) -> Callable[..., Any]:
 
 
 def check_not_varying(engine: str, xs: jax.Array) -> None:
-    """Raises ValueError in a `jax.shard_map` that checks what varies, which JAX's loops of this engine do not pass."""
+    """Raises ValueError inside a `jax.shard_map` with ``check_vma=True``, which this engine's loops do not pass."""
     if axes := _varying(jax.typeof(xs)):
         raise ValueError(
             f"{engine} got inputs that vary over the mesh axes {sorted(axes)} of a jax.shard_map; allowed: one with "
@@ -50,21 +50,21 @@ def check_not_varying(engine: str, xs: jax.Array) -> None:
 
 
 def is_varying(xs: jax.Array) -> bool:
-    """Whether the inputs are those of a `jax.shard_map` that checks what varies."""
+    """Whether the inputs belong to a `jax.shard_map` with ``check_vma=True``."""
     return bool(_varying(jax.typeof(xs)))
 
 
 def _varying(kind: Any) -> frozenset[str]:
-    """The manual axes of the mesh over which an array of this type differs from device to device."""
+    """The manual mesh axes over which an array of this type varies."""
     if hasattr(kind, "manual_axis_type"):
         return kind.manual_axis_type.varying
-    return getattr(kind, "vma", frozenset())  # its name before jax 0.10
+    return getattr(kind, "vma", frozenset())  # the attribute's name before jax 0.10
 
 
 def _vary(leaf: jax.Array, varying: frozenset[str], after: int | None) -> jax.Array:
-    """What is the same on all devices as something that may differ between them, as `jax.shard_map` tells apart."""
+    """Marks arrays that are equal on all devices as varying, as `jax.shard_map` requires."""
     axes = tuple(varying - _varying(jax.typeof(leaf)))
-    if after is None or not axes:  # parameters: JAX makes them vary where they are used, and sums their gradients
+    if after is None or not axes:  # parameters: JAX marks them as varying where they are used, and sums their gradients
         return leaf
     if hasattr(jax.lax, "pcast"):
         return jax.lax.pcast(leaf, axes, to="varying")

@@ -1,22 +1,22 @@
-"""What "auto" means for the options of `Adjoint`: rules from measurements.
+"""Rules from measurements that choose the options of `Adjoint` for "auto".
 
-``python -m experiments.benchmarks.engine_options`` shows what each option costs beside every other,
-``recurrax tune`` does so for one shape.
+``python -m experiments.benchmarks.engine_options`` compares the cost of all options; ``recurrax tune`` does so for one
+shape.
 
-On a CPU time goes to matrix products, and to memory that is touched for the first time: a program whose arrays do not
-fit into 32 MiB gets all of them fresh from the operating system at every call, which costs as much as a product.
+On a CPU, matrix products and the first access to memory take the time. If the arrays of a program do not fit into 32
+MiB, the operating system provides fresh memory at every call, which costs as much as a product.
 
-- Inputs are projected for all steps at once, unless D is small: it is then cheaper to multiply them in the loop, in one
-  product with the state, than to store the product.
-- Pre-activations are kept, unless memory is what counts (long sequences) and H is small: to recompute one costs 2 H
-  operations. A single short state is so cheap to multiply that they are recomputed, too.
-- Large recurrent kernels are the first factor of the forward loop's products with few rows: as the second one they
+- Inputs are projected for all steps at once, unless D is small: then one product of inputs and state in the loop is
+  cheaper than storing the projection.
+- Pre-activations are stored, unless sequences are long, so that memory matters, and H is small: recomputing one costs 2
+  H operations. For a single sequence with a small state they are recomputed too.
+- With few rows, large recurrent kernels are the first factor of the forward loop's products; as the second factor they
   would be copied at every step.
-- Time is cut into chunks as soon as an array of all steps has more than 4 MB; each then has 2 MB.
+- Time is cut into chunks if an array of all steps has more than 4 MB; the array of a chunk then has 2 MB.
 
-On an NVIDIA GPU a step is a product and a kernel or two, each shorter than its launch. So bodies of many steps, which
-XLA launches as one graph, are faster; few inputs are multiplied in the loop, too; to keep pre-activations
-saves no time. Other devices are not measured; they get what holds for large arrays, without chunks, which are for the
+On an NVIDIA GPU a step is a product and one or two kernels, each shorter than its launch. So loop bodies of many steps,
+which XLA launches as one graph, are faster. Few inputs are multiplied in the loop here too, and storing pre-activations
+saves no time. Other devices have not been measured. They get the rules for large arrays, but no chunks, which serve the
 memory of a CPU.
 """
 
@@ -36,17 +36,17 @@ CHOICES = {
     "keep": ("states", "preactivations"),
     "projection": ("hoisted", "joint"),
 }
-WHOLE = 4 * 2**20  # bytes of an array of all steps up to which they are run as one chunk
-CHUNK = 2 * 2**20  # bytes of an array of the steps of one chunk
-WIDE = 192  # H from which pre-activations are kept for long sequences too
-SHORT = 96  # H up to which the pre-activations of a single sequence are recomputed
-FEW_INPUTS, MANY = 8, 16  # D up to which, B from which inputs and state are multiplied in one product
-UNROLLED = 16  # steps in the body of a loop on a GPU
-HEAVY, REPAYS = 3 * 2**17, 16  # G H H, T from which kernels come first in products of up to STEP_ROWS rows on a CPU
+WHOLE = 4 * 2**20  # bytes of an array of all steps; up to this size there is one chunk
+CHUNK = 2 * 2**20  # bytes of an array of one chunk
+WIDE = 192  # the least H for which pre-activations of long sequences are stored
+SHORT = 96  # the largest H for which the pre-activations of a single sequence are recomputed
+FEW_INPUTS, MANY = 8, 16  # the largest D and the least B for one product of inputs and state
+UNROLLED = 16  # steps in a loop body on a GPU
+HEAVY, REPAYS = 3 * 2**17, 16  # least G H H and T for kernels as first factors on a CPU, up to STEP_ROWS rows
 
 
 class Tuning(NamedTuple):
-    """The options of `Adjoint`, decided."""
+    """The chosen options of `Adjoint`."""
 
     keep: str
     projection: str
@@ -56,12 +56,12 @@ class Tuning(NamedTuple):
 
     @property
     def joint(self) -> bool:
-        """State and inputs are multiplied in one product."""
+        """Whether state and inputs are multiplied in one product."""
         return self.projection == "joint"
 
 
 def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
-    """Fills in every option that is "auto", for ``xs: [T, *batch, D]``."""
+    """Chooses every option that is "auto", for ``xs: [T, *batch, D]``."""
     state, T = jax.tree.leaves(carry)[-1], xs.shape[0]
     H, step = state.shape[-1], math.prod(state.shape) * state.dtype.itemsize
     B, D, gates = math.prod(state.shape[:-1]), xs.shape[-1], _gates(cell)
@@ -84,12 +84,12 @@ def tune(options: Any, cell: Cell, carry: Carry, xs: jax.Array) -> Tuning:
 
 
 def _is_affine(cell: Cell) -> bool:
-    """Whether the pre-activations are those of `AffineCell`, and its alone."""
+    """Whether the cell uses the pre-activations of `AffineCell` unchanged."""
     kind = type(cell)
     return isinstance(cell, AffineCell) and (kind.project, kind.mix) == (AffineCell.project, AffineCell.mix)
 
 
 def _gates(cell: Cell) -> int:
-    """G, of the first recurrent kernel; 1 without one."""
+    """G of the first recurrent kernel; 1 without one."""
     kernels = jax.tree.leaves(cell, is_leaf=lambda node: isinstance(node, RecurrentKernel))
     return next((kernel.shape[0] for kernel in kernels if isinstance(kernel, RecurrentKernel)), 1)

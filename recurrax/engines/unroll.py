@@ -1,4 +1,4 @@
-"""The one way to run a cell over a sequence, and the choice of the engine."""
+"""`unroll`, which runs a cell over a sequence, and the choice of the engine."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ ENGINES: dict[str, type[Engine]] = {
 def choose(backend: str | Engine, cell: Cell | None = None) -> Engine:
     """The engine for a name, an engine, or "auto".
 
-    "auto" is `Chunkwise` for cells of structure MATRIX, and for all others `Adjoint`, with options chosen for the
-    device and the shape by measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and engine_options); a
-    TPU is not measured. On an NVIDIA GPU `unroll` takes `Pallas` in its place wherever the kernel fits, in about half
-    the time. ``recurrax tune`` measures all engines for a shape.
+    "auto" is `Chunkwise` for cells of structure MATRIX and `Adjoint` for all others. The options of `Adjoint` follow
+    measurements on a CPU and on an NVIDIA GPU (experiments/results/speed and engine_options) for the device and the
+    shape; a TPU has not been measured. On an NVIDIA GPU `unroll` uses `Pallas` instead if the kernel fits, which takes
+    about half the time. ``recurrax tune`` measures all engines for a shape.
 
     Raises:
         ValueError: the name is not known.
@@ -61,24 +61,24 @@ def unroll(
     backend: str | Engine = "auto",
     key: jax.Array | None = None,
 ) -> tuple[Carry, Any]:
-    """Runs a cell over a sequence: ``xs: [T, *batch, D]`` to the last carry and ``ys: [T, *batch, O]``.
+    """Runs a cell over a sequence: from ``xs: [T, *batch, D]`` to the last carry and ``ys: [T, *batch, O]``.
 
     Args:
         cell: a `Cell`, or `Foreign` around any other step.
-        xs: inputs, time first; any number of batch axes; promoted with the parameters.
+        xs: inputs, time first, with any number of batch axes; promoted with the parameters.
         carry: initial carry ``[*batch, H]``; ``cell.initialize_carry`` by default.
-        mask: bool ``[T, *batch]``; masked steps are skipped: the carry is held over them, their outputs are 0, their
-            resets are ignored, and whatever stands in their inputs (NaN too) reaches neither values nor gradients.
-        resets: bool ``[T, *batch]``; true means: before this step the carry becomes the initial carry.
+        mask: bool ``[T, *batch]``; steps with False are skipped: the carry is held, their outputs are 0, their resets
+            are ignored, and their inputs (even NaN) reach neither values nor gradients.
+        resets: bool ``[T, *batch]``; True resets the carry to the initial carry before this step.
         backend: "auto", the name of an engine, or an engine.
-        key: PRNG key for the noise of a cell that has some, see `Cell.prepare`; None means evaluation.
+        key: PRNG key for cells with noise, see `Cell.prepare`; None means evaluation.
 
     Returns:
-        ``(carry, ys)``; the carry is that after the last step that is not masked.
+        ``(carry, ys)``; the carry after the last unmasked step, and the outputs.
 
     Raises:
-        ValueError: wrong shape, T = 0, an empty batch axis, or an unknown backend.
-        TypeError: complex inputs, or a carry of another structure than the cell's.
+        ValueError: a shape is wrong, T = 0, a batch axis is empty, or the backend is unknown.
+        TypeError: the inputs are complex, or the carry has another structure than the cell's.
     """
     engine = choose(backend, cell)
     xs = cell.check_features(xs)
@@ -107,7 +107,7 @@ def unroll(
 
 
 def _for_unknown_sizes(engine: Engine, backend: str | Engine, xs: jax.Array) -> Engine:
-    """`Scan` in place of "auto" where `jax.export` leaves sizes open; raises ValueError for other engines."""
+    """Replaces "auto" by `Scan` for sizes that `jax.export` leaves open; raises ValueError for other engines."""
     if backend == "auto":
         return Scan()
     raise ValueError(
@@ -117,7 +117,7 @@ def _for_unknown_sizes(engine: Engine, backend: str | Engine, xs: jax.Array) -> 
 
 
 def _as_the_step_leaves_it(cell: Cell, carry: Carry, xs: jax.Array) -> Carry:
-    """The carry in the dtypes that a step gives it; where they differ a loop would fail, as Flax's does."""
+    """Casts the carry to the dtypes that a step returns; with other dtypes a loop would fail, as Flax's does."""
     after, _ = jax.eval_shape(cell, carry, xs[0])
     if jax.tree.structure(after) != jax.tree.structure(carry):
         return carry

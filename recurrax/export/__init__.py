@@ -1,12 +1,12 @@
-"""Trained models for programs without recurrax: as ONNX, with one operator a layer, and as StableHLO.
+"""Exports trained models for programs without recurrax: as ONNX, with one operator per layer, and as StableHLO.
 
     rx.export.to_onnx(model)                  # an onnx.ModelProto; needs recurrax[export]
     rx.export.to_onnx(model, stream=True)     # one step, with the carry as inputs and outputs
-    rx.export.to_int8(exported, samples)      # its weights as int8, and the error that this makes
+    rx.export.to_int8(exported, samples)      # int8 weights, and the resulting error
     rx.export.to_stablehlo(model)             # bytes for jax.export.deserialize, of any cell
 
-ONNX runs without JAX, on small machines too, and holds LSTM, GRU and plain layers. StableHLO runs where JAX runs and
-holds every cell.
+ONNX models run without JAX, on small machines too, and support LSTM, GRU and plain layers. StableHLO programs run
+wherever JAX runs and support every cell.
 """
 
 from recurrax.export.int8 import Int8 as Int8

@@ -1,4 +1,4 @@
-"""A graph of ONNX while it is written: nodes, constants, inputs and outputs."""
+"""Builder of ONNX graphs: nodes, constants, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-OPSET = 17  # of the operators; onnxruntime has it since 1.12 (2022)
-IR_VERSION = 8  # of the file, the one that belongs to this opset
+OPSET = 17  # version of the operators, supported by onnxruntime since 1.12 (2022)
+IR_VERSION = 8  # version of the file format that belongs to this opset
 
 
 class Graph:
-    """Collects what a model consists of; a value is its name.
+    """Collects the parts of a model; values are referred to by name.
 
     Raises:
         ImportError: onnx is not installed.
@@ -29,46 +29,46 @@ class Graph:
         self.outputs: list[Any] = []
 
     def constant(self, name: str, array: np.ndarray) -> str:
-        """A constant of the graph."""
+        """Adds a constant."""
         self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
     def weights(self, name: str, array: np.ndarray) -> str:
-        """A constant in float32."""
+        """Adds a constant in float32."""
         return self.constant(name, array.astype(np.float32))
 
     def integers(self, *values: int) -> str:
-        """A constant list of integers, as operators take axes and shapes."""
+        """Adds a constant list of integers, such as axes or shapes."""
         name = f"int_{'_'.join(map(str, values))}"
         if name in (constant.name for constant in self.constants):
             return name
         return self.constant(name, np.array(values, np.int64))
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> list[str]:
-        """A node; gives the names of its outputs."""
+        """Adds a node; returns the names of its outputs."""
         names = [f"{operator.lower()}_{len(self.nodes)}_{index}" for index in range(outputs)]
         self.nodes.append(self.onnx.helper.make_node(operator, list(inputs), names, **attributes))
         return names
 
     def one(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """A node with one output; gives its name."""
+        """Adds a node with one output; returns the name of the output."""
         return self.add(operator, *inputs, **attributes)[0]
 
     def input(self, name: str, dtype: type, shape: list[int | str]) -> str:
-        """An input; a size that is a word is free."""
+        """Adds an input; a size given as a word is free."""
         self.inputs.append(self._value(name, dtype, shape))
         return name
 
     def output(self, name: str, value: str, shape: list[int | str]) -> None:
-        """Gives a value out under a name of its own."""
+        """Adds an output for a value, under the given name."""
         self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name]))
         self.outputs.append(self._value(name, np.float32, shape))
 
     def model(self, description: str) -> Any:
-        """The whole model, which onnx has checked.
+        """Returns the complete model after onnx has checked it.
 
         Raises:
-            onnx.checker.ValidationError: it is not right, which would be an error of recurrax.
+            onnx.checker.ValidationError: the model is invalid, which would be a bug in recurrax.
         """
         helper = self.onnx.helper
         graph = helper.make_graph(self.nodes, "recurrax", self.inputs, self.outputs, self.constants)

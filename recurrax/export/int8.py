@@ -1,4 +1,4 @@
-"""The weights of an exported model as int8, and the error that this makes."""
+"""Quantises the weights of an exported model to int8, and measures the resulting error."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Int8:
-    """A model with int8 weights, and how far it is from the one it was made of.
+    """A model with int8 weights, and its deviation from the float32 model.
 
     Attributes:
         model: an ``onnx.ModelProto``.
-        max_error: the largest absolute difference of an output.
+        max_error: the largest absolute difference of the outputs.
         mean_error: the mean absolute difference.
-        scale: the standard deviation of the outputs, to compare with.
-        size: bytes.
-        size_before: bytes of the model in float32.
+        scale: the standard deviation of the outputs, for comparison.
+        size: size of the model in bytes.
+        size_before: size of the float32 model in bytes.
     """
 
     model: Any
@@ -35,17 +35,17 @@ class Int8:
 
 
 def to_int8(model: Any, inputs: Any, *, reduce_range: bool = True) -> Int8:
-    """Quantises the weights of a model that `to_onnx` gave; its activations are quantised while it runs.
+    """Quantises the weights of a model from `to_onnx`; activations are quantised at run time.
 
-    Matrix products and LSTMs are quantised; onnxruntime has no int8 operator for GRUs and plain layers, which stay in
-    float32. By default the weights take 7 bits, as the sums of 8-bit products can overflow on CPUs without VNNI,
-    which makes the error larger.
+    Matrix products and LSTMs are quantised; GRUs and plain layers stay in float32, because onnxruntime has no int8
+    operator for them. By default weights use 7 bits: sums of 8-bit products can overflow on CPUs without VNNI, which
+    would make the error larger.
 
     Args:
         model: an ``onnx.ModelProto``.
-        inputs: what the error is measured on: an array for the input ``inputs``, or a mapping for all inputs. Take
-            sequences that the model has not been trained on.
-        reduce_range: weights of 7 bits.
+        inputs: data for measuring the error: an array for the input ``inputs``, or a mapping for all inputs. Use
+            sequences that were not in the training data.
+        reduce_range: whether weights use 7 bits.
 
     Raises:
         ImportError: onnxruntime is not installed.
@@ -55,7 +55,7 @@ def to_int8(model: Any, inputs: Any, *, reduce_range: bool = True) -> Int8:
     except ImportError as error:
         raise ImportError("to_int8 needs onnxruntime, which is not installed: pip install onnxruntime onnx") from error
     marked = copy.deepcopy(model)
-    marked.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # else it asks for that, in vain
+    marked.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # silences a hint
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         quantization.quantize_dynamic(

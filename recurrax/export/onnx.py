@@ -1,4 +1,4 @@
-"""Models of LSTM, GRU and plain layers as ONNX, with one recurrent operator for each layer."""
+"""Exports models of LSTM, GRU and plain layers to ONNX, with one recurrent operator for each layer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from recurrax.interop.parts import Part, behaves_like, check_directions, parts_o
 from recurrax.interop.slots import ONNX
 from recurrax.layers import RNN, SequenceModel, Stack
 
-STATES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}  # as the operators give them
-FUNCTIONS = {  # of each operator, in its order
+STATES = {"RNN": ("h",), "GRU": ("h",), "LSTM": ("h", "c")}  # outputs of the operators
+FUNCTIONS = {  # activations of each operator, in its order
     "RNN": ("activation_fn",), "GRU": ("gate_fn", "activation_fn"),
     "LSTM": ("gate_fn", "activation_fn", "activation_fn"),
 }  # fmt: skip
@@ -25,23 +25,23 @@ ACTIVATIONS = {
 
 
 def to_onnx(model: Any, *, stream: bool = False, lengths: bool = False) -> Any:
-    """A model as ONNX, in float32, for `onnxruntime` and others; write it with ``onnx.save(exported, path)``.
+    """Exports a model to ONNX in float32, e.g. for `onnxruntime`; save it with ``onnx.save(exported, path)``.
 
-    Inputs and outputs, of any batch size and any number of steps:
+    Batch size and number of steps are free. Inputs and outputs:
 
         inputs                  float32 [batch, time, D], or int64 tokens [batch, time]
-        seq_lengths             int32 [batch], with ``lengths``: the steps that exist
-        outputs                 float32 [batch, time, O], or [batch, O] of a model that reads the last step
+        seq_lengths             int32 [batch], only with ``lengths``
+        outputs                 float32 [batch, time, O], or [batch, O] if the model reads the last step
 
-    With ``stream`` it is one step, whose carry goes in and comes out, the first one as zeros:
+    With ``stream`` it is one step with the carry as input and output; the first carry is zeros:
 
         inputs                  float32 [batch, D], or int64 tokens [batch]
-        carry_0_h, carry_0_c    float32 [batch, H] of layer 0, and so on; c of LSTMs alone
+        carry_0_h, carry_0_c    float32 [batch, H] of layer 0, and so on; c only for LSTMs
         outputs                 float32 [batch, O]
         next_carry_0_h, ...     the carry for the next step
 
-    Steps beyond a length give outputs of 0, as in recurrax. A model computes in float32 whatever its own dtype is. A
-    token outside the vocabulary is an error of the runtime, except for negative ones, which count from the end.
+    Steps beyond a length have outputs of 0, as in recurrax. The exported model always computes in float32. A token
+    outside the vocabulary causes an error of the runtime, except for negative tokens, which count from the end.
 
     Args:
         model: a `SequenceModel`, `Stack` (`LSTM`, `GRU` and `SimpleRNN` included), `RNN`, `Bidirectional`, or a cell:
@@ -50,12 +50,12 @@ def to_onnx(model: Any, *, stream: bool = False, lengths: bool = False) -> Any:
         lengths: add the input ``seq_lengths``.
 
     Returns:
-        An ``onnx.ModelProto`` of opset 17, which ``onnx.checker`` has passed.
+        An ``onnx.ModelProto`` of opset 17, checked by ``onnx.checker``.
 
     Raises:
         ImportError: onnx is not installed.
-        TypeError: the model has other cells or layers; `to_stablehlo` takes them.
-        ValueError: ONNX has no such layer; or ``stream`` with a layer that runs in reverse, or with ``lengths``.
+        TypeError: the model has other cells or layers; use `to_stablehlo` for them.
+        ValueError: ONNX has no such layer, or ``stream`` is used with a reversed layer or with ``lengths``.
     """
     layer: Any = RNN(model) if isinstance(model, Cell) else model
     parts = parts_of(layer, ONNX)
@@ -110,13 +110,13 @@ def _inputs(graph: Graph, embeds: list[Part], D: int, stream: bool) -> str:
 
 
 def _layers(parts: list[Part]) -> list[list[Part]]:
-    """The cells of each layer: one, or those of both directions."""
+    """The cells of each layer: one, or two for both directions."""
     cells = [part for part in parts if part.role == "layer"]
     return [[part for part in cells if part.layer == number] for number in range(cells[0].layers)]
 
 
 def _recurrent(graph: Graph, parts: list[Part], xs: str, steps: str, stream: bool) -> tuple[str, list[str]]:
-    """The operator of a layer: outputs ``[time, directions, batch, H]`` and final states ``[directions, batch, H]``."""
+    """Adds a layer's operator: outputs ``[time, directions, batch, H]`` and final states ``[directions, batch, H]``."""
     first, number = parts[0], parts[0].layer
     kind, H = first.variant.split()[0], first.module.hidden_features
     arrays: dict[str, str] = {}
@@ -130,7 +130,7 @@ def _recurrent(graph: Graph, parts: list[Part], xs: str, steps: str, stream: boo
         states = [graph.one("Unsqueeze", name, graph.integers(0)) for name in given]
     inputs = [xs, arrays["W"], arrays["R"], arrays["B"], steps, *states, *([arrays["P"]] if "P" in arrays else [])]
     while not inputs[-1]:
-        inputs.pop()  # those at the end that are not given
+        inputs.pop()  # trailing optional inputs may be left out
     ys, *ends = graph.add(kind, *inputs, outputs=1 + len(STATES[kind]), **_attributes(parts))
     for state, end in zip(STATES[kind] if stream else (), ends, strict=False):
         value = graph.one("Squeeze", end, graph.integers(0))
@@ -158,13 +158,13 @@ def _activation(part: Part, attribute: str) -> str:
 
 
 def _joined(graph: Graph, ys: str, last: bool) -> str:
-    """Both directions beside each other: ``[time, directions, batch, H]`` to ``[time, batch, directions H]``."""
+    """Concatenates both directions: ``[time, directions, batch, H]`` to ``[time, batch, directions H]``."""
     perm, shape = ([1, 0, 2], (0, -1)) if last else ([0, 2, 1, 3], (0, 0, -1))
     return graph.one("Reshape", graph.one("Transpose", ys, perm=perm), graph.integers(*shape))
 
 
 def _head(graph: Graph, layer: Any, hs: str) -> str:
-    """The predictions of a model; of a layer its outputs themselves."""
+    """Adds the head of a model; for a layer it returns the outputs themselves."""
     if not isinstance(layer, SequenceModel):
         return hs
     if layer.head is None:

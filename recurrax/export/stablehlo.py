@@ -1,4 +1,4 @@
-"""Any model as StableHLO, the portable programs of JAX."""
+"""Exports any model as StableHLO, JAX's portable program format."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from recurrax.layers import RNN, SequenceModel
 def to_stablehlo(
     model: Any, *, stream: bool = False, lengths: bool = False, platforms: Sequence[str] | None = None
 ) -> bytes:
-    """A model with its weights as a program that JAX alone runs, for any batch size and number of steps.
+    """Exports a model with its weights as a program that needs only JAX, for any batch size and number of steps.
 
-    After ``import jax.export``, ``jax.export.deserialize(bytearray(program)).call(inputs)`` runs it, in a process
-    without recurrax too, with the JAX that wrote it or a newer one (JAX keeps half a year of compatibility). With
-    ``lengths`` it is ``call(inputs, seq_lengths)``. With ``stream`` it is one step, ``call(carry, inputs, reset)`` to
-    ``(carry, outputs)``; where ``reset`` is true the step begins with the initial carry, whatever ``carry`` holds, so
-    that the first call may give zeros. The shapes are in ``.in_avals``, in the order of the arguments.
+    After ``import jax.export``, ``jax.export.deserialize(bytearray(program)).call(inputs)`` runs it, even without
+    recurrax, with the same JAX version or a newer one (JAX guarantees half a year of compatibility). With ``lengths``
+    the call is ``call(inputs, seq_lengths)``. With ``stream`` it is one step, from ``call(carry, inputs, reset)`` to
+    ``(carry, outputs)``; if ``reset`` is true, the step starts from the initial carry and ignores ``carry``, so the
+    first call may pass zeros. The shapes are in ``.in_avals``, in the order of the arguments.
 
-        inputs          float32 [batch, time, D], or int32 tokens [batch, time]; of a step without the axis of time
+        inputs          float32 [batch, time, D], or int32 tokens [batch, time]; a step has no time axis
         seq_lengths     int32 [batch]
         reset           bool [batch]
 
@@ -33,13 +33,13 @@ def to_stablehlo(
         model: a `SequenceModel`, `Stack`, `RNN`, `Bidirectional`, `Block`, or any cell.
         stream: export one step.
         lengths: add the argument ``seq_lengths``.
-        platforms: where it is to run, some of "cpu", "cuda", "rocm" and "tpu"; None is the platform of this process.
+        platforms: target platforms, some of "cpu", "cuda", "rocm" and "tpu"; None means the platform of this process.
 
     Raises:
         ImportError: flatbuffers is not installed.
-        TypeError: the model is no layer and no cell.
-        ValueError: ``stream`` with a layer that runs in reverse, or with ``lengths``; the layer does not know its
-            ``in_features``, has inputs of several feature axes, or is time-major.
+        TypeError: the model is neither a layer nor a cell.
+        ValueError: ``stream`` is used with a reversed layer or with ``lengths``; or the layer does not know its
+            ``in_features``, has several feature axes, or is time-major.
     """
     if importlib.util.find_spec("flatbuffers") is None:
         raise ImportError('to_stablehlo needs flatbuffers, which is not installed: pip install "recurrax[export]"')

@@ -1,4 +1,4 @@
-"""Gradient flow: what of a loss at the last step reaches the past, for any `(carry, x) -> (carry, y)`."""
+"""Gradient flow: how the gradient of a final loss reaches earlier steps, for any step `(carry, x) -> (carry, y)`."""
 
 from recurrax.gradflow.fixed_points import FixedPoints as FixedPoints
 from recurrax.gradflow.fixed_points import fixed_points as fixed_points

@@ -1,4 +1,4 @@
-"""Fixed points of a small cell under constant input, and whether they hold or lose what comes near."""
+"""Fixed points of a small cell under constant input, and their stability."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import root
 
-from recurrax.gradflow.gradients import Step, follow
+from recurrax.gradflow.gradients import Step, trajectory
 
 
 class FixedPoints(NamedTuple):
-    """What was found, as NumPy arrays, the slowest mode first.
+    """The fixed points as NumPy arrays, the slowest mode first.
 
     Attributes:
         states: ``[F, n]``, the whole carry as one vector in the order of its leaves.
-        eigenvalues: of the step's Jacobian there, complex ``[F, n]``, largest modulus first.
-        found: searches that ended at each, ``[F]``; their sum over the searches is the share that converged.
-        searches: how many there were.
+        eigenvalues: eigenvalues of the step's Jacobian there, complex ``[F, n]``, largest modulus first.
+        found: number of searches that ended at each point, ``[F]``; their sum divided by ``searches`` is the share that
+            converged.
+        searches: number of searches.
     """
 
     states: np.ndarray
@@ -29,12 +30,12 @@ class FixedPoints(NamedTuple):
 
     @property
     def stable(self) -> np.ndarray:
-        """Whether every mode decays there, ``[F]``."""
+        """Whether all modes decay at each point, ``[F]``."""
         return np.abs(self.eigenvalues).max(axis=1) < 1
 
     @property
     def time_constants(self) -> np.ndarray:
-        """Steps in which each mode falls (or grows) by a factor e, ``tau = 1 / |ln |lambda||``, ``[F, n]``."""
+        """Steps in which each mode decays (or grows) by a factor e, ``tau = 1 / |ln |lambda||``, ``[F, n]``."""
         with np.errstate(divide="ignore"):
             return 1 / np.abs(np.log(np.abs(self.eigenvalues)))
 
@@ -42,22 +43,22 @@ class FixedPoints(NamedTuple):
 def fixed_points(
     step: Step, carries: Any, x: Any, key: jax.Array, *, noise: float = 0.1, tolerance: float = 1e-6
 ) -> FixedPoints:
-    """Finds states that a step maps to themselves: s* = F(s*, x).
+    """Finds fixed points of a step: states s* = F(s*, x).
 
-    From every given state with noise added, SciPy's hybrid Powell method solves F(s, x) - s = 0 with the exact
-    Jacobian; solutions nearer to each other than 1000 times the tolerance are one. Not to be jitted. Time O(N n^3) and
-    a few dozen steps for each search: for nets of up to a few hundred units.
+    From every given state plus noise, SciPy's hybrid Powell method solves F(s, x) - s = 0 with the exact Jacobian.
+    Solutions closer than 1000 times the tolerance are merged. The function cannot be jitted. It takes time O(N n^3) and
+    a few dozen steps per search, so it suits networks of up to a few hundred units.
 
     Args:
         step: `(carry, x) -> (carry, y)`, pure.
-        carries: where to start, a pytree of [N, ...], e.g. states that the cell visits.
+        carries: initial states, a pytree of [N, ...], e.g. states that the cell visits.
         x: the constant input.
-        key: a PRNG key, of the noise.
-        noise: its standard deviation; it finds points that no trajectory passes.
-        tolerance: largest entry of ``|F(s) - s|`` that counts as zero.
+        key: a PRNG key for the noise.
+        noise: standard deviation of the noise, which helps to find points away from all trajectories.
+        tolerance: the largest entry of ``|F(s) - s|`` at a fixed point.
 
     Returns:
-        `FixedPoints`; none is a result too, F = 0.
+        `FixedPoints`, possibly with F = 0.
 
     Raises:
         TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
@@ -72,7 +73,7 @@ def fixed_points(
         raise ValueError(f"carries has leading axes {sorted(counts)}; allowed: one common N >= 1. Stack some states.")
     (N,) = counts
     first = jax.tree.map(lambda leaf: leaf[0], carries)
-    path = follow(step, first, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], x))
+    path = trajectory(step, first, jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], x))
     advance = jax.jit(lambda state: path.advance(state, x))
     jacobian = jax.jit(jax.jacfwd(advance))
     states = jax.vmap(path.ravel)(carries)

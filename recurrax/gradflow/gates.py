@@ -1,4 +1,4 @@
-"""What the gates do along a sequence, and the time constants that this gives the cell."""
+"""Gate activations along a sequence, and the resulting time constants of the cell."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ def gate_activations(cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs
 
         gates_t = cell.gates(s_{t-1}, x_t),  s_t, y_t = cell(s_{t-1}, x_t)
 
-    The gate at index t-1 is the one used in step t = 1 .. T: it is computed from the carry before that step.
+    The gate at index t-1 is the one used in step t = 1 .. T: it is computed from the carry before the step.
 
     Args:
         cell: a step `(carry, x) -> (carry, y)` with a method `gates(carry, x)` that returns a NamedTuple of
@@ -28,7 +28,7 @@ def gate_activations(cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs
         One array [T, H] per gate, under the names of the NamedTuple. Dimensionless, sigmoid gates in [0, 1].
 
     Raises:
-        TypeError: a cell without gates, or whose gates have no names.
+        TypeError: the cell has no gates, or its gates have no names.
         ValueError: no steps.
 
     Karpathy, Johnson and Fei-Fei, 2015 (arXiv:1506.02078), for the reading of gate statistics.
@@ -54,21 +54,21 @@ def gate_activations(cell: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs
 
 
 class Saturation(NamedTuple):
-    """Share of steps in which a gate is nearly closed and nearly open, each ``[..., H]`` in [0, 1]."""
+    """Shares of steps at which a gate is nearly closed and nearly open, each ``[..., H]`` in [0, 1]."""
 
     closed: Array
     open: Array
 
 
 def saturation(gate: ArrayLike, low: float = 0.1, high: float = 0.9) -> Saturation:
-    """How often each unit's gate is nearly closed and nearly open along a sequence.
+    """The shares of steps at which each unit's gate is nearly closed and nearly open.
 
         closed = mean_t [f_t < low],  open = mean_t [f_t > high]
 
     Args:
         gate: activations [T, ..., H] in [0, 1], T >= 1, e.g. of `gate_activations`.
-        low: closed below it.
-        high: open above it.
+        low: a gate below this is nearly closed.
+        high: a gate above this is nearly open.
 
     Raises:
         ValueError: no steps, or limits out of order.
@@ -83,21 +83,21 @@ def saturation(gate: ArrayLike, low: float = 0.1, high: float = 0.9) -> Saturati
 
 
 def time_constants(keep: ArrayLike) -> Array:
-    """The time constant of every unit, from the activations of the gate that keeps its state.
+    """The time constant of every unit, computed from the activations of the gate that keeps its state.
 
         tau = -1 / mean_t ln f_t
 
-    The geometric mean, because the state decays by the product of its gates; the mean of 1/(1-f_t) is ruled
-    by a few steps with f near 1. Exact for a constant gate, where f^tau = 1/e: 1.44 steps for f = 1/2.
-    This is the path c -> c alone; with recurrent weights the decay also runs through the gates, and
-    `state_gradients` measures all of it. f is the gate that multiplies the old state: an LSTM's f; a GRU's z
-    if h' = (1-z) n + z h (Flax, PyTorch), else its 1-z.
+    The geometric mean is used because the state decays by the product of its gates; the mean of 1/(1-f_t) would be
+    dominated by a few steps with f near 1. The result is exact for a constant gate, where f^tau = 1/e: 1.44 steps for f
+    = 1/2. It covers only the path c -> c; recurrent weights also pass gradients through the gates, and
+    `state_gradients` measures the total. f is the gate that multiplies the old state: an LSTM's f; a GRU's z if h' =
+    (1-z) n + z h (Flax, PyTorch), else its 1-z.
 
     Args:
         keep: [T, ..., H], in [0, 1], T >= 1.
 
     Returns:
-        [..., H] in steps. f = 1 throughout gives inf, f = 0 at any step gives 0.
+        [..., H] in steps. f = 1 at all steps gives inf; f = 0 at any step gives 0.
 
     Raises:
         ValueError: no steps.

@@ -1,9 +1,9 @@
 """The gradient of a loss at the last step with respect to every earlier state, in the log domain.
 
 The state s_t is the whole carry as one real vector [n] (an LSTM's is c and h together; a complex leaf counts
-as its real and imaginary parts). A vector is kept as `mantissa * 2**exponent` with its largest entry near 1,
-so a decay by 1/4 per step, zero in float32 after 75 steps, is followed for as long as there are steps. Lost
-is only what one single step shrinks or grows by more than the range of the dtype (1e38 in float32).
+as its real and imaginary parts). A vector is stored as `mantissa * 2**exponent` with its largest entry near 1. So a
+decay by 1/4 per step, which would be zero in float32 after 75 steps, can be followed over any number of steps. Only a
+change by more than the range of the dtype (1e38 in float32) within a single step is lost.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Trajectory(NamedTuple):
     ravel: Callable[[Any], Array]
     unravel: Callable[[Array], Any]
     xs: Any  # pytree of [T, ...]
-    states: Array  # [T, n]: s_0 .. s_{T-1}, the state that each step starts from
+    states: Array  # [T, n]: s_0 .. s_{T-1}, the state before each step
     final: Array  # [n]: s_T
 
 
@@ -36,10 +36,10 @@ def state_gradients(step: Step, carry: Any, xs: Any, loss: Loss | None = None) -
         s_t, y_t = step(s_{t-1}, x_t),  L = loss(s_T, y_T)
         g_T = dL/ds_T,  g_{t-1} = J_t^T g_t  with  J_t = ds_t/ds_{t-1},  result_t = ln |g_t|_2
 
-    One example: `vmap` over examples and seeds, then take medians. Costs T steps forward, T backward and
-    2 T n numbers. Where the step computes y_T from its new state (an LSTM's output is its h_T), L is a
-    function of s_T. Where it does not, or hides that in `jax.checkpoint` or a `custom_vjp`, y_T adds nothing
-    to g_T; all earlier entries stay exact.
+    It handles one example; use `vmap` over examples and seeds, then take medians. It costs T steps forward, T backward
+    and 2 T n numbers. If the step computes y_T from its new state (an LSTM's output is its h_T), L is a function of
+    s_T. Otherwise, or if `jax.checkpoint` or a `custom_vjp` hides this, y_T contributes nothing to g_T; all earlier
+    entries stay exact.
 
     Args:
         step: `(carry, x) -> (carry, y)`, pure.
@@ -48,15 +48,15 @@ def state_gradients(step: Step, carry: Any, xs: Any, loss: Loss | None = None) -
         loss: `(carry_T, y_T) -> scalar`; by default the sum over y_T.
 
     Returns:
-        [T+1] in nats, t = 0 .. T; index 0 is the initial carry. A gradient that is exactly zero gives -inf.
+        [T+1] in nats, t = 0 .. T; index 0 is the initial carry. A gradient of exactly zero gives -inf.
 
     Raises:
-        TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
-        ValueError: no steps, no state, or a loss that is not a real scalar.
+        TypeError: the carry has an integer leaf, or the step changes the structure or dtypes of the carry.
+        ValueError: there are no steps or no state, or the loss is not a real scalar.
 
     Hochreiter, 1991; Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063).
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
     (at_end, direct), exponent = rescale(loss_gradients(step, path, loss))
 
     def pull(after: Scaled, point: tuple[Array, Any, Array]) -> tuple[Scaled, Array]:
@@ -71,8 +71,8 @@ def state_gradients(step: Step, carry: Any, xs: Any, loss: Loss | None = None) -
     return jnp.append(log_norms, log_root(jnp.sum(at_end**2), exponent))
 
 
-def follow(step: Step, carry: Any, xs: Any) -> Trajectory:
-    """Checks the arguments, runs the steps and keeps the state that each one starts from."""
+def trajectory(step: Step, carry: Any, xs: Any) -> Trajectory:
+    """Checks the arguments, runs the steps and records the state before each step."""
     length(xs)
     carry, xs = jax.tree.map(jnp.asarray, (carry, xs))
     _check_carry(carry)
@@ -104,13 +104,13 @@ def length(xs: Any) -> int:
 def rescale(array: Array) -> Scaled:
     """Splits an array into mantissa * 2**exponent with the largest |mantissa| near 1; zero stays zero.
 
-    A power of two: dividing by it rounds nothing, and its logarithm is an integer, which adds up exactly.
+    Division by a power of two is exact, and the exponents are integers, whose sums are exact.
     """
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(array)))
     limits = jnp.finfo(array.dtype)
-    power = jax.lax.reduce_precision(largest, limits.nexp, 0)  # no mantissa bits: the nearest power of two
+    power = jax.lax.reduce_precision(largest, limits.nexp, 0)  # without mantissa bits: the nearest power of two
     power = jnp.where(jnp.isfinite(largest) & (largest > 0), power, 1)
-    power = jnp.minimum(power, 2.0 ** (limits.maxexp - 1))  # where rounding up overflows
+    power = jnp.minimum(power, 2.0 ** (limits.maxexp - 1))  # in case rounding up overflows
     return array / power, jnp.round(jnp.log2(power)).astype(jnp.int32)
 
 
@@ -138,7 +138,7 @@ def _check_carry(carry: Any) -> None:
 
 
 def _coordinates(carry: Any) -> tuple[Callable[[Any], Array], Callable[[Array], Any]]:
-    """The maps carry -> real vector [n] and back; at least float32, as logs of a bfloat16 state need."""
+    """The maps carry -> real vector [n] and back; at least float32, because logs of a bfloat16 state need it."""
     leaves, treedef = jax.tree.flatten(carry)
     shapes, dtypes = [leaf.shape for leaf in leaves], [leaf.dtype for leaf in leaves]
     parts = [2 if jnp.issubdtype(dtype, jnp.complexfloating) else 1 for dtype in dtypes]
@@ -181,7 +181,7 @@ def _check_step(step: Step, carry: Any, x: Any) -> None:
 
 
 def loss_gradients(step: Step, path: Trajectory, loss: Loss | None) -> Array:
-    """[2, n]: the gradient of the loss in s_T, and in s_{T-1} where y_T reads that one directly."""
+    """[2, n]: the gradients of the loss in s_T, and in s_{T-1} if y_T reads it directly."""
     before, x = path.states[-1], jax.tree.map(lambda leaf: leaf[-1], path.xs)
     readout = _readout(step, path.unravel(before), x)
 
@@ -208,12 +208,12 @@ def _scalar(loss: Loss | None, carry: Any, y: Any) -> Array:
 
 
 def _readout(step: Step, carry: Any, x: Any) -> Callable[[Any, Any, Any], Any]:
-    """The part of a step behind its new carry: (new carry, old carry, x) -> y.
+    """The part of a step that computes y from its new carry: (new carry, old carry, x) -> y.
 
-    It is the step's own program, in which whatever reads the new carry reads an argument instead. Without it,
-    dL/ds_T for a loss on an LSTM's output y_T = h_T would be 0, for a step computes y_T from s_{T-1} and x_T.
+    It is the step's own program, in which an argument replaces the new carry. Without it, dL/ds_T for a loss on an
+    LSTM's output y_T = h_T would be 0, because a step computes y_T from s_{T-1} and x_T.
     """
-    with jax.disable_jit():  # so that a jitted step is no closed box
+    with jax.disable_jit():  # so that a jitted step can be inspected
         closed, (_, y) = jax.make_jaxpr(step, return_shape=True)(carry, x)
     given = jax.make_jaxpr(lambda carry: carry)(carry).jaxpr.invars
     computed = closed.jaxpr.outvars[: len(given)]

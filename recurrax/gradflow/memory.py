@@ -1,4 +1,4 @@
-"""How far back a cell remembers: in its gradients (`input_sensitivity`) and in its state (`memory_capacity`)."""
+"""The memory of a cell, measured by gradients (`input_sensitivity`) and by its state (`memory_capacity`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from recurrax.gradflow.gradients import Scaled, Step, follow, length, log_root, rescale
+from recurrax.gradflow.gradients import Scaled, Step, length, log_root, rescale, trajectory
 
 
 def input_sensitivity(step: Step, carry: Any, xs: Any) -> Array:
@@ -17,8 +17,9 @@ def input_sensitivity(step: Step, carry: Any, xs: Any) -> Array:
 
         result_{t-1} = ln |dy_T/dx_t|_F,  t = 1 .. T
 
-    One example; `vmap` over examples and seeds. With O numbers in the output a step costs O backward passes: time
-    O(T O n^2) for a dense cell, memory O(T n + O n). Rescaled at every step, so nothing underflows.
+    It handles one example; use `vmap` over examples and seeds. With O numbers in the output, each step costs O backward
+    passes: time O(T O n^2) for a dense cell, memory O(T n + O n). Values are rescaled at every step, so they never
+    underflow.
 
     Args:
         step: `(carry, x) -> (carry, y)`, pure.
@@ -26,13 +27,13 @@ def input_sensitivity(step: Step, carry: Any, xs: Any) -> Array:
         xs: inputs, [T, D] or any pytree of floating [T, ...], T >= 1.
 
     Returns:
-        [T] in nats **by time**. A derivative that is exactly zero gives -inf.
+        [T] in nats **by time**. A derivative of exactly zero gives -inf.
 
     Raises:
-        TypeError: an integer leaf in the carry, inputs or output, or a step that changes the carry's structure.
-        ValueError: no steps or no state.
+        TypeError: the carry, the inputs or the output have an integer leaf, or the step changes the carry's structure.
+        ValueError: there are no steps or no state.
     """
-    path = follow(step, carry, xs)
+    path = trajectory(step, carry, xs)
     _check_floats("xs", path.xs)
     last = path.states[-1], jax.tree.map(lambda leaf: leaf[-1], path.xs)
 
@@ -58,22 +59,22 @@ def input_sensitivity(step: Step, carry: Any, xs: Any) -> Array:
 
 
 def memory_horizon(log_sensitivity: ArrayLike, eps: float = 1e-2) -> Array:
-    """The longest lag at which the last output still depends on the input by a stated share of the most.
+    """The longest lag at which the sensitivity to an input is still a given share of its maximum.
 
         s(k) = |dy_T/dx_{T-k}|,  H_eps = max {k: s(k) >= eps max_j s(j)}
 
-    It is about gradients; what is learnt is another question, and `memory_capacity` another still. Take the mean over
-    examples first, ``jax.nn.logsumexp(log_s, 0) - ln S``.
+    It measures gradients, not learning, and not the state as `memory_capacity` does. Take the mean over examples first,
+    ``jax.nn.logsumexp(log_s, 0) - ln S``.
 
     Args:
-        log_sensitivity: [..., T] in nats **by time**, as `input_sensitivity` gives it.
-        eps: share of the largest, above 0 and at most 1.
+        log_sensitivity: [..., T] in nats **by time**, the result of `input_sensitivity`.
+        eps: share of the maximum, above 0 and at most 1.
 
     Returns:
-        [...] int, in steps, 0 to T-1; T-1 means that the sequence is too short to tell. -1 where no input counts.
+        [...] int, in steps, 0 to T-1; T-1 means that the sequence may be too short. -1 means that no input matters.
 
     Raises:
-        ValueError: eps out of range, or no time axis.
+        ValueError: eps is out of range, or there is no time axis.
     """
     log_s = jnp.asarray(log_sensitivity)
     if not 0 < eps <= 1:
@@ -81,32 +82,32 @@ def memory_horizon(log_sensitivity: ArrayLike, eps: float = 1e-2) -> Array:
     if not log_s.ndim or not log_s.shape[-1]:
         raise ValueError(f"log_sensitivity has shape {log_s.shape}; it must be [..., T].")
     largest = jnp.max(log_s, axis=-1, keepdims=True)
-    # A lag exactly at eps counts, whatever the last bit of its logarithm says.
+    # A lag exactly at eps counts, regardless of the last bit of its logarithm.
     felt = (log_s >= largest + jnp.log(eps) - 1e-5) & (log_s > -jnp.inf)
     first = jnp.argmax(felt, axis=-1)
     return jnp.where(felt.any(axis=-1), log_s.shape[-1] - 1 - first, -1)
 
 
 def memory_capacity(step: Step, carry: Any, us: ArrayLike, max_lag: int, *, warmup: int = 100) -> Array:
-    """How well a linear readout of the state recalls each earlier input: Jaeger's memory capacity, lag by lag.
+    """Jaeger's memory capacity for each lag: how well a linear readout of the state recalls earlier inputs.
 
         MC_k = corr^2(u_{t-k}, w_k . s_t) with the best w_k,  MC = sum_k MC_k <= n
 
-    for independent inputs. The squared correlation is corrected for the n fitted weights (adjusted R^2), so that a lag
-    that is forgotten gives 0 on average, now and then a little less. One sequence; `vmap` over sequences.
+    for independent inputs. The squared correlation is corrected for the n fitted weights (adjusted R^2), so a forgotten
+    lag gives 0 on average and sometimes slightly less. It handles one sequence; use `vmap` over sequences.
 
     Args:
         step: `(carry, x) -> (carry, y)` that reads inputs x of shape [1].
         carry: initial state s_0, a pytree of floating or complex arrays, n numbers in all.
         us: inputs, [T] or [T, 1], independent draws, e.g. uniform in [-1, 1].
         max_lag: the largest lag k.
-        warmup: steps at the start that count for nothing, at least max_lag of them.
+        warmup: steps at the start to ignore, at least max_lag.
 
     Returns:
         [max_lag + 1], dimensionless, for k = 0 .. max_lag; their sum is the capacity.
 
     Raises:
-        ValueError: the sequence is too short for n weights, or a number is out of range.
+        ValueError: the sequence is too short for n weights, or an argument is out of range.
 
     Jaeger, 2001, "Short term memory in echo state networks", GMD report 152.
     """
@@ -116,7 +117,7 @@ def memory_capacity(step: Step, carry: Any, us: ArrayLike, max_lag: int, *, warm
         raise ValueError(f"us has shape {us.shape}; allowed: [T] or [T, 1]. One scalar input for each step.")
     if max_lag < 0:
         raise ValueError(f"max_lag={max_lag}; allowed: an int >= 0. Try twice the number of units.")
-    path = follow(step, carry, us)
+    path = trajectory(step, carry, us)
     n, T, skip = path.final.size, length(us), max(warmup, max_lag)
     if T - skip < n + 2:
         raise ValueError(
@@ -126,7 +127,7 @@ def memory_capacity(step: Step, carry: Any, us: ArrayLike, max_lag: int, *, warm
     states = jnp.concatenate([path.states[1:], path.final[None]])[skip:]  # s_t beside u_t
     basis, sizes, _ = jnp.linalg.svd(states - states.mean(axis=0), full_matrices=False)
     limits = jnp.finfo(states.dtype)
-    real = sizes > sizes[0] * limits.eps * max(states.shape)  # the other directions are only rounding
+    real = sizes > sizes[0] * limits.eps * max(states.shape)  # the other directions are rounding errors
     basis, rank, N = jnp.where(real, basis, 0), jnp.sum(real), T - skip
 
     def recalled(lag: Array) -> Array:

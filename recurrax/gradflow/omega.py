@@ -1,4 +1,4 @@
-"""The regulariser that asks the error to keep its norm from step to step."""
+"""The regulariser that keeps the norm of the backpropagated error constant from step to step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from recurrax.cell import Cell, Structure, preactivations
-from recurrax.gradflow.gradients import Loss, Step, Trajectory, follow, loss_gradients, rescale
+from recurrax.gradflow.gradients import Loss, Step, Trajectory, loss_gradients, rescale, trajectory
 
 FORMS = ("norm", "squared")
 IMMEDIATE = ("jacobian", "weights")
@@ -18,23 +18,23 @@ IMMEDIATE = ("jacobian", "weights")
 def omega(
     step: Step, carry: Any, xs: Any, loss: Loss | None = None, *, form: str = "norm", immediate: str = "jacobian"
 ) -> Array:
-    """How far every step is from keeping the norm of the error that it passes back: Pascanu's Omega, step by step.
+    """Pascanu's Omega at each step: the deviation of the step from preserving the norm of the backpropagated error.
 
         g_t = dL/ds_t,  J_t = ds_t/ds_{t-1},  L at the last step
         "norm" (their eq. 9):                  Omega_t = (|J_t^T g_t| / |g_t| - 1)^2
         "squared" (their eq. 10 and code):     Omega_t = (|J_t^T g_t|^2 / |g_t|^2 - 1)^2
 
-    The sum over t is the paper's Omega; the mean over steps and examples is that of the authors' code. In a loss:
+    The sum over t is the Omega of the paper; the authors' code uses the mean over steps and examples. In a loss:
 
         jax.grad(lambda cell: task_loss(cell) + weight * gradflow.omega(cell, carry, xs).sum())(cell)
 
-    Only its immediate derivative is taken, as published: states, errors and inputs are constants, and what the step
-    closes over is differentiated through J_t alone. With "jacobian" J_t depends on all parameters, through the
-    derivative of the activation too. With "weights" that derivative is a constant as well, as in the authors' code:
-    J_t v = update'_s v + update'_v mix'(v) at constant update', so that the recurrent weights alone get a gradient.
+    As published, only the immediate derivative is taken: states, errors and inputs are constants, and parameters get a
+    gradient only through J_t. With "jacobian", J_t depends on all parameters, including through the derivative of the
+    activation. With "weights", this derivative is constant too, as in the authors' code: J_t v = update'_s v +
+    update'_v mix'(v) with constant update', so only the recurrent weights get a gradient.
 
-    One example; `vmap` over examples. Costs one more backward pass. Errors are rescaled at every step, so nothing
-    underflows; the authors' code drops steps whose squared norm is below 1e-20.
+    It handles one example; use `vmap` over examples. It costs one more backward pass. Errors are rescaled at every
+    step, so they never underflow; the authors' code drops steps with a squared norm below 1e-20.
 
     Args:
         step: `(carry, x) -> (carry, y)`, pure.
@@ -42,15 +42,15 @@ def omega(
         xs: inputs, [T, D] or any pytree of [T, ...], T >= 1.
         loss: `(carry_T, y_T) -> scalar`; by default the sum over y_T.
         form: "norm" or "squared".
-        immediate: "jacobian", or "weights" for a cell of structure DENSE; no value depends on it.
+        immediate: "jacobian", or "weights" for a cell of structure DENSE; it does not change the values.
 
     Returns:
-        [T], dimensionless, t = 1 .. T. A step whose error is exactly zero gives 0, and so does its derivative.
+        [T], dimensionless, t = 1 .. T. A step with an error of exactly zero gives 0, with derivative 0.
 
     Raises:
         TypeError: an integer leaf in the carry, or a step that changes the structure or dtypes of the carry.
-        ValueError: an unknown form or immediate, "weights" for another step, no steps, no state, or a loss that is not
-            a real scalar.
+        ValueError: ``form`` or ``immediate`` is unknown, "weights" is used for another step, there are no steps or no
+            state, or the loss is not a real scalar.
 
     Pascanu, Mikolov and Bengio, 2013 (arXiv:1211.5063), section 3.3; code: pascanur/trainingRNNs, RNN.py.
     """
@@ -69,7 +69,7 @@ def omega(
         )
     fixed: Step = jax.lax.stop_gradient(step) if isinstance(step, Cell) else step
     moving = _only_weights(step) if immediate == "weights" else step
-    path = follow(fixed, carry, xs)
+    path = trajectory(fixed, carry, xs)
     constants = jax.lax.stop_gradient((path.states, path.xs, _errors(fixed, path, loss)))
 
     def advance(state: Array, x: Any) -> Array:
@@ -79,7 +79,7 @@ def omega(
 
 
 def _errors(step: Step, path: Trajectory, loss: Loss | None) -> Array:
-    """[T, n]: g_1 .. g_T, each rescaled so that its largest entry is near 1."""
+    """[T, n]: g_1 .. g_T, each rescaled to a largest entry near 1."""
     (at_end, direct), _ = rescale(loss_gradients(step, path, loss))
 
     def pull(error: Array, point: tuple[Array, Any, Array]) -> tuple[Array, Array]:
@@ -93,7 +93,7 @@ def _errors(step: Step, path: Trajectory, loss: Loss | None) -> Array:
 
 def _term(form: str, advance: Any, state: Array, x: Any, error: Array) -> Array:
     (before,) = jax.vjp(lambda state: advance(state, x), state)[1](error)
-    before, exponent = rescale(before)  # or its square underflows where one step shrinks it by 1e19
+    before, exponent = rescale(before)  # otherwise its square underflows if one step shrinks it by 1e19
     scale = jnp.exp2(exponent.astype(before.dtype))
     after = jnp.sum(error**2)
     square = jnp.sum(before**2) / jnp.where(after == 0, 1, after)
@@ -105,11 +105,12 @@ def _term(form: str, advance: Any, state: Array, x: Any, error: Array) -> Array:
 
 
 def _only_weights(cell: Any) -> Step:
-    """The step with the same values, whose Jacobian depends on parameters through that of `mix` alone."""
+    """A step with the same values whose Jacobian depends on parameters only through the Jacobian of `mix`."""
     constant = jax.lax.stop_gradient
 
     def step(carry: Any, x: Any) -> tuple[Any, Any]:
-        # In value the pre-activations are constants; in the carry they move as mix does, in parameters not at all.
+        # The pre-activations keep their values; their derivative in the carry is that of mix, and in parameters it is
+        # 0.
         mixed, still = cell.mix(carry), cell.mix(constant(carry))
         v = jax.tree.map(lambda m, s: constant(m) + (m - s), mixed, still)
         carry = cell.update(carry, preactivations(constant(cell.project(x)), v))

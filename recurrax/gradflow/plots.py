@@ -1,7 +1,7 @@
-"""One figure for each diagnostic: labelled axes, units, bands, and the legend where it covers no data.
+"""One figure for each diagnostic, with labelled axes, units, bands, and a legend that covers no data.
 
-Matplotlib is imported when a plot is made, so that measuring needs none. Colours are Okabe and Ito's, with a dash and
-a marker for each, so that they can be told apart in grey.
+Matplotlib is imported when a plot is made, so measurements do not need it. Colours are those of Okabe and Ito; each has
+its own dash and marker, so that lines differ in grey too.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NEPER = np.log(10)  # nats in a power of ten
+NEPER = np.log(10)  # nats per power of ten
 
 
 def plot_gradients(log_norms: Mapping[str, Any], *, of: str = "dL/ds") -> Figure:
-    """Gradient against lag: median over examples and its 10-90% band, in powers of ten.
+    """Plots gradients against the lag: median and 10-90% band over examples, in powers of ten.
 
     Args:
-        log_norms: ``{name: [S, T+1]}`` in nats by time, as `state_gradients` gives them under `vmap`.
-        of: what the norm is of, for the label.
+        log_norms: ``{name: [S, T+1]}`` in nats by time, the result of `state_gradients` under `vmap`.
+        of: the quantity of the norm, for the label.
     """
     figure, axes = _axes("lag k = T - t (steps)", rf"$\log_{{10}}\ |{of}_{{T-k}}| / |{of}_T|$")
     for name, values, style in _styled(log_norms):
@@ -42,10 +42,10 @@ def plot_gradients(log_norms: Mapping[str, Any], *, of: str = "dL/ds") -> Figure
 
 
 def plot_spectrum(spectra: Mapping[str, Spectrum]) -> Figure:
-    """Largest, geometric-mean and smallest singular value of the Jacobian product against lag; see `jacobian_spectrum`.
+    """Plots the largest, geometric-mean and smallest singular value of `jacobian_spectrum` against the lag.
 
     Args:
-        spectra: of one example each, ``{name: Spectrum of [T+1]}``.
+        spectra: spectra of single examples, ``{name: Spectrum of [T+1]}``.
     """
     figure, axes = _axes("lag k = T - t (steps)", r"$\log_{10}\ \sigma(J_{T-k:T})$")
     for name, spectrum, style in _styled(spectra):
@@ -60,7 +60,7 @@ def plot_spectrum(spectra: Mapping[str, Spectrum]) -> Figure:
 
 
 def plot_lyapunov(exponents: Mapping[str, Any], errors: Mapping[str, Any] | None = None) -> Figure:
-    """Lyapunov exponents in order, with one standard error; above 0 nearby states part, below they meet.
+    """Plots Lyapunov exponents with one standard error; nearby states separate above 0 and converge below.
 
     Args:
         exponents: ``{name: [k]}`` in nats per step.
@@ -78,7 +78,7 @@ def plot_lyapunov(exponents: Mapping[str, Any], errors: Mapping[str, Any] | None
 
 
 def plot_eigenvalues(eigenvalues: Mapping[str, Any]) -> Figure:
-    """Eigenvalues in the complex plane with the unit circle.
+    """Plots eigenvalues in the complex plane with the unit circle.
 
     Args:
         eigenvalues: ``{name: complex [...]}``, e.g. from `eigenvalues`.
@@ -95,10 +95,10 @@ def plot_eigenvalues(eigenvalues: Mapping[str, Any]) -> Figure:
 
 
 def plot_sensitivity(log_sensitivity: Mapping[str, Any], eps: float = 1e-2) -> Figure:
-    """Sensitivity to the inputs against lag, in powers of ten of its largest, and the level that defines the horizon.
+    """Plots input sensitivity against the lag, in powers of ten of its maximum, with the level of the horizon.
 
     Args:
-        log_sensitivity: ``{name: [S, T]}`` in nats by time, as `input_sensitivity` gives it under `vmap`.
+        log_sensitivity: ``{name: [S, T]}`` in nats by time, the result of `input_sensitivity` under `vmap`.
         eps: see `memory_horizon`.
     """
     figure, axes = _axes("lag k (steps)", r"$\log_{10}\ |dy_T/dx_{T-k}| / \max_j |dy_T/dx_{T-j}|$")
@@ -113,10 +113,10 @@ def plot_sensitivity(log_sensitivity: Mapping[str, Any], eps: float = 1e-2) -> F
 
 
 def plot_memory_capacity(recalled: Mapping[str, Any]) -> Figure:
-    """Squared correlation of the best linear readout with each earlier input; the legend gives the sum.
+    """Plots the squared correlation of the best linear readout with each earlier input; the legend gives the sum.
 
     Args:
-        recalled: ``{name: [max_lag + 1]}``, as `memory_capacity` gives it.
+        recalled: ``{name: [max_lag + 1]}``, the result of `memory_capacity`.
     """
     figure, axes = _axes("lag k (steps)", r"$\mathrm{corr}^2(u_{t-k},\ w_k \cdot s_t)$")
     for name, values, style in _styled(recalled):
@@ -127,10 +127,10 @@ def plot_memory_capacity(recalled: Mapping[str, Any]) -> Figure:
 
 
 def plot_saturation(saturation: Mapping[str, Any]) -> Figure:
-    """Each unit as a point: how often its gate is nearly closed, against how often it is nearly open.
+    """Plots each unit as a point: the shares of steps with a nearly closed and with a nearly open gate.
 
     Args:
-        saturation: ``{gate: Saturation of [..., H]}``, as `saturation` gives it.
+        saturation: ``{gate: Saturation of [..., H]}``, the result of `saturation`.
     """
     figure, axes = _axes("nearly open (share of steps)", "nearly closed (share of steps)")
     for name, (closed, opened), style in _styled(saturation):
@@ -143,10 +143,10 @@ def plot_saturation(saturation: Mapping[str, Any]) -> Figure:
 
 
 def plot_time_constants(taus: Mapping[str, Any]) -> Figure:
-    """Units in order of their time constant, each seed a thin line and their median a thick one.
+    """Plots units sorted by time constant: a thin line for each seed and a thick line for the median.
 
     Args:
-        taus: ``{name: [H] or [S, H]}`` in steps, as `time_constants` gives it.
+        taus: ``{name: [H] or [S, H]}`` in steps, the result of `time_constants`.
     """
     figure, axes = _axes("unit, slowest first", r"$\tau$ (steps)")
     for name, values, style in _styled(taus):
@@ -159,10 +159,10 @@ def plot_time_constants(taus: Mapping[str, Any]) -> Figure:
 
 
 def plot_fixed_points(points: Mapping[str, FixedPoints]) -> Figure:
-    """Fixed points in the plane of their two main directions: filled where stable, with the slowest time constant.
+    """Plots fixed points in the plane of their two main directions: filled if stable, with the slowest time constant.
 
     Args:
-        points: ``{name: FixedPoints}``, as `fixed_points` gives it.
+        points: ``{name: FixedPoints}``, the result of `fixed_points`.
     """
     figure, axes = _axes("principal direction 1 of the state", "principal direction 2 of the state")
     states = np.concatenate([found.states for found in points.values()])
@@ -181,7 +181,7 @@ def plot_fixed_points(points: Mapping[str, FixedPoints]) -> Figure:
 
 
 def show_in_notebooks() -> None:
-    """Lets a notebook show a figure that a cell ends with; before ``%matplotlib inline`` it would print its name."""
+    """Makes a notebook show the figure at the end of a cell; before ``%matplotlib inline`` it would print its name."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
         from IPython.core.pylabtools import print_figure
@@ -193,7 +193,7 @@ def show_in_notebooks() -> None:
 
 
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure  # no pyplot: a library must not choose the backend
+    from matplotlib.figure import Figure  # not pyplot, because a library must not choose the backend
 
     show_in_notebooks()
     figure = Figure(figsize=(4.8, 3.6), layout="constrained", dpi=150)

@@ -1,4 +1,4 @@
-"""Profiles over the lag: log norms counted back from the loss, their slope, their spread over examples."""
+"""Profiles over the lag: log norms by distance from the loss, their slope, and their spread over examples."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 
 
 class Profile(NamedTuple):
-    """Median and percentile band over examples or seeds, each [...] in nats."""
+    """The median and a percentile band over examples or seeds, each [...] in nats."""
 
     median: Array
     low: Array
@@ -16,18 +16,18 @@ class Profile(NamedTuple):
 
 
 def by_lag(log_norms: ArrayLike) -> Array:
-    """Reorders log norms from time t to lag k = T - t and counts them from lag 0.
+    """Reorders log norms from time t to lag k = T - t, relative to lag 0.
 
         result_k = log_norms_{T-k} - log_norms_T
 
     Args:
-        log_norms: [..., T+1] in nats by time, as `state_gradients` and `jacobian_norms` return them.
+        log_norms: [..., T+1] in nats by time, the results of `state_gradients` and `jacobian_norms`.
 
     Returns:
-        [..., T+1] in nats by lag; index 0 is 0. All nan where lag 0 is not finite: nothing to count from.
+        [..., T+1] in nats by lag; index 0 is 0. All values are nan if lag 0 is not finite.
 
     Raises:
-        ValueError: no time axis.
+        ValueError: there is no time axis.
     """
     log_norms = jnp.asarray(log_norms)
     _last_time(log_norms)
@@ -36,26 +36,25 @@ def by_lag(log_norms: ArrayLike) -> Array:
 
 
 def slope(log_norms: ArrayLike, first: int | None = None, last: int | None = None) -> Array:
-    """Growth of log norms per step of lag, by least squares over a range of lags; negative where they vanish.
+    """Growth of log norms per step of lag, by least squares over a range of lags; negative if gradients vanish.
 
         d ln g / dk,  k = T - t = first .. last
 
-    The default range, the middle half, skips two transients: near the loss the gradient still turns into its
-    slowest direction, and near s_0 the states still settle.
+    The default range, the middle half, skips two transients: near the loss the gradient still turns towards its slowest
+    direction, and near s_0 the states still settle.
 
     Args:
-        log_norms: [..., T+1] in nats **by time**, as `state_gradients` and `jacobian_norms` return them (not
-            by lag: the sign would turn).
+        log_norms: [..., T+1] in nats **by time**, the results of `state_gradients` and `jacobian_norms` (not by lag,
+            which would change the sign).
         first: the smallest lag, by default T // 4.
         last: the largest lag, included, by default T - T // 4; 0 <= first < last <= T.
 
     Returns:
-        [...] in nats per step. Entries of -inf (a gradient that is exactly zero) are left out; where fewer
-        than two others remain the slope is -inf, so that a median over seeds counts it as the steepest. nan
-        and +inf give nan.
+        [...] in nats per step. Entries of -inf (gradients of exactly zero) are left out. If fewer than two others
+        remain, the slope is -inf, so that a median over seeds counts it as the steepest. nan and +inf give nan.
 
     Raises:
-        ValueError: an empty range or one beyond the lags 0 .. T.
+        ValueError: the range is empty or not within the lags 0 .. T.
     """
     log_norms = jnp.asarray(log_norms)
     end = _last_time(log_norms)
@@ -67,7 +66,7 @@ def slope(log_norms: ArrayLike, first: int | None = None, last: int | None = Non
             "log_norms has T+1 entries, and a slope needs two."
         )
     values = jnp.flip(log_norms, -1)[..., first : last + 1]
-    kept = values != -jnp.inf  # nan and +inf stay in, and show
+    kept = values != -jnp.inf  # nan and +inf stay and make the result nan
     count = jnp.sum(kept, -1, keepdims=True)
     lags = jnp.arange(last - first + 1, dtype=jnp.result_type(values, jnp.float32))
     centred = jnp.where(kept, lags - jnp.sum(kept * lags, -1, keepdims=True) / jnp.maximum(count, 1), 0)
@@ -79,10 +78,10 @@ def slope(log_norms: ArrayLike, first: int | None = None, last: int | None = Non
 
 
 def band(log_norms_by_lag: ArrayLike, low: float = 10, high: float = 90) -> Profile:
-    """Median and percentiles across examples or seeds, the leading axis.
+    """The median and percentiles over examples or seeds, the leading axis.
 
     Args:
-        log_norms_by_lag: [S, ...] in nats, as `by_lag` returns under `vmap`; -inf is below every number.
+        log_norms_by_lag: [S, ...] in nats, the result of `by_lag` under `vmap`; -inf is below every number.
         low: lower percentile, 0 to 50.
         high: upper percentile, 50 to 100.
 
@@ -91,7 +90,7 @@ def band(log_norms_by_lag: ArrayLike, low: float = 10, high: float = 90) -> Prof
         they are -inf. nan in any example gives nan.
 
     Raises:
-        ValueError: percentiles out of order, or no leading axis to take them over.
+        ValueError: the percentiles are out of order, or there is no leading axis.
     """
     log_norms_by_lag = jnp.asarray(log_norms_by_lag)
     if not 0 <= low <= 50 <= high <= 100:
@@ -104,7 +103,7 @@ def band(log_norms_by_lag: ArrayLike, low: float = 10, high: float = 90) -> Prof
     at = jnp.asarray([50, low, high], log_norms_by_lag.dtype)
     values = jnp.percentile(log_norms_by_lag, at, axis=0)
     below = jnp.percentile(log_norms_by_lag, at, axis=0, method="lower")
-    return Profile(*jnp.where(below == -jnp.inf, below, values))  # interpolation makes nan of -inf * 0
+    return Profile(*jnp.where(below == -jnp.inf, below, values))  # in interpolation -inf * 0 gives nan
 
 
 def _last_time(log_norms: Array) -> int:

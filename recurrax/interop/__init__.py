@@ -1,12 +1,12 @@
-"""Weights from and to other libraries, as mappings of NumPy arrays; none of the libraries is imported.
+"""Converts weights from and to other libraries, as mappings of NumPy arrays, without importing the libraries.
 
     layer = rx.interop.from_torch(rx.LSTM(8, 32, 2, rngs=nnx.Rngs(0)), module.state_dict())
     module.load_state_dict({key: torch.from_numpy(a) for key, a in rx.interop.to_torch(layer).items()})
 
-Build the layer as the other library has it, with its cell, sizes, directions and activations, which are not among the
-weights; ``from_...`` gives a copy of it with those weights, and ``to_...`` the weights of the layer. Both compute the
-same outputs and gradients. Whatever the other library cannot represent is refused with the reason, and a key that would
-not be read is an error.
+Weights do not contain the cell, sizes, directions and activations, so build the same layer as in the other library.
+``from_...`` returns a copy of the layer with the given weights, and ``to_...`` returns the weights of the layer. Both
+layers compute the same outputs and gradients. Anything that the other library cannot represent is refused with the
+reason, and an unread key is an error.
 
 The order of the gates in packed arrays (i input, f forget, c candidate, o output; r reset, z update, n candidate):
 

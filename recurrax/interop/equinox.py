@@ -1,4 +1,4 @@
-"""Weights of Equinox, as mappings of the fields of its modules."""
+"""Equinox weights, as mappings of the fields of its modules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def from_equinox(layer: Any, weights: Any) -> Any:
     Args:
         layer: a cell, `RNN`, `Bidirectional` or `Stack`, or a `SequenceModel` for ``eqx.nn.Embedding``, such cells and
             ``eqx.nn.Linear``.
-        weights: the Equinox module, or a mapping with the names of its fields. Of several cells a sequence of them, in
+        weights: the Equinox module, or a mapping with the names of its fields. For several cells, a sequence of them in
             the order of the computation: the embedding, then the cells from the lowest layer, forward before backward,
             then the linear map.
 
@@ -28,8 +28,8 @@ def from_equinox(layer: Any, weights: Any) -> Any:
         A new layer; its parameters keep their dtype.
 
     Raises:
-        ValueError: an array is missing or would not be read, a shape is another one, or Equinox has no such cell.
-        TypeError: the layer cannot be exchanged.
+        ValueError: an array is missing or unread, a shape is wrong, or Equinox has no such cell.
+        TypeError: the layer cannot be converted.
     """
     modules = weights if isinstance(weights, Sequence) else [weights]
     count = len(parts_of(layer, EQUINOX))
@@ -60,7 +60,7 @@ def to_equinox(layer: Any, *, bias: bool = True) -> list[dict[str, np.ndarray]]:
 
     Raises:
         ValueError: Equinox has no such cell, or a bias would be lost.
-        TypeError: the layer cannot be exchanged.
+        TypeError: the layer cannot be converted.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name, array in save(layer, EQUINOX, _key(layer), bias).items():

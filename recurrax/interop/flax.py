@@ -1,4 +1,4 @@
-"""Weights of Flax, linen and nnx, as nested mappings."""
+"""Flax weights, linen and nnx, as nested mappings."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def from_linen(layer: Any, weights: Any, *, prefix: Prefix = "") -> Any:
             ``nn.Sequential`` of these; or a `SequenceModel` for a module whose attributes ``embed``, ``layer`` and
             ``head`` are an Embed, one of those and a Dense.
         weights: the variables ``{"params": ...}`` or the parameters alone.
-        prefix: the path to the layer's parameters, such as ``"encoder/"``; other ones are then left alone. A mapping
-            from the words embed, layer and head gives a model's parts paths of their own.
+        prefix: the path to the layer's parameters, such as ``"encoder/"``; other parameters are ignored. A mapping with
+            the keys embed, layer and head gives the path of each part of a model.
 
     Returns:
         A new layer; its parameters keep their dtype.
 
     Raises:
-        ValueError: a parameter is missing or would not be read, a shape is another one, or linen has no such layer.
-        TypeError: the layer cannot be exchanged.
+        ValueError: a parameter is missing or unread, a shape is wrong, or linen has no such layer.
+        TypeError: the layer cannot be converted.
     """
     weights = weights["params"] if set(weights) == {"params"} else weights
     return load(layer, LINEN, under(flat(weights), prefix), _key(layer, prefix, "layers_"))
@@ -45,7 +45,7 @@ def to_linen(layer: Any, *, prefix: Prefix = "") -> dict[str, Any]:
 def from_nnx(layer: Any, weights: Any, *, prefix: Prefix = "") -> Any:
     """A layer with the weights of ``flax.nnx``.
 
-    ``nnx.GRUCell`` has no bias b_hn beside the recurrent matrices; it becomes 0.
+    ``nnx.GRUCell`` has no recurrent bias b_hn, so b_hn becomes 0.
 
     Args:
         layer: a cell for the state of ``nnx.SimpleCell``, ``LSTMCell``, ``OptimizedLSTMCell`` or ``GRUCell``; `RNN`
@@ -58,8 +58,8 @@ def from_nnx(layer: Any, weights: Any, *, prefix: Prefix = "") -> Any:
         A new layer; its parameters keep their dtype.
 
     Raises:
-        ValueError: a parameter is missing or would not be read, a shape is another one, or nnx has no such layer.
-        TypeError: the layer cannot be exchanged.
+        ValueError: a parameter is missing or unread, a shape is wrong, or nnx has no such layer.
+        TypeError: the layer cannot be converted.
     """
     weights = nnx.state(weights, nnx.Param) if isinstance(weights, nnx.Module) else weights
     given = under(flat(weights), prefix)
@@ -79,11 +79,11 @@ def to_nnx(layer: Any, *, prefix: Prefix = "", optimized: bool = False) -> dict[
     Args:
         layer: see `from_nnx`.
         prefix: see `from_linen`.
-        optimized: LSTMs are ``nnx.OptimizedLSTMCell``, which has one matrix for all gates.
+        optimized: whether LSTMs are ``nnx.OptimizedLSTMCell``, with one matrix for all gates.
 
     Raises:
-        ValueError: nnx has no such layer: its GRU has no place for a ``recurrent_bias`` that is not 0.
-        TypeError: the layer cannot be exchanged.
+        ValueError: nnx has no such layer; its GRU cannot hold a ``recurrent_bias`` other than 0.
+        TypeError: the layer cannot be converted.
     """
     return nested(save(layer, NNX_OPTIMIZED if optimized else NNX, _key(layer, prefix, "layers/")))
 

@@ -1,4 +1,4 @@
-"""Weights of Haiku, as the mapping ``{module: {name: array}}`` that ``init`` gives."""
+"""Haiku weights, as the mapping ``{module: {name: array}}`` that ``init`` returns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recurrax.interop.mapping import Key, flat, load, save, under
 from recurrax.interop.parts import parts_of
 from recurrax.interop.slots import HAIKU
 
-NAMES = {  # of modules that are given none
+NAMES = {  # default names of modules
     "RNN": "vanilla_rnn", "LSTM": "lstm", "GRU reset before": "gru", "Linear": "linear", "Embed": "embed",
 }  # fmt: skip
 
@@ -19,24 +19,24 @@ NAMES = {  # of modules that are given none
 def from_haiku(layer: Any, weights: Mapping[str, Any], *, prefix: str = "", modules: Sequence[str] = ()) -> Any:
     """A layer with the weights of Haiku's ``VanillaRNN``, ``LSTM`` or ``GRU``.
 
-    Haiku's plain network has relu, its LSTM adds 1 to the forget gate's bias at run time, and its GRU is the one of
-    ``GRUCell(reset_after=False)``, with 1 - z for our z: all three are converted, and a cell that differs is refused.
+    Haiku's plain network uses relu, its LSTM adds 1 to the forget gate's bias at run time, and its GRU is
+    ``GRUCell(reset_after=False)`` with 1 - z for our z. All three are converted; other cells are refused.
 
     Args:
         layer: a cell, `RNN`, `Bidirectional` or `Stack`, or a `SequenceModel` for ``hk.Embed``, such cores and
             ``hk.Linear``.
-        weights: the parameters that the transformed function's ``init`` gives.
-        prefix: what the names of the modules begin with, such as ``"my_model/~/"``; other ones are then left alone.
+        weights: the parameters that the transformed function's ``init`` returns.
+        prefix: the common prefix of the module names, such as ``"my_model/~/"``; other modules are ignored.
         modules: the names of the modules after the prefix, in the order of the computation: the embedding, then the
-            cores from the lowest layer, forward before backward, then the linear map. By default those that Haiku
-            gives them, ``lstm``, ``lstm_1`` and so on.
+            cores from the lowest layer, forward before backward, then the linear map. The default is Haiku's own names,
+            ``lstm``, ``lstm_1`` and so on.
 
     Returns:
         A new layer; its parameters keep their dtype.
 
     Raises:
-        ValueError: an array is missing or would not be read, a shape is another one, or Haiku has no such layer.
-        TypeError: the layer cannot be exchanged.
+        ValueError: an array is missing or unread, a shape is wrong, or Haiku has no such layer.
+        TypeError: the layer cannot be converted.
     """
     return load(layer, HAIKU, under(flat(weights), prefix), _key(layer, prefix, modules))
 

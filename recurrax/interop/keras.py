@@ -1,4 +1,4 @@
-"""Weights of Keras 3, as the list that ``get_weights()`` gives, or in a ``.weights.h5`` file."""
+"""Keras 3 weights, as the list from ``get_weights()``, or in a ``.weights.h5`` file."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from recurrax.interop.mapping import Arrays, Key, array_of, load, save
 from recurrax.interop.parts import Part, parts_of, shapes
 from recurrax.interop.slots import KERAS, Slot
 
-NAMES = {  # of the layers in a file
+NAMES = {  # names of the layers in a file
     "RNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru", "GRU reset before": "gru", "Linear": "dense",
     "Embed": "embedding",
 }  # fmt: skip
-OTHERS = ("optimizer", "seed_generator")  # in the path of what a file holds beside weights
+OTHERS = ("optimizer", "seed_generator")  # in the paths of other contents of a file
 
 
 def from_keras(layer: Any, weights: Any) -> Any:
     """A layer with the weights of Keras' ``SimpleRNN``, ``LSTM`` or ``GRU``, alone or in a model.
 
-    Of a GRU with ``reset_after=True`` both biases are added, except for the candidate, where the second one becomes
-    ``recurrent_bias``; ``reset_after=False`` is another recurrence, that of ``GRUCell(reset_after=False)``. A layer
-    with ``use_bias=False`` gives biases of 0. Activations, directions and how two directions are merged are not among
-    the weights: build the layer with those of Keras. Keras' ``go_backwards`` is ``RNN(cell, reverse=True)``.
+    The two biases of a GRU with ``reset_after=True`` are added, except for the candidate, whose second bias becomes
+    ``recurrent_bias``. ``reset_after=False`` is the different recurrence of ``GRUCell(reset_after=False)``. A layer
+    with ``use_bias=False`` gives biases of 0. Weights do not contain activations, directions and the merge of
+    directions, so build the layer with Keras' settings. Keras' ``go_backwards`` is ``RNN(cell, reverse=True)``.
 
     Args:
         layer: a cell, `RNN`, `Bidirectional`, `Stack` (`LSTM`, `GRU` and `SimpleRNN` included) for several layers, or a
             `SequenceModel` for ``Sequential([Embedding, ..., Dense])``.
-        weights: what ``get_weights()`` of that layer or model gives, an object that has that method, or the path of a
+        weights: the result of ``get_weights()`` of the layer or model, an object with this method, or the path of a
             ``.weights.h5`` file of a Sequential or Functional model.
 
     Returns:
         A new layer; its parameters keep their dtype.
 
     Raises:
-        ValueError: an array is missing or would not be read, a shape is another one, or Keras has no such layer.
-        TypeError: the layer cannot be exchanged.
-        ImportError: a file is given, and h5py is not installed.
+        ValueError: an array is missing or unread, a shape is wrong, or Keras has no such layer.
+        TypeError: the layer cannot be converted.
+        ImportError: a file is given, but h5py is not installed.
     """
     if isinstance(weights, str | Path):
         return load(layer, KERAS, _read(Path(weights)), _file_key(layer))
@@ -60,8 +60,8 @@ def to_keras(layer: Any, path: str | Path | None = None, *, bias: bool = True) -
 
     Raises:
         ValueError: Keras has no such layer, or a bias would be lost.
-        TypeError: the layer cannot be exchanged.
-        ImportError: there is a path, and h5py is not installed.
+        TypeError: the layer cannot be converted.
+        ImportError: a path is given, but h5py is not installed.
     """
     if path is not None:
         with _h5py().File(path, "w") as file:
@@ -72,9 +72,9 @@ def to_keras(layer: Any, path: str | Path | None = None, *, bias: bool = True) -
 
 
 def _list_key(layer: Any, given: Arrays) -> Key:
-    """The places of the arrays in Keras' list, which has gaps where a layer has no bias.
+    """The positions of the arrays in Keras' list, which leaves out the biases of layers without bias.
 
-    Which layers have none the list does not say: of the choices that give its length, the first one whose shapes agree.
+    The list does not say which layers have no bias, so the first choice with the right length and shapes is used.
     """
     parts = parts_of(layer, KERAS)
     choices = []

@@ -1,4 +1,4 @@
-"""From flat mappings of arrays to weights and back: every key is read, every shape is checked."""
+"""Converts flat mappings of arrays to weights and back; every key must be read, and every shape is checked."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from recurrax.interop.parts import ROLES, Part, copied, parts_of, put, shapes, w
 from recurrax.interop.slots import BIASES, Library, Slot
 
 Arrays = dict[str, np.ndarray]
-Key = Callable[[Part, Slot], str]  # where the array of a slot stands
+Key = Callable[[Part, Slot], str]  # the key of the array of a slot
 Prefix = str | Mapping[str, str]
-SHOWN = 6  # keys that a message names
+SHOWN = 6  # the number of keys that a message lists
 
 
 def load(layer: Any, library: Library, given: Arrays, key: Key) -> Any:
@@ -23,9 +23,9 @@ def load(layer: Any, library: Library, given: Arrays, key: Key) -> Any:
 
     Args:
         layer: cell, layer or model.
-        library: whose tables to use.
-        given: arrays by key; all of them are to be read.
-        key: of each array.
+        library: the library whose tables to use.
+        given: arrays by key, all of which must be read.
+        key: function that gives the key of each array.
 
     Raises:
         ValueError: a key is missing or not read, or an array has another shape.
@@ -51,16 +51,16 @@ def load(layer: Any, library: Library, given: Arrays, key: Key) -> Any:
 
 
 def save(layer: Any, library: Library, key: Key, bias: bool = True) -> Arrays:
-    """The arrays that another library has in place of the layer's weights, in the dtype of each.
+    """The arrays of another library for the layer's weights, in the same dtypes.
 
     Args:
         layer: cell, layer or model.
-        library: whose tables to use.
-        key: of each array.
+        library: the library whose tables to use.
+        key: function that gives the key of each array.
         bias: whether the library's recurrent layers have biases.
 
     Raises:
-        ValueError: a bias that is not 0 has no place there.
+        ValueError: the library has no place for a bias that is not 0.
     """
     found: Arrays = {}
     for part in parts_of(layer, library):
@@ -70,15 +70,15 @@ def save(layer: Any, library: Library, key: Key, bias: bool = True) -> Arrays:
         dtype = (part.module.embedding if part.variant == "Embed" else part.module.kernel).dtype
         for slot in slots:
             array = slot.pack(values, part.variant).astype(dtype)
-            found[key(part, slot)] = np.ascontiguousarray(array)  # safetensors writes others wrongly
+            found[key(part, slot)] = np.ascontiguousarray(array)  # safetensors writes other arrays incorrectly
     return found
 
 
 def prefixes(layer: Any, prefix: Prefix, separator: str) -> dict[str, str]:
-    """The prefix of each role: of a layer it is the one given; a model's parts are called as `ROLES` by default.
+    """The prefix of each role: the given prefix for a layer; for a model's parts, the names in `ROLES` by default.
 
     Raises:
-        ValueError: the mapping has a key that is no role.
+        ValueError: the mapping has a key that is not a role.
     """
     if isinstance(prefix, Mapping):
         if wrong := set(prefix) - set(ROLES):
@@ -89,7 +89,7 @@ def prefixes(layer: Any, prefix: Prefix, separator: str) -> dict[str, str]:
 
 
 def under(given: Mapping[str, Any], prefix: Prefix) -> Arrays:
-    """The arrays below a prefix, or all of them where each role has a prefix of its own."""
+    """The arrays below a prefix, or all arrays if each role has its own prefix."""
     start = prefix if isinstance(prefix, str) else ""
     found = {name: array_of(name, value) for name, value in given.items() if name.startswith(start)}
     if not found:
@@ -101,7 +101,7 @@ def under(given: Mapping[str, Any], prefix: Prefix) -> Arrays:
 
 
 def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The arrays of nested mappings and sequences by their path, ``a/b/0/c``."""
+    """The arrays of nested mappings and sequences by path, ``a/b/0/c``."""
     if isinstance(tree, nnx.State):
         tree = nnx.to_pure_dict(tree)
     if isinstance(tree, Mapping):
@@ -114,7 +114,7 @@ def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def nested(arrays: Arrays) -> dict[Any, Any]:
-    """The inverse of `flat`; a step that is a number becomes an int, as in Flax's own trees."""
+    """The inverse of `flat`; a numeric part of a path becomes an int, as in Flax's trees."""
     tree: dict[Any, Any] = {}
     for name, array in arrays.items():
         *steps, last = (int(step) if step.isdigit() else step for step in name.split("/"))
@@ -126,7 +126,7 @@ def nested(arrays: Arrays) -> dict[Any, Any]:
 
 
 def array_of(name: str, value: Any) -> np.ndarray:
-    """An array of any library as NumPy's; of a PyTorch tensor a copy on the host."""
+    """Converts an array of any library to NumPy; a PyTorch tensor is copied to the host."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value  # NumPy has no such dtype
@@ -141,11 +141,11 @@ def array_of(name: str, value: Any) -> np.ndarray:
 
 
 def checked(name: str, array: np.ndarray, expected: tuple[int, ...], part: Part) -> np.ndarray:
-    """The array in float64, once its shape is the expected one.
+    """Checks the shape of an array and returns it in float64.
 
     Raises:
-        ValueError: it has another shape.
-        TypeError: it is complex.
+        ValueError: the array has another shape.
+        TypeError: the array is complex.
     """
     if array.shape != expected:
         raise ValueError(
@@ -158,10 +158,10 @@ def checked(name: str, array: np.ndarray, expected: tuple[int, ...], part: Part)
 
 
 def _present(library: Library, part: Part, names: dict[Slot, str], given: Arrays) -> list[Slot]:
-    """The slots of a part whose arrays are there: all, or all but those of biases.
+    """The slots of a part whose arrays are present: all, or all but biases.
 
     Raises:
-        ValueError: another one is missing.
+        ValueError: another array is missing.
     """
     missing = [slot for slot in names if names[slot] not in given]
     without = {slot for slot in names if slot.optional}
@@ -176,7 +176,7 @@ def _present(library: Library, part: Part, names: dict[Slot, str], given: Arrays
 
 
 def _check_biases(part: Part, values: dict[str, np.ndarray], slots: list[Slot], library: Library) -> None:
-    """Refuses weights of which the library would lose a bias."""
+    """Raises ValueError if the library would lose a bias."""
     if "bias" not in values:
         return
     kept = {part: {gate for slot in slots if part in slot.parts for gate in slot.gates} for part in values}
@@ -200,7 +200,7 @@ def _sizes(part: Part) -> str:
 
 
 def _about_reset(array: np.ndarray, part: Part) -> str:
-    """What the shape of a bias of Keras' GRU says."""
+    """A hint derived from the shape of the bias of Keras' GRU."""
     H = getattr(part.module, "hidden_features", None)
     if part.variant == "GRU" and array.shape == (3 * (H or 0),):
         return " A bias of one axis is that of reset_after=False in Keras: build GRUCell with reset_after=False."

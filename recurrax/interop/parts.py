@@ -1,4 +1,4 @@
-"""The parts of a layer or a model that have weights, in the order of the computation, and what each holds."""
+"""The parts of a layer or model with weights, in the order of the computation, and their contents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FUNCTIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
     "relu": jax.nn.relu,
 }
-PROBES = np.linspace(-6, 6, 49, dtype=np.float32)  # at which functions are told apart, 0 among them
+PROBES = np.linspace(-6, 6, 49, dtype=np.float32)  # arguments at which functions are compared, including 0
 ROLES = ("embed", "layer", "head")
 
 
@@ -36,14 +36,14 @@ class Part:
     """A cell, an embedding or a linear map.
 
     Attributes:
-        module: itself.
-        variant: which of the tables' cells it is.
-        role: one of `ROLES`: where it stands in a `SequenceModel`; "layer" also without one.
+        module: the Flax module of the part.
+        variant: its kind of cell in the tables.
+        role: one of `ROLES`, its role in a `SequenceModel`; "layer" without a model.
         layer: its number among the layers, from the lowest.
-        layers: how many there are.
-        direction: "forward" or "backward" of a `Bidirectional`, else None.
-        reverse: its layer runs in reverse alone.
-        alone: it is a cell that no layer runs.
+        layers: the number of layers.
+        direction: "forward" or "backward" in a `Bidirectional`, else None.
+        reverse: whether its layer runs only in reverse.
+        alone: whether it is a cell without a layer.
     """
 
     module: Any
@@ -57,12 +57,12 @@ class Part:
 
     @property
     def place(self) -> tuple[str, int, str | None]:
-        """What tells it from the other parts, in a copy of the layer too."""
+        """A key that identifies the part, also in a copy of the layer."""
         return self.role, self.layer, self.direction
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         if self.role != "layer":
             return f"the model's {self.role}"
         name = type(self.module).__name__
@@ -71,16 +71,16 @@ class Part:
 
 
 def copied(layer: Any) -> Any:
-    """A layer, cell or model of the same structure whose variables may be replaced."""
+    """A copy of a layer, cell or model whose variables may be replaced."""
     return copy.deepcopy(layer)
 
 
 def parts_of(layer: Any, library: Library) -> list[Part]:
-    """All parts of a cell, a layer or a model that another library is to have or has.
+    """All parts of a cell, layer or model for conversion to or from a library.
 
     Raises:
-        TypeError: it is no cell, layer or model that can be exchanged.
-        ValueError: the library has nothing like it; the message says why.
+        TypeError: the module cannot be converted.
+        ValueError: the library has no equivalent; the message gives the reason.
     """
     found = _parts(layer)
     for part in found:
@@ -140,7 +140,7 @@ def _part(module: Any, **place: Any) -> Part:
 
 
 def _check_stack(stack: Any) -> None:
-    """Refuses layers whose outputs would be other ones without what lies between the cells."""
+    """Raises ValueError for stacks with operations between the cells, which change the outputs."""
     if not isinstance(stack, RNN | Bidirectional | Stack):
         raise TypeError(
             f"got {type(stack).__name__}; allowed: a cell, RNN, Bidirectional, Stack (LSTM, GRU and SimpleRNN "
@@ -171,10 +171,10 @@ def _check_part(part: Part, library: Library) -> None:
 
 
 def check_directions(layer: Any, library: Library, *, reverse: bool = False) -> None:
-    """Refuses what stacks of a library lack: layers that run in reverse alone, unless it has them, and other merges.
+    """Raises ValueError for reversed layers, unless the library has them, and for other merge functions.
 
     Raises:
-        ValueError: it is such a layer.
+        ValueError: there is such a layer.
     """
     stack = layer.layer if isinstance(layer, SequenceModel) else layer
     for one in stack.layers if isinstance(stack, Stack) else [stack]:
@@ -191,18 +191,18 @@ def check_directions(layer: Any, library: Library, *, reverse: bool = False) -> 
 
 
 def behaves_like(function: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    """Whether two elementwise functions have the same values; they may be different objects of different libraries."""
-    with jax.ensure_compile_time_eval():  # a layer may be built inside jit
+    """Whether two elementwise functions have the same values, even if they come from different libraries."""
+    with jax.ensure_compile_time_eval():  # the layer may be built inside jit
         return bool(np.allclose(function(jnp.asarray(PROBES)), other(jnp.asarray(PROBES)), atol=1e-6))
 
 
 def shapes(part: Part) -> Weights:
-    """Weights of the part's shapes that are all 0; its own may be abstract."""
+    """Zero weights in the part's shapes, because its own weights may be abstract."""
     return _canonical(part, lambda variable: np.zeros(variable.shape))
 
 
 def weights(part: Part) -> Weights:
-    """The part's weights, a block per gate, in float64."""
+    """The part's weights in float64, one block per gate."""
     return _canonical(part, lambda variable: np.asarray(variable[...]).astype(np.float64))
 
 
@@ -225,7 +225,7 @@ def _canonical(part: Part, read: Callable[[Any], np.ndarray]) -> Weights:
 
 
 def put(part: Part, found: Weights) -> None:
-    """Replaces the part's variables by weights, in the dtype of each."""
+    """Replaces the part's variables by weights and keeps their dtypes."""
     bias = found.get("bias", np.zeros(()))
     if part.variant == "Embed":
         _set(part.module, "embedding", found["kernel"][0])

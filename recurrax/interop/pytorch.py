@@ -1,4 +1,4 @@
-"""Weights of `torch.nn`, as the mapping that ``state_dict()`` gives."""
+"""PyTorch weights, as the mapping from ``state_dict()``."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from recurrax.interop.slots import TORCH, Slot
 def from_torch(layer: Any, weights: Any, *, prefix: Prefix = "") -> Any:
     r"""A layer with the weights of PyTorch's ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``, or of one of their cells.
 
-    PyTorch has two biases for each gate. Their sum counts, :math:`b = b_{ih} + b_{hh}`, except for the candidate of the
-    GRU: there :math:`b_{hn}` stands inside the reset gate's product and becomes ``recurrent_bias``. A layer with
+    PyTorch has two biases for each gate. Only their sum matters, :math:`b = b_{ih} + b_{hh}`, except for the GRU's
+    candidate: there the reset gate multiplies :math:`b_{hn}`, which becomes ``recurrent_bias``. A layer with
     ``bias=False`` gives biases of 0.
 
     Args:
         layer: a cell (for ``nn.LSTMCell``), `RNN`, `Bidirectional`, `Stack` (`LSTM`, `GRU` and `SimpleRNN` included)
-            with as many layers and directions, or a `SequenceModel`. ``proj_size`` is
+            with as many layers and directions, or a `SequenceModel`. For ``proj_size`` use
             `recurrax.cells.ProjectedLSTMCell`.
-        weights: a ``state_dict``, a module that has one, or the path of a safetensors file. Arrays may be NumPy's.
-        prefix: what the keys of the layer begin with, such as ``"encoder.lstm."``; other keys are then left alone. Of a
-            model the keys begin with ``embed.``, ``layer.`` and ``head.`` after it; a mapping from these three words
-            gives prefixes of their own, as ``{"layer": "lstm.", "head": "fc."}``.
+        weights: a ``state_dict``, a module that has one, or the path of a safetensors file. Arrays may be NumPy arrays.
+        prefix: the common prefix of the layer's keys, such as ``"encoder.lstm."``; other keys are ignored. The keys of
+            a model continue with ``embed.``, ``layer.`` and ``head.``; a mapping of these three words gives other
+            prefixes, as in ``{"layer": "lstm.", "head": "fc."}``.
 
     Returns:
         A new layer; its parameters keep their dtype.
 
     Raises:
-        ValueError: a key is missing or would not be read, a shape is another one, or PyTorch has no such layer.
-        TypeError: the layer cannot be exchanged.
-        ImportError: a safetensors file is given, and the package is not installed.
+        ValueError: a key is missing or unread, a shape is wrong, or PyTorch has no such layer.
+        TypeError: the layer cannot be converted.
+        ImportError: a safetensors file is given, but the package is not installed.
     """
     check_directions(layer, TORCH)
     return load(layer, TORCH, under(_state_dict(weights), prefix), _key(layer, prefix))
@@ -45,8 +45,8 @@ def from_torch(layer: Any, weights: Any, *, prefix: Prefix = "") -> Any:
 def to_torch(layer: Any, *, prefix: Prefix = "", bias: bool = True) -> dict[str, np.ndarray]:
     """The ``state_dict`` of the PyTorch module with the same outputs, as NumPy arrays.
 
-    The sum of the two biases is ``bias_ih``; ``bias_hh`` is 0 but for b_hn of the GRU. To load it:
-    ``module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})``, and to write it:
+    ``bias_ih`` holds the sum of the two biases; ``bias_hh`` is 0 except for b_hn of the GRU. To load it:
+    ``module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})``, and to save it:
     ``safetensors.numpy.save_file(arrays, path)``. A plain network with relu is ``nn.RNN(nonlinearity="relu")``, and
     PyTorch's layers are batch-major with ``batch_first=True``.
 
@@ -57,7 +57,7 @@ def to_torch(layer: Any, *, prefix: Prefix = "", bias: bool = True) -> dict[str,
 
     Raises:
         ValueError: PyTorch has no such layer, or a bias would be lost.
-        TypeError: the layer cannot be exchanged.
+        TypeError: the layer cannot be converted.
     """
     check_directions(layer, TORCH)
     return save(layer, TORCH, _key(layer, prefix), bias)

@@ -1,12 +1,12 @@
-"""How other libraries pack the weights of a cell into arrays, as tables of slots.
+"""Tables of slots, which describe how other libraries pack the weights of a cell into arrays.
 
-Weights in between are plain dicts, one block per gate, in float64 so that nothing is rounded twice:
+Intermediate weights are plain dicts with one block per gate, in float64 so that values are rounded only once:
 
     kernel [G, H, D], recurrent_kernel [G, H, R], bias [G, H], second_bias [G, H], projection [1, R, H]
 
-The gates of ours: f, i, c (the candidate) and o of the LSTM; r, z and n of the GRU; n of the plain network. The second
-bias is the one that libraries with two biases add to ``U h``: for the GRU's n it is b_hn, which the reset gate
-multiplies; for all other gates only the sum of both biases counts.
+Our gates are f, i, c (the candidate) and o of the LSTM; r, z and n of the GRU; and n of the plain network. Libraries
+with two biases add the second bias to ``U h``. For the GRU's n it is b_hn, which the reset gate multiplies; for all
+other gates only the sum of both biases matters.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 
 Weights = dict[str, np.ndarray]
 
-GATES = {"LSTM": "fico", "GRU": "rzn", "RNN": "n", "Linear": "n", "Embed": "n"}  # by the first word of a variant
-OWN_GATES = {"projection": "p", "peephole": "fio"}  # of parts that have fewer
+GATES = {"LSTM": "fico", "GRU": "rzn", "RNN": "n", "Linear": "n", "Embed": "n"}  # keyed by the first word of a variant
+OWN_GATES = {"projection": "p", "peephole": "fio"}  # gates of weights that have fewer
 BIASES = ("bias", "second_bias")
 
 
@@ -28,14 +28,14 @@ class Slot:
     """One array of another library.
 
     Attributes:
-        name: of the array.
-        gates: those that it holds, in its order.
-        parts: what it holds of our weights.
-        columns: matrices are ``[D, G H]``; otherwise ``[G H, D]``.
-        stacked: several parts are the rows of a new axis; otherwise they lie one after another along the first axis.
-        optional: the library leaves it out for a layer without biases.
-        negated: gates whose values have the other sign.
-        raised: gates whose bias the library adds 1 to at run time.
+        name: name of the array.
+        gates: the gates in the array, in its order.
+        parts: the parts of our weights in the array.
+        columns: whether matrices are ``[D, G H]`` instead of ``[G H, D]``.
+        stacked: whether several parts are stacked along a new axis instead of concatenated along the first axis.
+        optional: whether the library leaves it out for a layer without biases.
+        negated: gates with the opposite sign.
+        raised: gates to whose bias the library adds 1 at run time.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Slot:
     raised: str = ""
 
     def pack(self, weights: Weights, variant: str) -> np.ndarray:
-        """The array, from our weights."""
+        """Packs our weights into the array."""
         pieces = []
         for part in self.parts:
             blocks = []
@@ -61,7 +61,7 @@ class Slot:
         return np.stack(pieces) if self.stacked else np.concatenate(pieces)
 
     def unpack(self, array: np.ndarray, weights: Weights, variant: str) -> None:
-        """Puts the blocks of an array, which has the shape that `pack` gives, into our weights."""
+        """Unpacks the blocks of an array, in the shape from `pack`, into our weights."""
         if self.stacked:
             pieces = list(array)
         else:
@@ -77,7 +77,7 @@ class Slot:
 
     @property
     def is_bias(self) -> bool:
-        """Whether it holds nothing but biases."""
+        """Whether it holds only biases."""
         return set(self.parts) <= set(BIASES)
 
     def _transposes(self, block: np.ndarray) -> bool:
@@ -91,14 +91,13 @@ def gates(variant: str, part: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Library:
-    """What another library has.
+    """The tables of another library.
 
     Attributes:
-        name: of the library.
-        slots: the arrays of each variant of a cell that it has, in its order.
-        why_not: why it has no cell of another variant.
-        functions: the functions of a variant that are no settings there, by the names of our attributes: the names of
-            those that it can have.
+        name: name of the library.
+        slots: the arrays of each supported variant of a cell, in the library's order.
+        why_not: the reason why it lacks a variant.
+        functions: the allowed functions of a variant that cannot be set in the library, by the names of our attributes.
     """
 
     name: str
@@ -125,7 +124,7 @@ def _dense(kernel: str, bias: str = "bias", optional: bool = False) -> tuple[Slo
 
 
 def _flax_lstm(forget: str) -> tuple[Slot, ...]:
-    """A matrix for each gate, the biases with the recurrent ones; the forget gate's input is ``if``, or nnx's."""
+    """Slots with one matrix per gate and biases in the recurrent maps; ``forget`` names the forget gate's input map."""
     inputs = {"i": "ii", "f": forget, "c": "ig", "o": "io"}
     recurrent = {"i": "hi", "f": "hf", "c": "hg", "o": "ho"}
     return (
@@ -136,7 +135,7 @@ def _flax_lstm(forget: str) -> tuple[Slot, ...]:
 
 
 def _flax_dense(gates: str, bias: str) -> tuple[Slot, ...]:
-    """One matrix for the inputs and one for the state, one of which has a bias."""
+    """Slots with one matrix for the inputs and one for the state, one of them with a bias."""
     return (
         _columns("dense_i/kernel", gates),
         _columns("dense_h/kernel", gates, "recurrent_kernel"),
@@ -264,7 +263,7 @@ EQUINOX = Library(
     {"LSTM": SIGMOID_TANH, "GRU": SIGMOID_TANH},
 )
 
-# The recurrent operators of ONNX, one direction each; there B holds both biases.
+# The recurrent operators of ONNX, for one direction; there B holds both biases.
 ONNX = Library(
     "ONNX",
     {

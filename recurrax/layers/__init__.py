@@ -1,6 +1,7 @@
-"""Layers: a cell over a batch of sequences, both directions, stacked, with a head.
+"""Layers, which run cells over batches of sequences: in both directions, stacked, and with a head.
 
-Batch-major by default, ``[*batch, T, D]``, with Flax's argument names and meanings; any number of batch axes.
+They are batch-major by default, ``[*batch, T, D]``, take any number of batch axes, and use Flax's argument names and
+meanings.
 """
 
 from recurrax.layers.attention import AdditiveAttention as AdditiveAttention

@@ -13,16 +13,16 @@ from recurrax.pickling import Picklable
 
 
 class AdditiveAttention(Picklable, nnx.Module):
-    r"""Reads a memory, each of whose steps is scored by a network of one hidden layer.
+    r"""Additive attention: reads a memory whose steps are scored by a network with one hidden layer.
 
     .. math::
         e_{ts} = v \cdot \tanh(W q_t + U m_s), \quad \alpha_t = \mathrm{softmax}_s(e_{ts}), \quad
         r_t = \sum_s \alpha_{ts} m_s
 
     Args:
-        query_features: Q, of a query.
-        memory_features: M, of a step of the memory.
-        hidden_features: A, of the hidden layer.
+        query_features: Q, the size of a query.
+        memory_features: M, the size of a memory step.
+        hidden_features: A, the size of the hidden layer.
         rngs: source of keys (``rngs.params``).
 
     Source: Bahdanau, Cho & Bengio (2015), "Neural machine translation by jointly learning to align and translate".
@@ -34,15 +34,16 @@ class AdditiveAttention(Picklable, nnx.Module):
         self.score = nnx.Linear(hidden_features, 1, use_bias=False, rngs=rngs)
 
     def __call__(self, queries: jax.Array, memory: jax.Array, mask: Any = None) -> tuple[jax.Array, jax.Array]:
-        """``queries: [*batch, T, Q]``, ``memory: [*batch, S, M]`` to what was read and the weights.
+        """Reads ``memory: [*batch, S, M]`` with ``queries: [*batch, T, Q]``; returns the values read and the weights.
 
         Args:
-            queries: what is looked for at each step.
-            memory: where it is looked for.
-            mask: bool ``[*batch, S]``, which steps of the memory exist; each sequence has one or more.
+            queries: one query per step.
+            memory: the sequence to read from.
+            mask: bool ``[*batch, S]``, the valid steps of the memory; each sequence has at least one.
 
         Returns:
-            What was read, ``[*batch, T, M]``, and the weights alpha, ``[*batch, T, S]``, 0 where the mask is False.
+            The values read, ``[*batch, T, M]``, and the weights alpha, ``[*batch, T, S]``, which are 0 where the mask
+            is False.
 
         Raises:
             ValueError: the mask has another shape.
@@ -53,7 +54,7 @@ class AdditiveAttention(Picklable, nnx.Module):
                     f"mask has shape {jnp.shape(mask)}; allowed: one flag for each step of the memory, "
                     f"{memory.shape[:-1]}. Make it of lengths: jnp.arange(S) < lengths[..., None]."
                 )
-            # Before anything is computed of it: 0 times NaN of the padding is NaN, in gradients too.
+            # Zero the padding first: 0 times a NaN of the padding would be NaN, in gradients too.
             memory = jnp.where(mask[..., None], memory, 0)
         hidden = jnp.tanh(self.query(queries)[..., :, None, :] + self.memory(memory)[..., None, :, :])
         scores = self.score(hidden)[..., 0]

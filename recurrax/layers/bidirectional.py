@@ -1,4 +1,4 @@
-"""Two directions as one layer."""
+"""A layer that runs over sequences in both directions."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from recurrax.pickling import Picklable
 
 
 def concatenate(forward: jax.Array, backward: jax.Array) -> jax.Array:
-    """``[..., H], [..., H]`` to ``[..., 2H]``."""
+    """Concatenates ``[..., H], [..., H]`` to ``[..., 2H]``."""
     return jnp.concatenate([forward, backward], axis=-1)
 
 
 class Bidirectional(Picklable, nnx.Module):
-    """One layer forward in time and one backward, their outputs merged step by step.
+    """Runs one layer forward and one backward in time, and merges their outputs at each step.
 
     Args:
-        forward_rnn: `RNN`; runs as it is set up.
-        backward_rnn: `RNN` with a cell of its own; run in reverse, its outputs in the order of the inputs.
+        forward_rnn: `RNN`, run with its own settings.
+        backward_rnn: `RNN` with its own cell, run in reverse; its outputs are in the order of the inputs.
         merge_fn: joins the two outputs ``[..., O]``; by default concatenates them to ``[..., 2 O]``.
-        time_major: inputs and outputs are ``[T, *batch, ...]``; None: as the two layers say.
+        time_major: inputs and outputs are ``[T, *batch, ...]``; None takes the setting of the two layers.
         return_carry: return ``((forward carry, backward carry), outputs)``.
-        rngs: None, True or False; a layer keeps no keys, so give an `nnx.Rngs` to the call.
+        rngs: None, True or False; a layer stores no keys, so pass an `nnx.Rngs` to the call.
 
     Raises:
-        TypeError: a direction is no `RNN`.
-        ValueError: one is time-major and the other is not, both share parameters, or an `nnx.Rngs` is given.
+        TypeError: a direction is not an `RNN`.
+        ValueError: only one layer is time-major, the layers share parameters, or an `nnx.Rngs` is given.
 
     Source: Schuster & Paliwal (1997).
     """
@@ -89,10 +89,10 @@ class Bidirectional(Picklable, nnx.Module):
     ) -> Any:
         """Runs both directions over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`.
 
-        With ``read="last"`` each direction is read where it ends: forward at the last step, backward at the first.
+        With ``read="last"`` each direction is read at its end: forward at the last step, backward at the first.
 
         Raises:
-            ValueError: ``reverse`` or ``keep_order`` is given, which Flax ignores; and what `RNN` raises.
+            ValueError: ``reverse`` or ``keep_order`` is given, which Flax ignores; or `RNN` raises it.
         """
         if reverse is not None or keep_order is not None:
             raise ValueError(
@@ -139,7 +139,7 @@ class Bidirectional(Picklable, nnx.Module):
 
     @property
     def out_features(self) -> int | None:
-        """The size of the merged outputs' last axis; None if a cell does not tell its own."""
+        """The size of the merged outputs' last axis; None if a cell does not define its own."""
         sizes = self.forward_rnn.out_features, self.backward_rnn.out_features
         if None in sizes:
             return None
@@ -151,6 +151,6 @@ show_signature(Bidirectional)
 
 
 def _variables(module: nnx.Module) -> set[int]:
-    """The identities of a module's variables."""
+    """The ids of a module's variables."""
     leaves = jax.tree.leaves(module, is_leaf=lambda node: isinstance(node, nnx.Variable))
     return {id(leaf) for leaf in leaves if isinstance(leaf, nnx.Variable)}

@@ -1,4 +1,4 @@
-"""A recurrence in the surroundings that modern models give it: norm, short convolution, gate, residual, MLP."""
+"""A residual block as in modern models: norm, short convolution, recurrence, gate, residual connection and MLP."""
 
 from __future__ import annotations
 
@@ -30,35 +30,37 @@ class Block(Picklable, nnx.Module):
         z &= x + W_o \, (\mathrm{norm}(h) \odot \phi(W_g u)) \\
         y &= z + W_2 \, (\phi(W_1 \mathrm{norm}(z)) \odot W_3 \mathrm{norm}(z))
 
-    Each piece can be left out; all products but the recurrence's own are without bias. :math:`W_v` is there only where
-    the recurrence has another number of inputs than D. The convolution gives a recurrence whose gates see the input
-    alone what came just before it: without it a matrix memory cannot bind a value to the key before it.
+    Each part can be left out, and no product outside the recurrence has a bias. :math:`W_v` exists only if the
+    recurrence has another number of inputs than D. The convolution shows the last few inputs to a recurrence whose
+    gates see the input alone; without it a matrix memory cannot bind a value to the previous key.
 
-    Blocks one above the other are a `Stack`. The carry of a block is ``(window, carry)``: the last k - 1 inputs of the
-    convolution, ``[*batch, k - 1, C]``, and the carry of the recurrence; without a convolution it is the latter alone.
+    A `Stack` joins several blocks. The carry of a block is ``(window, carry)``: the last k - 1 inputs of the
+    convolution, ``[*batch, k - 1, C]``, and the carry of the recurrence. Without a convolution it is only the carry of
+    the recurrence.
 
     Args:
         recurrence: a cell, or an `RNN` that runs forward.
-        features: D; None: the recurrence's own number of inputs.
-        norm: of what both halves read, "rms", "layer" or None for none.
-        conv_size: k, steps that the convolution sees; None for no convolution, and then no phi before the recurrence.
-        norm_outputs: normalise what the recurrence gives, as matrix memories need.
-        gate: multiply it by :math:`\phi(W_g u)`.
-        project: multiply it by :math:`W_o`; without it the recurrence must give D numbers.
+        features: D; None uses the recurrence's number of inputs.
+        norm: the norm before both halves: "rms", "layer" or None.
+        conv_size: k, the number of steps that the convolution sees; None leaves out the convolution and the phi before
+            the recurrence.
+        norm_outputs: normalise the outputs of the recurrence, as matrix memories need.
+        gate: multiply these outputs by :math:`\phi(W_g u)`.
+        project: multiply the result by :math:`W_o`; otherwise the recurrence must have D outputs.
         residual: add x, and z.
         mlp_features: size of the second half's hidden layer; None leaves that half out.
         activation_fn: phi.
         time_major: inputs and outputs are ``[T, *batch, ...]``.
         return_carry: return ``(carry, outputs)``.
-        backend: "auto", the name of an engine, or an engine; for a cell, as an `RNN` has its own.
-        dtype: of the computation around the recurrence; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters around it.
+        backend: "auto", the name of an engine, or an engine; only for a cell, because an `RNN` has its own.
+        dtype: dtype of the computation around the recurrence; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters around it.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        TypeError: the recurrence is neither a cell nor an `RNN`; `Bidirectional` cannot stream, as a block can.
-        ValueError: it runs in reverse, has image axes, or does not tell its sizes; the sizes do not fit; an option is
-            not known.
+        TypeError: the recurrence is neither a cell nor an `RNN` (`Bidirectional` is refused because it cannot stream).
+        ValueError: the recurrence runs in reverse, has image axes or unknown sizes; the sizes do not fit; or an option
+            is not known.
 
     Source: Gu & Dao (2023), "Mamba", figure 3 (convolution, SiLU, gate); De et al. (2024), "Griffin", figure 2 (both
     halves); Yang, Wang, Zhang, Shen & Kim (2024) (norm of the outputs); Shazeer (2020), "GLU variants improve
@@ -130,7 +132,7 @@ class Block(Picklable, nnx.Module):
     ) -> Any:
         """Runs the block over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`.
 
-        The convolution skips the steps that the recurrence skips, and sees nothing before a reset.
+        The convolution skips masked steps like the recurrence, and sees no step before a reset.
         """
         return_carry, time_major = (
             own if given is None else given
@@ -186,7 +188,7 @@ class Block(Picklable, nnx.Module):
         return 1
 
     def _checked(self, xs: Any) -> jax.Array:
-        """Inputs as a floating array; raises where they are not real ``[..., D]``."""
+        """Inputs as a floating array; raises if they are not real ``[..., D]``."""
         xs = jnp.asarray(xs)
         if xs.shape[-1:] != (self.in_features,):
             raise ValueError(
@@ -203,7 +205,7 @@ class Block(Picklable, nnx.Module):
     def _before(
         self, window: jax.Array | None, us: jax.Array, mask: Any, resets: Any
     ) -> tuple[jax.Array | None, jax.Array]:
-        """The window after all steps, and what the recurrence reads of them, ``v: [T, *batch, C]``."""
+        """The window after all steps, and the inputs of the recurrence, ``v: [T, *batch, C]``."""
         vs = us if self.into is None else self.into(us)
         if self.conv is None:
             return None, vs
@@ -212,7 +214,7 @@ class Block(Picklable, nnx.Module):
         return window, self.activation_fn(vs)
 
     def _after(self, x: jax.Array, u: jax.Array, h: jax.Array) -> jax.Array:
-        """What follows the recurrence, step by step: y from x, u and h above."""
+        """Computes y from x, u and h (see above) at each step."""
         h = h if self.norm_outputs is None else self.norm_outputs(h)
         h = h if self.gate is None else h * self.activation_fn(self.gate(u))
         z = h if self.out is None else self.out(h)
@@ -223,7 +225,7 @@ class Block(Picklable, nnx.Module):
         return z + y if self.residual else y
 
     def _split(self, carry: Any) -> tuple[jax.Array | None, Any]:
-        """Window and carry of the recurrence."""
+        """Splits the carry into the window and the carry of the recurrence."""
         if self.conv is None or carry is None:
             return None, carry
         if not isinstance(carry, tuple) or len(carry) != 2:
@@ -241,7 +243,7 @@ show_signature(Block)
 
 
 def _recurrence(recurrence: Any, backend: str | Engine) -> RNN:
-    """The layer that runs forward; raises where there is none."""
+    """The recurrence as a layer that runs forward; raises if that is impossible."""
     if not isinstance(recurrence, RNN | nnx.RNNCellBase):
         raise TypeError(
             f"Block got {type(recurrence).__name__}; allowed: a cell, or an RNN that runs forward, as a block can "
@@ -268,7 +270,7 @@ def _checked(rnn: RNN) -> RNN:
 
 
 def _sizes(rnn: RNN, features: int | None, project: bool, residual: bool) -> tuple[int, int, int]:
-    """D, and the numbers of inputs and outputs of the recurrence; raises ValueError where they do not fit."""
+    """D, and the numbers of inputs and outputs of the recurrence; raises ValueError if they do not fit."""
     if features is not None:
         check_size("Block", features=features)
     D, out = features or rnn.in_features, rnn.out_features

@@ -1,4 +1,4 @@
-"""A short causal convolution over time, the same for a whole sequence and for one step after another."""
+"""A short causal convolution over time, for whole sequences and for single steps."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from recurrax.pickling import Picklable
 
 
 class ShortConvolution(Picklable, nnx.Module):
-    r"""What each feature was at the last k steps, weighted: it sees no later step, and no other feature.
+    r"""Causal depthwise convolution: each feature is a weighted sum of its own last k values.
 
     .. math:: y_t = b + \sum_{j=0}^{k-1} w_j \odot x_{t-j}, \qquad x_s = 0 \text{ before the first step}
 
-    Steps under a false mask are skipped, as if the sequence were shorter; nothing before a reset is seen after it. What
-    goes on to the next call, or the next `step`, are the last k - 1 inputs: the window.
+    Masked steps are skipped, as if the sequence were shorter; steps after a reset see no step before it. The window,
+    that is the last k - 1 inputs, is passed on to the next call or the next `step`.
 
     Shapes: ``x: [..., C]``, window ``[..., k - 1, C]`` with the latest input last. Parameters: ``kernel: [k, C]`` (w,
-    that of the present step first), ``bias: [C]``.
+        the weight of the current step first), ``bias: [C]``.
 
     Args:
         features: C.
-        size: k, steps that are seen, the present one included.
+        size: k, the number of steps seen, including the current one.
         kernel_init: initialiser of w.
         bias_init: initialiser of b.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -61,13 +61,13 @@ class ShortConvolution(Picklable, nnx.Module):
     def __call__(
         self, window: jax.Array, xs: jax.Array, mask: jax.Array | None = None, resets: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array]:
-        """Runs over a sequence, time first: ``xs: [T, *batch, C]`` to the window after it and ``ys: [T, *batch, C]``.
+        """Runs over a time-major sequence: from ``xs: [T, *batch, C]`` to the last window and ``ys: [T, *batch, C]``.
 
         Args:
             window: the inputs before the first step, ``[*batch, k - 1, C]``.
             xs: the inputs.
-            mask: bool ``[T, *batch]``; masked steps are skipped, and their outputs are of no use.
-            resets: bool ``[T, *batch]``; true means that this step sees none before it.
+            mask: bool ``[T, *batch]``; steps with False are skipped, and their outputs have no meaning.
+            resets: bool ``[T, *batch]``; a step with True sees no earlier step.
         """
         expected = (*xs.shape[1:-1], self.size - 1, self.features)
         if window.shape != expected:
@@ -105,7 +105,7 @@ class ShortConvolution(Picklable, nnx.Module):
         return jnp.zeros((*batch, self.size - 1, self.features), dtype)
 
     def _is_new(self, part: jax.Array, earlier: Callable[[jax.Array], jax.Array]) -> jax.Array:
-        """Whether there was a reset since an earlier step, from their number up to each step, ``part: [T, *batch]``."""
+        """Whether there was a reset since an earlier step; ``part: [T, *batch]`` counts the resets up to each step."""
         window = jnp.zeros((self.size - 1, *part.shape[1:]), part.dtype)
         return earlier(jnp.concatenate([window, part])) != jnp.concatenate([part, part[-1:]])
 
@@ -118,17 +118,17 @@ show_signature(ShortConvolution)
 
 
 def _earlier(window: int, T: int, mask: jax.Array | None) -> Iterator[Callable[[jax.Array], jax.Array]]:
-    """For j = 1, 2, ... up to the window's size: what stood j steps earlier, of those that exist.
+    """For j = 1, 2, ... up to the window's size, a function that selects the value of j valid steps before.
 
-    Each is a function from an array ``[window + T, *batch, ...]``, which begins with the window, to one of
-    ``[T + 1, *batch, ...]``, whose last entry is what a step after the last one would see.
+    Each function maps an array ``[window + T, *batch, ...]``, which begins with the window, to an array ``[T + 1,
+    *batch, ...]``, whose last entry is the value for a step after the last one.
     """
     if mask is None:
         for j in range(1, window + 1):
             yield lambda a, first=window - j: a[first : first + T + 1]
         return
     steps = jnp.arange(window, window + T).reshape(-1, *(1,) * (mask.ndim - 1))
-    latest = jax.lax.cummax(jnp.where(mask, steps, window - 1), axis=0)  # at or before each step
+    latest = jax.lax.cummax(jnp.where(mask, steps, window - 1), axis=0)  # the latest valid step at or before each step
     inside = jnp.arange(-1, window).reshape(-1, *(1,) * (mask.ndim - 1))
     before = jnp.concatenate([jnp.broadcast_to(jnp.maximum(inside, 0), (window + 1, *mask.shape[1:])), latest])
     at = before[window:]

@@ -1,4 +1,4 @@
-"""What a network trained with CTC says: the best path, without repeats and blanks."""
+"""Greedy decoding of networks trained with CTC."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ import jax.numpy as jnp
 
 @functools.partial(jax.jit, static_argnames="blank")
 def ctc_greedy(logits: jax.Array, lengths: jax.Array | None = None, blank: int = 0) -> tuple[jax.Array, jax.Array]:
-    """The tokens of the likeliest path: ``logits: [*batch, T, V]`` to tokens ``[*batch, T]`` and lengths ``[*batch]``.
+    """Tokens of the likeliest path: from ``logits: [*batch, T, V]`` to tokens ``[*batch, T]`` and lengths ``[*batch]``.
 
-    At each step the likeliest token is taken; tokens that repeat the step before are merged, and then blanks dropped:
-    with blank -, the path ``- a a - a b b`` is ``a a b``. It is not always the likeliest text, whose probability is a
-    sum over paths.
+    It takes the likeliest token of each step, merges repeated tokens, and then drops blanks: with blank -, the path ``-
+    a a - a b b`` is ``a a b``. This is not always the likeliest text, whose probability is a sum over paths.
 
     Args:
-        logits: of V tokens, the blank among them.
-        lengths: steps that exist, int ``[*batch]``; None where all do. What stands after them is not read.
-        blank: the token that says nothing.
+        logits: logits of V tokens including the blank.
+        lengths: lengths of the sequences, int ``[*batch]``; None if all have T steps. Later steps are ignored.
+        blank: the number of the blank token.
 
     Returns:
-        Tokens int32 ``[*batch, T]``, ``blank`` after the last one, and how many there are, int32 ``[*batch]``.
+        Tokens, int32 ``[*batch, T]``, filled up with ``blank``, and their number, int32 ``[*batch]``.
 
     Raises:
-        ValueError: the blank is none of the tokens, or the logits have fewer than two axes.
+        ValueError: the blank is outside 0 to V - 1, or the logits have fewer than two axes.
 
     Source: Graves et al. (2006), "Connectionist temporal classification", section 3.2.
     """
@@ -41,10 +40,10 @@ def ctc_greedy(logits: jax.Array, lengths: jax.Array | None = None, blank: int =
 
 
 def _one(logits: jax.Array, length: jax.Array, blank: int) -> tuple[jax.Array, jax.Array]:
-    """Of one sequence ``[T, V]``."""
+    """Decodes one sequence ``[T, V]``."""
     path = jnp.argmax(logits, axis=-1).astype(jnp.int32)
     T = len(path)
     changed = path != jnp.concatenate([jnp.full(1, -1, jnp.int32), path[:-1]])
     kept = changed & (path != blank) & (jnp.arange(T) < length)
-    places = jnp.where(kept, jnp.cumsum(kept) - 1, T)  # T: outside, and dropped
+    places = jnp.where(kept, jnp.cumsum(kept) - 1, T)  # index T is outside and dropped
     return jnp.full(T, blank, jnp.int32).at[places].set(path, mode="drop"), jnp.sum(kept, dtype=jnp.int32)

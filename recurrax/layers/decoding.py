@@ -1,4 +1,4 @@
-"""What an encoder-decoder writes: the likeliest token at every step, or the best of several beams; compiled loops."""
+"""Decoding with an encoder-decoder, greedily or by beam search, as compiled loops."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from recurrax.layers.encoder_decoder import EncoderDecoder, Memory
 def greedy(
     model: EncoderDecoder, source: jax.Array, steps: int, end: int, *, seq_lengths: jax.Array | None = None
 ) -> jax.Array:
-    """The likeliest token after those before it, at every step: int ``[*batch, S]`` to int32 ``[*batch, steps]``.
+    """Greedy decoding, the likeliest token at every step: int ``[*batch, S]`` to int32 ``[*batch, steps]``.
 
     Args:
         model: an `EncoderDecoder`.
-        source: tokens to read.
-        steps: tokens to write at most.
-        end: the token that ends a target, and also the one that stands before its first; it fills up what was ended.
+        source: tokens of the source.
+        steps: the largest number of tokens to write.
+        end: the token that ends a target. It also precedes the first token, and fills up targets that have ended.
         seq_lengths: int ``[*batch]``, 1 to S, of the sources.
 
     Raises:
-        TypeError: the model is no `EncoderDecoder`.
+        TypeError: the model is not an `EncoderDecoder`.
         ValueError: steps or end are out of range, or a source token is outside the vocabulary.
     """
     _check(model, steps, end)
@@ -41,25 +41,26 @@ def beam_search(
     length_penalty: float = 0.0,
     seq_lengths: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-    r"""The best sequences that are found by going on with the best few at every step.
+    r"""Beam search: keeps the best few partial sequences at every step.
 
     .. math:: \mathrm{score}(y) = \frac{1}{L^a} \sum_{t=1}^{L} \log P(y_t \mid y_{<t}, x)
 
-    with L the tokens of y, its end included, and a the length penalty. One beam without a penalty is `greedy`.
+    with L the number of tokens of y including its end, and a the length penalty. One beam without a penalty is
+    `greedy`.
 
     Args:
         model, source, steps, end, seq_lengths: see `greedy`.
-        beams: K, how many are kept at every step.
+        beams: K, the number of sequences kept at every step.
         length_penalty: a; 0 prefers short targets, 1 takes the mean over tokens.
 
     Returns:
-        The tokens ``[*batch, K, steps]``, best first, and their scores ``[*batch, K]``; -inf where there are fewer than
-        K sequences.
+        The tokens ``[*batch, K, steps]``, best first, and their scores ``[*batch, K]``; the score is -inf for missing
+        sequences if fewer than K were found.
 
     Raises:
-        TypeError, ValueError: as `greedy`; beams below 1, or a length penalty below 0.
+        TypeError, ValueError: as for `greedy`; or beams is below 1, or the length penalty is below 0.
 
-    Source: Graves (2012); with a length penalty Wu et al. (2016), who have ((5 + L) / 6)^a in place of L^a.
+    Source: Graves (2012); length penalty: Wu et al. (2016), with ((5 + L) / 6)^a instead of L^a.
     """
     _check(model, steps, end)
     if isinstance(beams, bool) or not isinstance(beams, int) or beams < 1:
@@ -93,7 +94,7 @@ def _beam_search(
     batch, K, V = source.shape[:-1], beams, model.out_features
 
     def spread(leaf: jax.Array) -> jax.Array:
-        """K equal beams, side by side behind the batch axes."""
+        """Repeats along a new axis of K beams after the batch axes."""
         leaf = jnp.expand_dims(leaf, len(batch))
         return jnp.broadcast_to(leaf, (*batch, K, *leaf.shape[len(batch) + 1 :]))
 
@@ -107,7 +108,7 @@ def _beam_search(
         before = jnp.where(number == 0, end, written[..., jnp.maximum(number - 1, 0)])
         carry, logits = model.step(carry, before, memory)
         more = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
-        only_end = jnp.where(jnp.arange(V) == end, 0.0, -jnp.inf)  # a beam that has ended goes on as it is
+        only_end = jnp.where(jnp.arange(V) == end, 0.0, -jnp.inf)  # a beam that has ended stays unchanged
         sums = log_p[..., None] + jnp.where(ended[..., None], only_end, more)
         grown = jnp.where(ended, lengths, lengths + 1)
         scores = (sums / (grown[..., None] ** penalty)).reshape(*batch, K * V)
@@ -118,7 +119,7 @@ def _beam_search(
         written = jnp.where(jnp.arange(steps) == number, token[..., None], written)
         return (carry, written, log_p, lengths, ended | (token == end)), None
 
-    only_first = jnp.where(jnp.arange(K) == 0, 0.0, -jnp.inf)  # all beams are alike before the first step
+    only_first = jnp.where(jnp.arange(K) == 0, 0.0, -jnp.inf)  # before the first step all beams are equal
     state = (
         jax.tree.map(spread, carry),
         jnp.full((*batch, K, steps), end, jnp.int32),
@@ -145,7 +146,7 @@ def _check(model: Any, steps: int, end: int) -> None:
 
 
 def _known(model: EncoderDecoder, source: Any, seq_lengths: Any) -> tuple[jax.Array, Any]:
-    """Source and lengths as arrays, checked here where they are known."""
+    """Source and lengths as arrays, checked here because their values are known."""
     source = jnp.asarray(source)
     exists = None if seq_lengths is None else jnp.arange(source.shape[-1]) < jnp.asarray(seq_lengths)[..., None]
     model.check_source(source, exists)

@@ -1,4 +1,4 @@
-"""One sequence read, another one written: an encoder, a decoder and, between them, a carry or attention."""
+"""Encoder-decoder models: the decoder gets a carry from the encoder and, optionally, attention."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from recurrax.pickling import Picklable
 
 
 class Memory(NamedTuple):
-    """What the decoder may look at: the encoder's outputs ``[*batch, S, M]``, and which of them exist."""
+    """The encoder's outputs ``[*batch, S, M]`` for the decoder's attention, and the mask of valid steps."""
 
     outputs: jax.Array
     mask: jax.Array
 
 
 class EncoderDecoder(Picklable, nnx.Module):
-    r"""Writes tokens after having read tokens: ``source: [*batch, S]``, ``previous: [*batch, T]`` to logits.
+    r"""Maps a source and the previous target tokens to logits: ``source: [*batch, S]``, ``previous: [*batch, T]``.
 
     .. math::
         m = \mathrm{encoder}(E x), \quad h_0 = \tanh(W m_{last} + b), \quad h = \mathrm{decoder}(E' y_{<}, h_0), \quad
         o_t = W_o [h_t, r_t]
 
-    Every array of the decoder's initial carry is computed from the encoder's last output, which works for any cell.
-    With attention, r_t is what `AdditiveAttention` reads from m with the query h_t, after the decoder's step as in
-    Luong et al. (2015), so that the decoder runs on every engine; without it there is no r.
+    Every array of the decoder's initial carry is computed from the encoder's last output, so any cell can be the
+    decoder. With attention, `AdditiveAttention` reads r_t from m with the query h_t. It reads after the decoder's step,
+    as in Luong et al. (2015), so that the decoder runs on every engine. Without attention there is no r.
 
     Args:
         encoder: a layer of one or both directions.
         decoder: a layer of one direction.
         source_vocabulary: number of tokens of the source.
         target_vocabulary: V, number of tokens of the target.
-        attention: whether the decoder looks back at the source.
-        attention_features: size of the attention's hidden layer; None is the decoder's size.
+        attention: whether the decoder attends to the source.
+        attention_features: size of the attention's hidden layer; None uses the decoder's size.
         dropout: rate on embeddings and before the last Linear, applied in a call that is given a ``dropout_key``.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        TypeError: encoder or decoder is no layer.
-        ValueError: one is time-major or does not tell its sizes, the decoder runs in both directions, or the encoder's
+        TypeError: encoder or decoder is not a layer.
+        ValueError: a layer is time-major or has unknown sizes, the decoder runs in both directions, or the encoder's
             two directions are not concatenated.
 
     Source: Sutskever, Vinyals & Le (2014); Cho et al. (2014); Bahdanau, Cho & Bengio (2015).
@@ -80,7 +80,7 @@ class EncoderDecoder(Picklable, nnx.Module):
 
     @property
     def out_features(self) -> int:
-        """V, the tokens of the target."""
+        """V, the number of target tokens."""
         return self.target.num_embeddings
 
     def __call__(
@@ -95,12 +95,12 @@ class EncoderDecoder(Picklable, nnx.Module):
         Args:
             inputs: the source, int ``[*batch, S]``, and the target tokens before each step, int ``[*batch, T]``.
             seq_lengths: int ``[*batch]``, 1 to S, of the sources.
-            dropout_key: PRNG key, for the dropout inside encoder and decoder too; None means evaluation.
+            dropout_key: PRNG key for dropout, inside encoder and decoder too; None means evaluation.
 
         Raises:
-            TypeError: tokens are no integers.
-            ValueError: a token at a step that exists is outside its vocabulary, where that is known; inside `jax.jit`
-                the outputs that depend on it are NaN.
+            TypeError: tokens are not integers.
+            ValueError: a token at a valid step is outside its vocabulary. Inside `jax.jit`, where tokens are unknown,
+                the outputs that depend on it are NaN instead.
         """
         source, previous = inputs
         keys = (None,) * 4 if dropout_key is None else jax.random.split(dropout_key, 4)
@@ -124,7 +124,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         return carry, Memory(outputs, mask)
 
     def check_source(self, source: Any, mask: Any = None) -> None:
-        """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
+        """Raises TypeError for tokens that are not integers, ValueError for tokens outside the vocabulary if known."""
         check_tokens(source, self.source.num_embeddings, mask, "source tokens")
 
     def step(self, carry: Any, token: jax.Array, memory: Memory) -> tuple[Any, jax.Array]:
@@ -133,7 +133,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         return carry, self._predictions(h[..., None, :], memory)[0][..., 0, :]
 
     def alignment(self, source: jax.Array, previous: jax.Array, seq_lengths: Any = None) -> jax.Array:
-        """The attention's weights ``[*batch, T, S]``: where each step of the target looks.
+        """The attention weights ``[*batch, T, S]`` of each target step over the source.
 
         Raises:
             ValueError: the model has no attention.
@@ -152,7 +152,7 @@ class EncoderDecoder(Picklable, nnx.Module):
         return self.head(drop(self.dropout, hs, key)), weights
 
     def _summary(self, outputs: jax.Array, lengths: jax.Array) -> jax.Array:
-        """The last output ``[*batch, M]``: of each direction where it ends."""
+        """The last output ``[*batch, M]``, of each direction at its end."""
         last = jnp.take_along_axis(outputs, (lengths - 1)[..., None, None], axis=-2)[..., 0, :]
         if not _runs_both_ways(self.encoder):
             return last
@@ -173,7 +173,7 @@ def _is_linear(leaf: Any) -> bool:
 
 
 def _sizes(what: str, layer: Any) -> tuple[int, int]:
-    """D and O of a layer; raises where it cannot be used."""
+    """D and O of a layer; raises if it cannot be used."""
     if not isinstance(layer, RNN | Bidirectional | Stack):
         raise TypeError(f"the {what} is a {type(layer).__name__}; allowed: a layer, such as rx.LSTM or rx.RNN(cell).")
     if what == "decoder" and _runs_both_ways(layer):

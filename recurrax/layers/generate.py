@@ -1,4 +1,4 @@
-"""Text, or any other tokens, from a model: one compiled loop."""
+"""Generates text or other tokens from a model, as one compiled loop."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ def generate(
     top_k: int | None = None,
     seq_lengths: jax.Array | None = None,
 ) -> jax.Array:
-    r"""Draws tokens that follow a prompt: ``prompt: int [*batch, T]`` to ``int32 [*batch, steps]``.
+    r"""Draws the tokens after a prompt: from ``prompt: int [*batch, T]`` to ``int32 [*batch, steps]``.
 
     .. math:: x_{t+1} \sim \mathrm{softmax}(y_t / \tau)
 
     Args:
         model: a `SequenceModel` with a vocabulary and an output for every token.
-        prompt: tokens that are read first, T >= 1.
+        prompt: the tokens to read first, T >= 1.
         steps: how many tokens to draw.
-        key: PRNG key; not needed where ``temperature`` is 0.
+        key: PRNG key; not needed if ``temperature`` is 0.
         temperature: tau; 0 takes the most probable token.
-        top_k: draw from the k most probable tokens only; None: from all.
-        seq_lengths: int ``[*batch]``, 1 to T: the lengths of the prompts, which then end in padding.
+        top_k: draw only from the k most probable tokens; None draws from all.
+        seq_lengths: int ``[*batch]``, 1 to T: the lengths of the prompts if they are padded.
 
     Raises:
-        TypeError: the model is no `SequenceModel`.
+        TypeError: the model is not a `SequenceModel`.
         ValueError: the model has no tokens or a direction that cannot stream; steps, temperature or top_k are out of
             range; a key is missing.
     """
@@ -55,7 +55,7 @@ def generate(
     if key is None and temperature > 0:
         raise ValueError("generate got no key; allowed: a PRNG key. Pass key=jax.random.key(0), or temperature=0.")
     prompt = jnp.asarray(prompt)
-    model.check_tokens(prompt, seq_lengths)  # here, where they are known
+    model.check_tokens(prompt, seq_lengths)  # here, because the tokens are known outside jit
     key = jax.random.key(0) if key is None else key
     greedy = temperature == 0
     tau = jnp.float32(1 if greedy else temperature)

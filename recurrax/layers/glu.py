@@ -14,7 +14,7 @@ from recurrax.pickling import Picklable
 
 
 class GLU(Picklable, nnx.Module):
-    r"""A gated linear unit, step by step: :math:`W_2 (\phi(W_1 x) \odot W_3 x)`, without biases.
+    r"""A gated linear unit, applied at each step: :math:`W_2 (\phi(W_1 x) \odot W_3 x)`, without biases.
 
     Source: Shazeer (2020), "GLU variants improve transformer".
     """
@@ -36,7 +36,7 @@ class GLU(Picklable, nnx.Module):
         self.out, self.activation_fn = linear(hidden_features, features), activation_fn
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``x: [..., D]`` to ``[..., D]``."""
+        """Maps ``x: [..., D]`` to ``[..., D]``."""
         return self.out(self.activation_fn(self.gate(x)) * self.value(x))
 
 

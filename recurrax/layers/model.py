@@ -1,4 +1,4 @@
-"""A layer with what stands below and above it: tokens in, predictions out."""
+"""A sequence model: an embedding or features, a recurrent layer, and a linear head."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class SequenceModel(Picklable, nnx.Module):
     """``outputs = Linear(dropout(layer(embed(inputs))))``, batch-major, from Flax's own Embed, Dropout and Linear.
 
     Args:
-        layer: `RNN`, `Bidirectional`, `Block` or `Stack`, `LSTM` and its kin included.
+        layer: `RNN`, `Bidirectional`, `Block` or `Stack`, including `LSTM`, `GRU` and `SimpleRNN`.
         out_features: O.
-        read: "every" gives an output for every step, ``[*batch, T, O]``; "last" reads the last step that exists,
-            ``[*batch, O]`` (at ``seq_lengths - 1``, not at the padded end); of a `Bidirectional` layer each direction
-            where it ends.
-        vocabulary: number of tokens; inputs are then int ``[*batch, T]`` and embedded in the layer's D.
-        tie_embeddings: the outputs are ``h E^T``, with E the embedding ``[vocabulary, D]``, in place of a Linear of
-            their own.
+        read: "every" gives an output for every step, ``[*batch, T, O]``; "last" reads the last valid step,
+            ``[*batch, O]`` (at ``seq_lengths - 1``, not at the padded end); a `Bidirectional` layer is read at the end
+            of each direction.
+        vocabulary: number of tokens; the inputs are then int ``[*batch, T]`` and embedded in D features.
+        tie_embeddings: the outputs are ``h E^T`` with the embedding E, ``[vocabulary, D]``, instead of a separate
+            Linear.
         dropout: rate before the Linear, applied in a call that is given a ``dropout_key``.
         rngs: source of keys (``rngs.params``).
 
     Raises:
-        TypeError: ``layer`` is no layer.
-        ValueError: ``read`` is not known, a rate is out of range, the layer does not tell its sizes, or embeddings
-            cannot be tied.
+        TypeError: ``layer`` is not a layer.
+        ValueError: ``read`` is not known, a rate is out of range, the layer has unknown sizes, or embeddings cannot be
+            tied.
 
     Source: tied embeddings: Press & Wolf (2017), "Using the output embedding to improve language models".
     """
@@ -94,14 +94,14 @@ class SequenceModel(Picklable, nnx.Module):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
         dropout_key: jax.Array | None = None,
     ) -> Any:
-        """``inputs: [*batch, T, D]`` (or int tokens ``[*batch, T]``) to ``[*batch, T, O]`` or ``[*batch, O]``.
+        """Maps ``inputs: [*batch, T, D]`` (or int tokens ``[*batch, T]``) to ``[*batch, T, O]`` or ``[*batch, O]``.
 
-        The other arguments are those of `RNN`; with ``return_carry`` it gives ``(carry, outputs)``, and ``read``
-        overrides that of the constructor.
+        The other arguments are those of `RNN`. With ``return_carry`` it returns ``(carry, outputs)``. ``read``
+        overrides the constructor's setting.
 
         Raises:
-            ValueError: a token at a step that exists is outside the vocabulary, where that is known; inside `jax.jit`
-                the outputs that depend on it are NaN. And what `RNN` raises.
+            ValueError: a token at a valid step is outside the vocabulary (inside `jax.jit`, where tokens are unknown,
+                the outputs that depend on it are NaN instead); or `RNN` raises it.
         """
         if self.embed is not None:
             self.check_tokens(inputs, seq_lengths, mask)
@@ -117,17 +117,17 @@ class SequenceModel(Picklable, nnx.Module):
     def step(self, carry: Any, x: jax.Array) -> tuple[Any, jax.Array]:
         """One step of streaming inference: ``(carry, x: [*batch, D] or tokens [*batch])`` to ``(carry, [*batch, O])``.
 
-        Start from `initialize_carry`, or from the carry that a call with ``return_carry=True`` gave.
+        Start from `initialize_carry`, or from the carry of a call with ``return_carry=True``.
         """
         carry, h = self.layer.step(carry, x if self.embed is None else self._embedded(x))
         return carry, self._predictions(h)
 
     def initialize_carry(self, batch: tuple[int, ...] = (), rngs: nnx.Rngs | None = None) -> Any:
-        """The carry that `step` starts from, for ``batch`` axes."""
+        """The initial carry for `step`, for ``batch`` axes."""
         return self.layer.initialize_carry((*batch, self.layer.in_features or 1), rngs)
 
     def check_tokens(self, tokens: Any, seq_lengths: Any = None, mask: Any = None) -> None:
-        """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary."""
+        """Raises TypeError for tokens that are not integers, ValueError for tokens outside the vocabulary if known."""
         shape = jnp.shape(tokens)
         exists, _ = existing(seq_lengths, mask, (shape[-1], *shape[:-1]), time_major=False)
         exists = None if exists is None else jnp.moveaxis(exists, 0, -1)
@@ -140,7 +140,7 @@ class SequenceModel(Picklable, nnx.Module):
         return self.embed
 
     def _embedded(self, tokens: Any) -> jax.Array:
-        """``E_x`` of each token x, NaN for one outside the vocabulary."""
+        """The embedding ``E_x`` of each token x; NaN for a token outside the vocabulary."""
         tokens, size = jnp.asarray(tokens), self._embedding.num_embeddings
         outside = (tokens < 0) | (tokens >= size)
         return jnp.where(outside[..., None], jnp.nan, self._embedding(jnp.clip(tokens, 0, size - 1)))
@@ -153,12 +153,12 @@ show_signature(SequenceModel)
 
 
 def embedding(vocabulary: int, features: int | None, rngs: nnx.Rngs) -> nnx.Embed:
-    """Flax's embedding, whose dtype is that of its parameter; raises ValueError where its size is not known."""
+    """Flax's embedding with the dtype of its parameter; raises ValueError if its size is not known."""
     if features is None:
         raise ValueError(
             f"vocabulary={vocabulary} needs the cell's in_features, which a Foreign cell does not tell; "
             "allowed: a recurrax cell. Embed the tokens before the layer and leave vocabulary out."
         )
     embed = nnx.Embed(vocabulary, features, rngs=rngs)
-    embed.dtype = None  # that of the parameter, also once the model is cast
+    embed.dtype = None  # use the dtype of the parameter, even after the model is cast
     return embed

@@ -1,4 +1,4 @@
-"""The layer that runs a cell over a batch of sequences, with lengths, masks and resets."""
+"""The layer `RNN`, which runs a cell over a batch of sequences with lengths, masks and resets."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ READS = ("every", "last")
 
 
 class RNN(Picklable, nnx.Module):
-    """Runs a cell over sequences: ``inputs: [*batch, T, D]`` to ``outputs: [*batch, T, O]``.
+    """Runs a cell over sequences: from ``inputs: [*batch, T, D]`` to ``outputs: [*batch, T, O]``.
 
     Args:
         cell: a `Cell`; any other Flax nnx cell is wrapped by `Foreign`.
         time_major: inputs and outputs are ``[T, *batch, ...]``.
-        return_carry: return ``(carry, outputs)`` in place of outputs.
+        return_carry: return ``(carry, outputs)`` instead of outputs.
         reverse: run from the last step to the first.
-        keep_order: with reverse, outputs stand at the steps they belong to; otherwise in the order they were computed,
-            the first of them at index 0.
-        unroll: steps in the body of the compiled loop, with backend "auto", "scan" or "adjoint"; None: their own.
-        learn_initial_carry: the initial carry is a parameter (zero at the start), one for all sequences.
+        keep_order: with ``reverse``, True puts each output at its own step, and False keeps the order of computation,
+            the first output at index 0.
+        unroll: steps in the body of the compiled loop, with backend "auto", "scan" or "adjoint"; None uses the engine's
+            default.
+        learn_initial_carry: make the initial carry a parameter (initially zero), shared by all sequences.
         backend: "auto", the name of an engine, or an engine.
-        broadcast_rngs: for a Flax cell with random streams (recurrent dropout): a filter for those whose keys are new
-            in every call and the same at every step of it.
-        state_axes: None; Flax's option for cells with state beside the carry is refused.
+        broadcast_rngs: for a Flax cell with random streams (recurrent dropout): a filter for the streams that get new
+            keys in every call and keep them for all its steps.
+        state_axes: must be None; Flax's option for cells with state outside the carry is not supported.
         rngs: None, True or False; a layer keeps no keys, so give an `nnx.Rngs` to the call.
 
     Raises:
-        TypeError: ``cell`` is no cell.
-        ValueError: the backend is not known, an option is refused, or ``unroll`` is no int >= 1 or given beside an
-            engine with options of its own.
+        TypeError: ``cell`` is not a cell.
+        ValueError: the backend is not known, an option is not supported, or ``unroll`` is not an int >= 1 or is given
+            with an engine that has its own options.
     """
 
     def __new__(cls, *args: Any, **options: Any) -> RNN:
-        """Refuses sizes in place of a cell, which Python itself would refuse with a count of arguments."""
+        """Refuses sizes instead of a cell with a helpful message; Python's own error would only count arguments."""
         if args and isinstance(args[0], int):
             raise TypeError(
                 f"RNN got cell={args[0]!r}; allowed: a recurrax cell or a Flax nnx cell, as RNN is the layer that runs "
@@ -117,30 +118,32 @@ class RNN(Picklable, nnx.Module):
         rngs: nnx.Rngs | nnx.RngStream | None = None,
         dropout_key: jax.Array | None = None,
     ) -> Any:
-        """Runs the cell over ``inputs``; what Flax has as an argument of the constructor too is overridden here.
+        """Runs the cell over ``inputs``; arguments that the constructor has too override its settings, as in Flax.
 
         Args:
-            inputs: ``[*batch, T, D]``, or ``[T, *batch, D]`` if time-major; promoted with the parameters.
+            inputs: ``[*batch, T, D]``, or ``[T, *batch, D]`` if time-major; they are promoted with the parameters.
             initial_carry: ``[*batch, H]``; by default the learned one, or ``cell.initialize_carry``.
-            seq_lengths: int ``[*batch]``, 0 to T: only the first steps exist. The carry is that at the length (the
-                initial carry for length 0), outputs beyond it are 0, and nothing in the padding has any effect.
-            mask: bool ``[*batch, T]`` (time-major: ``[T, *batch]``), in place of ``seq_lengths``: which steps exist.
-            resets: bool like mask: before this step the carry becomes the initial carry, that of a call without
-                ``initial_carry``, so that a stream that goes on from a carry forgets it where a document ends. In
+            seq_lengths: int ``[*batch]``, 0 to T, the number of valid steps. The returned carry is the one after the
+                last valid step (the initial carry for length 0), outputs beyond the length are 0, and the padding has
+                no effect.
+            mask: bool ``[*batch, T]`` (time-major: ``[T, *batch]``), the valid steps, instead of ``seq_lengths``.
+            resets: bool like mask; True resets the carry before this step to the initial carry of a call without
+                ``initial_carry``. So a stream that continues from a carry forgets it at the end of a document. In
                 reverse a sequence is cut at the same places.
             return_carry: return ``(carry, outputs)``.
             time_major: inputs and outputs are ``[T, *batch, ...]``.
             reverse: run from the last step to the first.
             keep_order: see the constructor.
-            read: "every" gives all outputs; "last" gives the last one that was computed, ``[*batch, O]``, which is 0
-                for a sequence without steps.
-            rngs: source of keys for an initial carry that is drawn (``rngs.carry``).
-            dropout_key: PRNG key for the noise of a cell that has some; None means evaluation.
+            read: "every" returns all outputs; "last" returns the last computed output, ``[*batch, O]``, which is 0 for
+                a sequence without steps.
+            rngs: source of keys for a random initial carry (``rngs.carry``).
+            dropout_key: PRNG key for cells with noise; None means evaluation.
 
         Raises:
-            ValueError: wrong shapes; lengths below 0 or above T (checked outside `jax.jit`; inside it they act as 0 and
-                T); both lengths and mask; a Flax cell that uses random streams without ``broadcast_rngs``.
-            TypeError: wrong dtypes, wrong structure of the carry.
+            ValueError: a shape is wrong; a length is below 0 or above T (checked outside `jax.jit`; inside they act as
+                0 and T); both lengths and mask are given; or a Flax cell uses random streams without
+                ``broadcast_rngs``.
+            TypeError: a dtype or the structure of the carry is wrong.
         """
         time_major, return_carry, reverse, keep_order = (
             own if given is None else given
@@ -153,7 +156,7 @@ class RNN(Picklable, nnx.Module):
         )
         check_read(read)
         xs = self._cell.check_features(inputs)
-        check_inputs(self._cell, xs)  # before the axes move: messages show the caller's shapes
+        check_inputs(self._cell, xs)  # before axes are moved, so that messages show the caller's shapes
         xs = xs if time_major else jnp.moveaxis(xs, -1 - self._cell.num_feature_axes, 0)
         steps = xs.shape[: xs.ndim - self._cell.num_feature_axes]
         mask, lengths = existing(seq_lengths, mask, steps, time_major)
@@ -180,14 +183,14 @@ class RNN(Picklable, nnx.Module):
         """One step of streaming inference: ``(carry, x: [*batch, D]) -> (carry, y: [*batch, O])``.
 
         Raises:
-            ValueError: the layer runs in reverse, which needs the whole sequence.
+            ValueError: the layer runs in reverse, so it needs the whole sequence.
         """
         if self.reverse:
             raise ValueError("a layer with reverse=True cannot stream; allowed: reverse=False. Call it on sequences.")
         return self._cell(carry, x)
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | nnx.RngStream | None = None) -> Carry:
-        """The carry that `step` starts from, for inputs ``[*batch, D]``: the learned one, or that of the cell."""
+        """The initial carry for `step`, for inputs ``[*batch, D]``: the learned one, or the cell's."""
         carry = self._carry(None, input_shape, input_shape[: len(input_shape) - self._cell.num_feature_axes], rngs)
         return self._cell.initialize_carry(input_shape) if carry is None else carry
 
@@ -198,17 +201,17 @@ class RNN(Picklable, nnx.Module):
 
     @property
     def out_features(self) -> int | None:
-        """O, the size of the outputs' last axis; None for a `Foreign` cell that does not tell."""
+        """O, the size of the outputs' last axis; None for a `Foreign` cell of unknown size."""
         return self._cell.out_features
 
     @property
     def num_feature_axes(self) -> int:
-        """Trailing feature axes of the inputs: more than 1 for convolutional cells, ``[*batch, T, *image, D]``."""
+        """The number of trailing feature axes; more than 1 for convolutional cells, ``[*batch, T, *image, D]``."""
         return self._cell.num_feature_axes
 
     @property
     def _cell(self) -> Cell:
-        """The cell as engines take it."""
+        """The cell in the form that engines take."""
         return self.cell if isinstance(self.cell, Cell) else Foreign(self.cell)
 
     def _unroll(self, xs: jax.Array, carry: Carry, mask: Any, resets: Any, key: Any) -> tuple[Carry, Any]:
@@ -242,7 +245,7 @@ show_signature(RNN)
 
 
 def check_read(read: str) -> None:
-    """Raises ValueError where ``read`` is none of `READS`."""
+    """Raises ValueError if ``read`` is not in `READS`."""
     if read not in READS:
         raise ValueError(
             f"read={read!r}; allowed: {', '.join(map(repr, READS))}. 'every' gives an output for each step."
@@ -250,7 +253,7 @@ def check_read(read: str) -> None:
 
 
 def _with_unroll(backend: str | Engine, unroll: int | None) -> str | Engine:
-    """The backend with so many steps in the body of its loop."""
+    """The backend with ``unroll`` steps in the body of its loop."""
     choose(backend)
     if unroll is None:
         return backend

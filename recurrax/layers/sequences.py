@@ -1,4 +1,4 @@
-"""Which steps of a batch of sequences exist: lengths, masks, resets, and their order in reverse."""
+"""Valid steps of a batch of sequences: lengths, masks, resets, and their reversal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recurrax.engines.engine import where
 def existing(
     seq_lengths: Any, mask: Any, steps: tuple[int, ...], time_major: bool
 ) -> tuple[jax.Array | None, jax.Array | None]:
-    """Which steps exist, ``[T, *batch]``, and the lengths; raises ValueError where both are given."""
+    """The mask of valid steps, ``[T, *batch]``, and the lengths; raises ValueError if both are given."""
     if seq_lengths is None:
         return flags_first("mask", mask, steps, time_major), None
     if mask is not None:
@@ -29,17 +29,17 @@ def existing(
 
 
 def last(ys: jax.Array, mask: jax.Array | None) -> jax.Array:
-    """The last computed output that exists, of ``ys: [T, *batch, O]``; 0 where there is none."""
+    """The output of the last valid step of ``ys: [T, *batch, O]``; 0 if there is none."""
     if mask is None:
         return ys[-1]
     steps = jnp.arange(1, ys.shape[0] + 1).reshape(-1, *(1,) * (mask.ndim - 1))
-    index = jnp.max(jnp.where(mask, steps, 0), axis=0)  # 1 to T; 0: no step
+    index = jnp.max(jnp.where(mask, steps, 0), axis=0)  # 1 to T; 0 means no step
     index = index.reshape(1, *index.shape, *(1,) * (ys.ndim - 1 - index.ndim))
     return jnp.where(index == 0, 0, jnp.take_along_axis(ys, jnp.maximum(index - 1, 0), axis=0))[0]
 
 
 def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
-    """Raises where lengths are not int ``[*batch]`` from 0 to T, with ``steps`` ``(T, *batch)``; gives int32."""
+    """Raises if lengths are not int ``[*batch]`` from 0 to T, for ``steps = (T, *batch)``; returns int32."""
     T, *batch = steps
     if not isinstance(seq_lengths, jax.Array):
         seq_lengths = np.asarray(seq_lengths)
@@ -52,8 +52,8 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
             f"seq_lengths has shape {jnp.shape(seq_lengths)}; allowed: one length a sequence, {tuple(batch)}. "
             "Reshape it to that shape."
         )
-    if not isinstance(seq_lengths, Tracer) and isinstance(T, int):  # under jit the values are not known yet
-        values = np.asarray(seq_lengths)  # not jnp: a constant inside jit is known and must stay so
+    if not isinstance(seq_lengths, Tracer) and isinstance(T, int):  # inside jit the values are unknown
+        values = np.asarray(seq_lengths)  # NumPy keeps the value of a constant inside jit known
         low, high = values.min(), values.max()
         if low < 0 or high > T:
             raise ValueError(
@@ -65,9 +65,9 @@ def check_lengths(seq_lengths: jax.Array, steps: tuple[int, ...]) -> jax.Array:
 def flip_sequences(
     inputs: jax.Array, seq_lengths: jax.Array | None = None, num_batch_dims: int | None = None, time_major: bool = False
 ) -> jax.Array:
-    """Reverses each sequence within its length, the padding stays at the end: ``inputs: [*batch, T, ...]``.
+    """Reverses each sequence within its length and leaves the padding at the end: ``inputs: [*batch, T, ...]``.
 
-    Arguments are Flax's; ``num_batch_dims`` is by default that of ``seq_lengths``, and 1 without them.
+    Arguments are Flax's; ``num_batch_dims`` is by default the rank of ``seq_lengths``, or 1 without lengths.
     """
     lengths = None if seq_lengths is None else jnp.asarray(seq_lengths)
     axes = num_batch_dims if num_batch_dims is not None else 1 if lengths is None else lengths.ndim
@@ -82,24 +82,24 @@ def flip_sequences(
 
 
 def flags_first(name: str, flags: Any, steps: tuple[int, ...], time_major: bool) -> jax.Array | None:
-    """A mask or resets as bool ``[T, *batch]``; raises where it is none."""
+    """A mask or resets as bool ``[T, *batch]``; raises for other shapes and dtypes."""
     flags = check_flags(name, flags, steps if time_major else (*steps[1:], steps[0]))
     return flags if flags is None or time_major else jnp.moveaxis(flags, -1, 0)
 
 
 def flip(flags: jax.Array | None) -> jax.Array | None:
-    """Flags of the reversed sequence."""
+    """The flags of the reversed sequence."""
     return None if flags is None else jnp.flip(flags, 0)
 
 
 def flip_resets(resets: jax.Array | None, mask: jax.Array | None) -> jax.Array | None:
-    """Cuts the reversed sequence where the forward one is cut: a step whose successor starts a segment starts anew."""
+    """Resets for the reversed sequence, cut at the same places: a step resets if its successor starts a segment."""
     if resets is None:
         return None
     mask = jnp.ones_like(resets) if mask is None else mask
     segment = jnp.cumsum(resets & mask, axis=0)
     none = jnp.full_like(segment[:1], -1)
-    # The segment of the nearest later step that exists; segments only grow, so it is the smallest of the later ones.
+    # The segment of the next valid step. Segment numbers never decrease, so it is the smallest of the later ones.
     later = jax.lax.cummin(jnp.where(mask, segment, segment[-1:] + 1), axis=0, reverse=True)
     later = jnp.concatenate([later[1:], none])
     return jnp.flip((later > segment) & (later <= segment[-1:]), 0)
@@ -108,16 +108,16 @@ def flip_resets(resets: jax.Array | None, mask: jax.Array | None) -> jax.Array |
 def restarting(
     run: Callable[..., tuple[Any, Any]], xs: jax.Array, given: Any, fresh: Any, mask: Any, resets: jax.Array
 ) -> tuple[Any, Any]:
-    """``(carry, ys)`` of sequences that go on from a given carry, and from a fresh one after each reset.
+    """``(carry, ys)`` of sequences that continue from a given carry, and from a fresh carry after each reset.
 
-    An engine resets to the carry it starts from, so it runs two copies of every sequence, side by side: one that exists
-    before the first reset and starts from the given carry, one that exists from there on. The other's outputs are 0.
+    An engine resets to the carry it starts from. So it runs two copies of every sequence side by side: one is valid
+    before the first reset and starts from the given carry, the other is valid afterwards. Invalid outputs are 0.
 
     Args:
         run: ``(xs, carry, mask, resets) -> (carry, ys)``.
         xs: ``[T, *batch, D]``.
         given: the carry before the first step, ``[*batch, H]``.
-        fresh: the carry after a reset, likewise.
+        fresh: the carry after a reset, ``[*batch, H]``.
         mask: bool ``[T, *batch]``, or None.
         resets: bool ``[T, *batch]``.
     """
@@ -136,13 +136,13 @@ def restarting(
 
 
 def check_tokens(tokens: Any, size: int, exists: Any = None, what: str = "tokens") -> None:
-    """Raises TypeError for tokens that are no integers, ValueError for known ones outside the vocabulary.
+    """Raises TypeError for tokens that are not integers, ValueError for tokens outside the vocabulary if known.
 
     Args:
         tokens: int ``[*batch, T]``.
-        size: of the vocabulary.
-        exists: bool of the same shape; the others are not looked at.
-        what: they are called.
+        size: size of the vocabulary.
+        exists: bool of the same shape, the tokens to check; None checks all.
+        what: the name of the tokens in messages.
     """
     tokens = jnp.asarray(tokens)
     if not jnp.issubdtype(tokens.dtype, jnp.integer):

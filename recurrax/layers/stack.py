@@ -1,4 +1,4 @@
-"""Layers one above the other."""
+"""A stack of layers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from recurrax.pickling import Picklable
 
 
 class Stack(Picklable, nnx.Module):
-    """Layers one above the other, with dropout, normalisation and residual connections between them.
+    """Stacks layers, with optional dropout, normalisation and residual connections between them.
 
     Args:
         layers: `RNN`, `Bidirectional` or `Block` layers, lowest first.
         dropout: rate between layers (not after the last), applied in a call that is given a ``dropout_key``.
-        layer_norm: normalise what every layer but the lowest reads, before the dropout, with a gain and a bias for
-            each feature.
-        residual: add a layer's input, before normalisation, to its output wherever both have the same shape.
+        layer_norm: normalise the inputs of all layers but the lowest, before dropout, with a gain and a bias for each
+            feature.
+        residual: add a layer's input, before normalisation, to its output if both have the same shape.
         return_carry: return ``(tuple of carries, outputs)``.
 
     Raises:
-        ValueError: no layers, layers that differ in time_major, a rate outside [0, 1), or ``layer_norm`` above a layer
-            that does not tell its size.
-        TypeError: an entry is no layer.
+        ValueError: there are no layers, the layers differ in time_major, a rate is outside [0, 1), or ``layer_norm``
+            needs the size of a layer that does not know it.
+        TypeError: an entry is not a layer.
 
     Source: dropout between layers only: Zaremba, Sutskever & Vinyals (2014); layer normalisation: Ba, Kiros & Hinton
     (2016).
@@ -80,7 +80,7 @@ class Stack(Picklable, nnx.Module):
         """Runs all layers over ``inputs: [*batch, T, D]``; the arguments are those of `RNN`, the same for all layers.
 
         ``initial_carry`` has one carry for each layer. Without a ``dropout_key`` there is no dropout (evaluation). With
-        ``read="last"`` a residual connection of the last layer reads its input at the last step that exists.
+        ``read="last"`` a residual connection of the last layer reads its input at the last valid step.
         """
         count = len(self.layers)
         if initial_carry is not None and len(initial_carry) != count:
@@ -106,7 +106,7 @@ class Stack(Picklable, nnx.Module):
         return (tuple(carries), ys) if return_carry else ys
 
     def step(self, carry: Sequence[Any], x: jax.Array) -> tuple[tuple[Any, ...], jax.Array]:
-        """One step of streaming inference: ``(one carry a layer, x: [*batch, D]) -> (carries, y: [*batch, O])``."""
+        """One step of streaming inference: ``(one carry per layer, x: [*batch, D]) -> (carries, y: [*batch, O])``."""
         carries, y = [], x
         for index, (layer, state) in enumerate(zip(self.layers, carry, strict=True)):
             x = y
@@ -117,7 +117,7 @@ class Stack(Picklable, nnx.Module):
         return tuple(carries), y
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: nnx.Rngs | None = None) -> tuple[Any, ...]:
-        """The carries that `step` starts from, one a layer, for inputs ``[*batch, D]``."""
+        """The initial carries for `step`, one per layer, for inputs ``[*batch, D]``."""
         sizes = [input_shape[-1], *(layer.out_features for layer in self.layers)]
         return tuple(
             layer.initialize_carry((*input_shape[:-1], size), rngs)
@@ -126,7 +126,7 @@ class Stack(Picklable, nnx.Module):
 
     @property
     def in_features(self) -> int | None:
-        """D, of the lowest layer."""
+        """D of the lowest layer."""
         return self.layers[0].in_features
 
     @property
@@ -135,14 +135,14 @@ class Stack(Picklable, nnx.Module):
         return self.layers[-1].out_features
 
     def _between(self, index: int, xs: jax.Array, key: jax.Array | None) -> jax.Array:
-        """What a layer reads of the outputs below it."""
+        """The input of a layer, computed from the outputs below it."""
         if index == 0:
             return xs
         xs = self.norms[index - 1](xs) if self.norms else xs
         return drop(self.dropout, xs, key)
 
     def _skipped(self, xs: jax.Array, ys: jax.Array, read: str, seq_lengths: Any, mask: Any) -> jax.Array:
-        """What a residual connection adds: the input, 0 at steps that do not exist; nothing where shapes differ."""
+        """The term of a residual connection: the input, with 0 at masked steps; 0 if shapes differ."""
         axes = self.layers[0].num_feature_axes
         time = 0 if self.time_major else xs.ndim - axes - 1
         shape = xs.shape[:time] + xs.shape[time + 1 :] if read == "last" else xs.shape
@@ -160,14 +160,14 @@ show_signature(Stack)
 
 
 def check_dropout(rate: float) -> nnx.Dropout:
-    """Flax's dropout; raises ValueError where the rate is not in [0, 1)."""
+    """Flax's dropout; raises ValueError if the rate is not in [0, 1)."""
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
         raise ValueError(f"dropout={rate!r}; allowed: a rate in [0, 1). 0 is none.")
     return nnx.Dropout(rate)
 
 
 def drop(dropout: nnx.Dropout, xs: jax.Array, key: jax.Array | None) -> jax.Array:
-    """Dropout with a key; without one, nothing."""
+    """Applies dropout if a key is given."""
     return xs if key is None else dropout(xs, rngs=key)
 
 
@@ -177,4 +177,4 @@ def _norm(features: int | None) -> nnx.LayerNorm:
             "layer_norm=True needs the size of every layer's output, which a Foreign cell does not tell; allowed: "
             "layers that do. Set foreign.hidden_features to the size of the step's output."
         )
-    return nnx.LayerNorm(features, rngs=nnx.Rngs(0))  # nothing in it is drawn
+    return nnx.LayerNorm(features, rngs=nnx.Rngs(0))  # its parameters are not random

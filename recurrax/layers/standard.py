@@ -1,4 +1,4 @@
-"""The usual stacks in one line: LSTM, GRU and the plain network."""
+"""Stacks of LSTM, GRU and plain recurrent layers."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from recurrax.layers.stack import Stack
 class LSTM(Stack):
     """One or more layers of `LSTMCell`: ``inputs: [*batch, T, D]`` to ``outputs: [*batch, T, H]``.
 
-    Its carry is a tuple with one carry ``(c, h)`` a layer; with ``bidirectional`` each is a pair of them, forward and
-    backward, and the outputs are ``[*batch, T, 2 H]``.
+    The carry is a tuple with one carry ``(c, h)`` per layer. With ``bidirectional`` each entry is a pair (forward and
+    backward), and the outputs are ``[*batch, T, 2 H]``.
 
     Args:
         in_features: D.
-        hidden_features: H, of every layer and direction.
-        num_layers: layers one above the other.
-        bidirectional: every layer runs in both directions.
+        hidden_features: H of every layer and direction.
+        num_layers: number of layers.
+        bidirectional: run every layer in both directions.
         dropout: rate between layers, applied in a call that is given a ``dropout_key``.
         forget_bias: the initial bias of the forget gates, see `LSTMCell`.
         time_major: inputs and outputs are ``[T, *batch, ...]``.
         return_carry: return ``(carry, outputs)``.
         backend: "auto", the name of an engine, or an engine.
-        dtype: of the computation; None: the promoted dtype of inputs and parameters.
-        param_dtype: of the parameters.
+        dtype: dtype of the computation; None uses the promoted dtype of inputs and parameters.
+        param_dtype: dtype of the parameters.
         rngs: source of keys (``rngs.params``).
 
     Raises:
@@ -134,7 +134,7 @@ for kind in (LSTM, GRU, SimpleRNN):
 def _layers(
     make: Callable[[int], Cell], in_features: int, num_layers: int, bidirectional: bool, options: dict[str, Any]
 ) -> list[RNN | Bidirectional]:
-    """So many layers of cells ``make(D)``, lowest first."""
+    """Builds ``num_layers`` layers of cells ``make(D)``, lowest first."""
     check_size("the stack", num_layers=num_layers)
     layers, size = [], in_features
     for _ in range(num_layers):

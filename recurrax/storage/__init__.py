@@ -1,7 +1,8 @@
-"""How anything is kept on disk: what it is, in plain words, and its arrays, in folders that are whole or do not count.
+"""Storage on disk: descriptions in plain values, and arrays in folders that are complete or ignored.
 
-- `description`: any static thing in plain values, so that two runs or models can be compared by name and argument.
-- `differences`: what differs between two of them, in sentences.
-- `leaves`: the arrays of any model by name.
-- `folders`: Orbax's folders with checksums, and what the user is told when a disk fails.
+- `description`: describes static objects in plain values, so that two runs or models can be compared by name and
+  argument.
+- `differences`: lists the differences between two descriptions as phrases.
+- `leaves`: names the arrays of any model.
+- `folders`: manages Orbax's folders with checksums, and the error messages of disk failures.
 """

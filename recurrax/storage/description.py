@@ -1,4 +1,4 @@
-"""Descriptions of models, tasks and functions in plain values, by which one process recognises those of another."""
+"""Descriptions of models, tasks and functions in plain values, for comparison between processes."""
 
 from __future__ import annotations
 
@@ -24,13 +24,20 @@ import optax
 from flax import nnx
 from jax.core import Tracer
 
-LONGEST = 100  # entries of a list or dict that are described one by one; of a longer one a hash
-DEEPEST = 20  # levels that are looked into
-PUBLIC = (  # where a class or function is known by a name that outlives its file
+LONGEST = 100  # entries of a list or dict that are described one by one; longer ones are hashed
+DEEPEST = 20  # levels of nesting to describe
+PUBLIC = (  # modules with stable public names of classes and functions
     "recurrax recurrax.cells recurrax.tasks recurrax.training jax.nn jax.numpy jax.lax jax.scipy.special flax.nnx "
     "flax.linen optax"
 ).split()
-LIBRARIES = ("recurrax", "jax", "jaxlib", "flax", "optax", "numpy")  # whose versions say what their functions do
+LIBRARIES = (
+    "recurrax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "numpy",
+)  # libraries whose versions determine what their functions do
 
 Inner = Callable[[Any], Any]  # describes a part of a value
 
@@ -38,15 +45,15 @@ Inner = Callable[[Any], Any]  # describes a part of a value
 def describe(value: Any, *, values: bool = True) -> Any:
     """The value in JSON's own types: equal descriptions mean equal models, tasks or functions, in any process.
 
-    A class is told by its name; dataclasses by their fields (without those of metadata ``{"setting": False}``), Flax
-    modules by their attributes, other objects by their variables. A function is told by its name, the arguments that a
-    `functools.partial` or a default gives it, and the variables that it closes over or reads; a lambda by its constants
-    too. An Optax transformation is only told by its class, see `recurrax.training.identity.fingerprint`.
+    A class is described by its name, a dataclass by its fields (without those with metadata ``{"setting": False}``), a
+    Flax module by its attributes, and another object by its variables. A function is described by its name, its default
+    and `functools.partial` arguments, and the variables that it closes over or reads; a lambda also by its constants.
+    An Optax transformation is described only by its class, see `recurrax.training.identity.fingerprint`.
 
     Args:
-        value: whatever.
-        values: whether arrays are told by their numbers, by a hash; if not, by dtype and shape alone, which makes a
-            built model equal to an abstract one.
+        value: any object.
+        values: whether arrays are described by a hash of their values; otherwise by dtype and shape alone, so that a
+            built model equals an abstract one.
     """
     return _describe(value, values, ())
 
@@ -71,7 +78,7 @@ def _describe(value: Any, values: bool, above: tuple[int, ...]) -> Any:
 
 
 def kind(leaf: Any) -> str:
-    """Dtype and shape of an array, ``float32[3, 4]``."""
+    """The dtype and shape of an array, ``float32[3, 4]``."""
     return f"{leaf.dtype}{list(leaf.shape)}"
 
 
@@ -103,7 +110,9 @@ def _is_module(value: Any) -> bool:
 
 
 def _module(value: Any, inner: Inner) -> Any:
-    nodes: Any = getattr(value, "_pytree__nodes", ())  # attributes with parameters; arrays elsewhere are settings
+    nodes: Any = getattr(
+        value, "_pytree__nodes", ()
+    )  # attributes with parameters; arrays in other attributes are settings
     if not nodes or not getattr(value, "_pytree__is_pytree", True):
         nodes = vars(value)
     data = {name for name in nodes if not isinstance(nodes, Mapping) or nodes[name] is not False}
@@ -134,7 +143,7 @@ def _partial(value: functools.partial, inner: Inner) -> Any:
         for name, parameter in signature.parameters.items():
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 given |= given.pop(name, {})
-    except (TypeError, ValueError):  # a builtin does not tell its arguments
+    except (TypeError, ValueError):  # the signature of a builtin is unknown
         given = {**{str(place): part for place, part in enumerate(value.args)}, **value.keywords}
     return {**told, **{name: inner(part) for name, part in given.items()}}
 
@@ -149,7 +158,7 @@ def _function(value: FunctionType, inner: Inner) -> Any:
         try:
             told[variable] = inner(cell.cell_contents)
         except ValueError:
-            pass  # it is empty yet
+            pass  # the closure variable is not set yet
     if not library:
         constants, names = _reads(value.__code__)
         found = {one: value.__globals__[one] for one in names if one in value.__globals__}
@@ -160,7 +169,7 @@ def _function(value: FunctionType, inner: Inner) -> Any:
 
 
 def _reads(code: CodeType) -> tuple[list[Any], list[str]]:
-    """The constants and the names of globals and attributes in the code of a function and of those inside it."""
+    """The constants and the names of globals and attributes in the code of a function and its inner functions."""
     constants, names = [], []
     for step in dis.get_instructions(code):
         if isinstance(step.argval, CodeType):
@@ -189,7 +198,7 @@ def _dataclass(value: Any, inner: Inner) -> Any:
 
 
 def _object(value: Any, inner: Inner) -> Any:
-    """Any other object, by its variables without what it has only computed from them."""
+    """Describes any other object by its variables, without cached values."""
     if hasattr(value, "__array__"):
         return inner(np.asarray(value))
     name, bases = _name(type(value)), type(value).__mro__
@@ -210,7 +219,7 @@ def _variables(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _folded(told: Any) -> Any:
-    """The description, or where it has many entries their number and a hash."""
+    """The description; if it has many entries, their number and a hash instead."""
     if len(told) <= LONGEST:
         return told
     return f"{len(told)} entries of SHA-256 {_hash(json.dumps(told, sort_keys=True).encode())}"
@@ -225,7 +234,7 @@ def _hash(content: bytes) -> str:
 
 
 def _name(value: Any) -> str:
-    """Module and name of a class or function; the public place where there is one, no address in any case."""
+    """Module and name of a class or function, at its public location if there is one, and never a memory address."""
     public = _public(value)
     if public is not None:
         return public
@@ -245,11 +254,11 @@ def _public(value: Any) -> str | None:
 
 
 def _is_public(value: Any) -> bool:
-    """Whether it is a function of JAX, Flax or Optax; of those of recurrax the arguments are told too."""
+    """Whether it is a function of JAX, Flax or Optax; functions of recurrax are described with their arguments."""
     return callable(value) and not (_public(value) or "recurrax").startswith("recurrax")
 
 
-# The first that fits says how a value is described.
+# The first matching entry describes the value.
 _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Inner], Any]], ...] = (
     (lambda value: isinstance(value, enum.Enum), lambda value, _: f"{_name(type(value))}.{value.name}"),
     (_is_dtype, lambda value, _: jnp.dtype(value).name),

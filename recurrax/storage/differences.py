@@ -1,4 +1,4 @@
-"""How two descriptions differ, in words."""
+"""Differences between two descriptions, in words."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ARRAY = re.compile(r"(\w+ )?\w+\[[\d, ]*\]")  # Param float32[3, 4]
 
 
 def differences(theirs: Any, mine: Any, name: str = "", *, shared: bool = False) -> list[str]:
-    """What differs between two descriptions, one phrase for each place; shapes of arrays come last, as they follow.
+    """The differences between two descriptions, one phrase each; shapes of arrays come last, because they follow.
 
     Args:
-        theirs: a description, and what a phrase says of it is "there".
-        mine: another one, "here".
-        name: of the place.
-        shared: pass over what only one of them has, e.g. since another version of a library made it.
+        theirs: a description, called "there" in phrases.
+        mine: another description, called "here".
+        name: the name of the compared part.
+        shared: ignore entries that only one of them has, e.g. because of another version of a library.
     """
     found = [(place, _brief(there), _brief(here)) for place, there, here in _places(theirs, mine, name, shared)]
     found.sort(key=lambda one: bool(ARRAY.match(one[1]) and ARRAY.match(one[2])))

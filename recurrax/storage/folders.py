@@ -1,4 +1,4 @@
-"""What checkpoints and saved models share: one kind of error, folders that Orbax can read, who writes, checksums."""
+"""Common parts of checkpoints and saved models: the error class, folders for Orbax, the main process, checksums."""
 
 from __future__ import annotations
 
@@ -15,25 +15,23 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-SIGNS = (
-    "*?[\\"  # which Orbax does not take as they are: it finds its files by patterns that the folder's name is part of
-)
+SIGNS = "*?[\\"  # Orbax finds its files by patterns that include the folder's name
 
-OVERHEAD = 2**17  # bytes of Orbax's own files
+OVERHEAD = 2**17  # size of Orbax's own files in bytes
 
 
 class CheckpointError(Exception):
-    """A checkpoint or a saved model that cannot be written or read, or that is not the one asked for."""
+    """Raised if a checkpoint or saved model cannot be written or read, or is not the expected one."""
 
 
 class OrbaxFolder:
-    """A folder as Orbax can read it: by its own path, or where that has signs of a pattern in it, by a link to it.
+    """A folder under a path that Orbax can read: its own path, or a link if the path contains pattern characters.
 
     Args:
-        folder: what exists.
+        folder: an existing folder.
 
     Raises:
-        CheckpointError: a link is needed and cannot be made.
+        CheckpointError: a link is needed but cannot be made.
     """
 
     def __init__(self, folder: Path):
@@ -70,7 +68,7 @@ class OrbaxFolder:
 
 
 class quiet:
-    """Orbax logs what it then raises, a screenful for each array; the exception is enough."""
+    """Suppresses Orbax's logs of errors that it also raises, a screenful for each array."""
 
     def __enter__(self) -> None:
         self.before = {name: logging.getLogger(name).level for name in ("absl", "asyncio")}
@@ -83,7 +81,7 @@ class quiet:
 
 
 def be_quiet_from_now_on() -> None:
-    """After a failure: what Orbax's threads have still to say of it, screens of it, is not shown any more."""
+    """Suppresses further logs of Orbax's threads after a failure."""
     logging.getLogger("absl").addFilter(_no_orbax)
 
 
@@ -92,23 +90,23 @@ def _no_orbax(entry: logging.LogRecord) -> bool:
 
 
 def check_space(folder: Path, arrays: Any) -> None:
-    """Raises OSError if the disk is too full for the arrays: Orbax would only find out in the middle."""
+    """Raises OSError if the disk is too full for the arrays; Orbax would notice only while writing."""
     usage = shutil.disk_usage(folder)
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)) + OVERHEAD
-    if jax.process_count() == 1 and usage.total and usage.free < needed:  # some network disks tell no size
+    if jax.process_count() == 1 and usage.total and usage.free < needed:  # some network disks report no size
         raise OSError(
             errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {usage.free:,} bytes are free, {needed:,} are needed"
         )
 
 
-def together(what: str) -> None:
+def barrier(what: str) -> None:
     """Waits until every process has come to this point."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
 
 
 def is_main() -> bool:
-    """Whether this process writes what only one may write: records, metrics, settings."""
+    """Whether this is the process that writes shared files: records, metrics, settings."""
     return jax.process_index() == 0
 
 
@@ -118,17 +116,17 @@ def expanded(path: str | Path) -> Path:
 
 
 def checksums(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file in a folder, by its path in it."""
+    """The SHA-256 of every file in a folder, by relative path."""
     return {name: digest(path) for name, path in files(folder).items()}
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Every file in a folder, by its path in it."""
+    """All files in a folder, by relative path."""
     return {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def damage(folder: Path, expected: dict[str, str]) -> str | None:
-    """What is wrong with a folder of these checksums, e.g. "d/abc is missing"; None if nothing is."""
+    """The damage of a folder with these checksums, e.g. "d/abc is missing"; None if it is intact."""
     there = files(folder)
     for name, checksum in expected.items():
         if name not in there:
@@ -145,7 +143,7 @@ def digest(path: Path) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong in one line; of an error of the operating system, also inside one of Orbax, its own words."""
+    """The error in one line; for errors of the operating system, also inside Orbax's errors, the system's message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     number = re.search(r"os_error_code='(\d+)'|\[Errno (\d+)\]", str(error))

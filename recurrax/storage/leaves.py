@@ -1,4 +1,4 @@
-"""The leaves of a model by name, and how each is kept in a file."""
+"""The leaves of a model by name, and their form in a file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from flax import nnx
 
 from recurrax.storage.description import describe, kind
 
-MODES = ("backend", "deterministic", "use_running_average")  # how a model is run at the moment, not what it is
+MODES = ("backend", "deterministic", "use_running_average")  # attributes that say how a model is run, not what it is
 NUMBERS = (bool, int, float, complex, np.generic)
 Model = Any  # a Flax module, or another pytree of arrays and numbers
 
 
 def structure(model: Model) -> Any:
-    """What a model is without its numbers and without how it is run at the moment, in plain values."""
+    """The structure of a model in plain values, without its numbers and its mode."""
 
     def without_modes(told: Any) -> Any:
         if isinstance(told, list):
@@ -35,7 +35,7 @@ def structure(model: Model) -> Any:
 
 
 def named_leaves(model: Model) -> dict[str, Any]:
-    """The arrays and numbers of a model by the attributes on the path to them, e.g. ``layer.cell.kernel``."""
+    """The arrays and numbers of a model by their paths of attributes, e.g. ``layer.cell.kernel``."""
     found: dict[str, Any] = {}
     for path, _, value in places(_state(model)):
         name = ".".join(quote(step, safe="") for step in path)
@@ -44,15 +44,15 @@ def named_leaves(model: Model) -> dict[str, Any]:
 
 
 def places(tree: Any) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """The leaves of a tree in order: the names on the path to each, the variable that holds it (or itself), itself."""
+    """The leaves of a tree in order: the path of names, the variable that holds it (or itself), and the leaf."""
     for path, holder in jax.tree_util.tree_flatten_with_path(tree, is_leaf=_is_variable)[0]:
         for inner, value in jax.tree_util.tree_flatten_with_path(holder)[0]:
-            inner = () if _is_variable(holder) and len(inner) == 1 else inner  # how Flax names a variable's array
+            inner = () if _is_variable(holder) and len(inner) == 1 else inner  # Flax's name for a variable's array
             yield tuple(map(entry_name, (*path, *inner))) or ("model",), holder, value
 
 
 def with_leaves(model: Model, leaves: list[Any]) -> Model:
-    """A new model with other arrays, in the order of `named_leaves`."""
+    """A new model with other arrays, given in the order of `named_leaves`."""
     if not _is_graph(model):
         return jax.tree.unflatten(jax.tree.structure(model), leaves)
     graph, state = nnx.split(model)
@@ -64,7 +64,7 @@ def _state(model: Model) -> Any:
 
 
 def _is_graph(model: Model) -> bool:
-    """Whether two attributes hold one variable, which is then one leaf, or a module is no pytree."""
+    """Whether two attributes share a variable, which is then one leaf, or a module is not a pytree."""
     nodes = jax.tree.leaves(model, is_leaf=_is_variable)
     variables = [id(node) for node in nodes if _is_variable(node)]
     return len(set(variables)) < len(variables) or any(isinstance(node, nnx.Module) for node in nodes)
@@ -75,17 +75,17 @@ def _is_variable(node: Any) -> bool:
 
 
 def entry_name(step: Any) -> str:
-    """The attribute, key or number that a step of JAX's path stands for."""
+    """The attribute, key or index of an entry of a JAX path."""
     return str(getattr(step, "name", getattr(step, "key", getattr(step, "idx", step))))
 
 
 def kind_of(leaf: Any) -> str:
-    """Dtype and shape of an array, the type of a number."""
+    """The dtype and shape of an array, or the type of a number."""
     return kind(leaf) if hasattr(leaf, "dtype") else type(leaf).__name__
 
 
 def stored(name: str, leaf: Any) -> tuple[Any, str | None]:
-    """A leaf as Orbax takes it, and of random keys the generator."""
+    """A leaf in a form that Orbax accepts, and the generator of random keys."""
     if isinstance(leaf, NUMBERS):
         return np.asarray(leaf), None
     if not isinstance(leaf, jax.Array | np.ndarray) or leaf.dtype == object:
@@ -99,7 +99,7 @@ def stored(name: str, leaf: Any) -> tuple[Any, str | None]:
 
 
 def template(leaf: Any) -> Any:
-    """What tells Orbax dtype, shape and place of a leaf."""
+    """A template that gives Orbax the dtype, shape and sharding of a leaf."""
     if not isinstance(leaf, jax.Array | jax.ShapeDtypeStruct):
         return np.zeros_like(np.asarray(leaf))
     sharding = leaf.sharding or jnp.zeros(()).sharding
@@ -109,7 +109,7 @@ def template(leaf: Any) -> Any:
 
 
 def restored(leaf: Any, array: Any, generator: str | None) -> Any:
-    """The array as what stands in its place in ``like``."""
+    """The array converted to the kind of leaf in ``like``."""
     if generator is not None:
         return jax.random.wrap_key_data(array, impl=generator)
     if isinstance(leaf, np.generic):

@@ -1,4 +1,4 @@
-"""Tasks of memory: what must be remembered, for how long, and what counts as having remembered it."""
+"""Memory tasks. Each defines what must be remembered, for how long, and which result counts as success."""
 
 from .adding import Adding as Adding
 from .associative_recall import AssociativeRecall as AssociativeRecall
@@ -33,7 +33,7 @@ from .time_lag import TimeLag as TimeLag
 from .transcription import Transcription as Transcription
 from .two_sequence import TwoSequence as TwoSequence
 
-# `TASKS` make their own examples; those on a data set, `FiniteTask`, are built from the data and have no oracle.
+# `TASKS` generate their own examples; a `FiniteTask` is built from a data set and has no oracle.
 TASKS = {
     task.name: task
     for task in (
@@ -44,12 +44,12 @@ TASKS = {
 
 
 def make_task(name: str, length: int, variant: str | None = None) -> MemoryTask:
-    """Task by name, as a command line gives it: `make_task("copy", 100, "bai2018")`.
+    """Returns a task by name, as on the command line: `make_task("copy", 100, "bai2018")`.
 
     Args:
         name: a key of `TASKS`.
-        length: the task's own measure of its length, its first argument: `Copy.delay`, `Adding.length`, ...
-        variant: one of the task's `VARIANTS`; None is the task's default.
+        length: the first argument of the task, which measures its length: `Copy.delay`, `Adding.length`, ...
+        variant: one of the task's `VARIANTS`; None uses the task's default.
 
     Raises:
         ValueError: unknown name or variant, or a length shorter than the task allows.

@@ -1,16 +1,16 @@
-"""Multi-query associative recall: learn pairs of keys and values, then give the value of every key that comes again.
+"""Multi-query associative recall: store pairs of keys and values, and give the value of each key that is shown again.
 
-One example of `AssociativeRecall(length=12, pairs=2, vocabulary=12)` (``.`` is not asked for):
+One example of `AssociativeRecall(length=12, pairs=2, vocabulary=12)` (``.`` has no target):
 
     step      0  1  2  3  4  5  6  7  8  9 10 11
     input     2  8  4  7  4 11  3  0  2  9  6  1
     target    .  .  .  .  7  .  .  .  8  .  .  .
 
 K = `pairs` different keys come first, each followed by its value: keys are tokens 1 .. V//2-1, values different ones of
-V//2 .. V-1, V = `vocabulary`. Then every key is asked for once, in the same step as it is shown, and the loss counts
-these K steps. Key j is shown at step 2K + 2 g_j; the gaps g_1, ..., g_K are different, drawn one after the other from
-0 .. (length - 2K)//2 - 1 with probabilities p(g) ~ (g + 1)^(a - 1), a = 0.01, without replacement. All other steps show
-independent tokens, uniform in 0 .. V-1, keys and values among them.
+V//2 .. V-1, V = `vocabulary`. Then every key is shown once more, its value is due at the same step, and the loss counts
+these K steps. Key j is shown at step 2K + 2 g_j. The gaps g_1, ..., g_K are drawn from 0 .. (length - 2K)//2 - 1
+without replacement, with probabilities p(g) ~ (g + 1)^(a - 1), a = 0.01. All other steps show independent tokens,
+uniform in 0 .. V-1, which may be keys or values too.
 
     variant    gaps                   other steps
     arora2023  power law, a = 0.01    random tokens
@@ -48,7 +48,7 @@ POWER = 0.01  # a
 @final
 @dataclass(frozen=True)
 class AssociativeRecall(Classification):
-    """The value of every key that is asked for; the module's docstring draws an example.
+    """Associative recall: the value of every repeated key. The module's docstring shows an example.
 
     Args:
         length: steps, at least 4 pairs.
@@ -70,7 +70,7 @@ class AssociativeRecall(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = ("arora2023",)
 
     def __post_init__(self) -> None:
-        """Refuses what has no room for every key and query."""
+        """Raises TypeError or ValueError if there is no room for all keys and queries."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("pairs", self.pairs, 1)
         check_size("length", self.length, 4 * self.pairs)
@@ -83,7 +83,7 @@ class AssociativeRecall(Classification):
 
     @property
     def out_features(self) -> int:
-        """O = V: the same."""
+        """O = V: the tokens."""
         return self.vocabulary
 
     @property
@@ -98,7 +98,7 @@ class AssociativeRecall(Classification):
         sizes = (V // 2 - 1, V - V // 2, len(chances), T)
         bits = jnp.split(draw_bits(key, sum(sizes)), np.cumsum(sizes)[:-1])
         keys, values = 1 + as_distinct(bits[0], K), V // 2 + as_distinct(bits[1], K)
-        # Draws without replacement are a race: the first K of exponential waiting times with these rates.
+        # Sampling without replacement: take the K smallest of exponential waiting times with these rates.
         waits = -jnp.log1p(-as_uniform(bits[2])) / jnp.asarray(chances, jnp.float32)
         queries = 2 * K + 2 * jnp.argsort(waits)[:K]
         context = jnp.stack([keys, values], axis=-1).ravel()
@@ -107,11 +107,11 @@ class AssociativeRecall(Classification):
         return Example(one_hot(tokens, V), targets, jnp.zeros(T, jnp.float32).at[queries].set(1))
 
     def chance_level(self) -> float:
-        """Entropy of a value, the logarithm of their number V - V//2."""
+        """Entropy of a value, ln(V - V//2)."""
         return math.log(self.vocabulary - self.vocabulary // 2)
 
     def oracle(self, inputs: Array) -> Array:
-        """Certain of the value of the key shown, once all pairs were; zeros otherwise. [T, V] -> [T, V]."""
+        """Logits certain of the shown key's value once all pairs have been shown; zeros before. [T, V] -> [T, V]."""
         context = inputs[: 2 * self.pairs]
         asked = (jnp.arange(len(inputs)) >= len(context))[:, None] * inputs
         return CERTAIN * (asked @ context[::2].T) @ context[1::2]

@@ -1,4 +1,4 @@
-"""A task on padded sequences, trained on batches of similar lengths, which compute little padding."""
+"""Training on batches of sequences with similar lengths, which need little padding."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ from recurrax.tasks.transcription import Transcription
 @final
 @dataclasses.dataclass(frozen=True)
 class Bucketed(HostTask):
-    """A task on sequences, trained on batches from the host, as `recurrax.datasets.Buckets` makes them.
+    """Trains another task on batches of similar lengths from the host, made by `recurrax.datasets.Buckets`.
 
-    Every epoch takes each training example once; all seeds see the same batches. Evaluations are those of the task. A
-    pair of a `SequenceToSequence` is as long as the longer of its source and its target with the end; both are cut.
+    Every epoch uses each training example once, and all seeds see the same batches. Evaluations are those of the task.
+    The length of a pair of a `SequenceToSequence` is the larger length of its source and its target with the end token;
+    both are cut to the length of the batch.
 
     Args:
-        task: what is learnt; its data have lengths.
-        batch_size: as the plan states it.
-        shapes: how many lengths batches are padded to, and so many programs are compiled; or these lengths.
-        seed: of the order of the examples.
-        consecutive: how many batches in a row have one length: so many updates are one call of a program.
+        task: the task to train; its data must have lengths.
+        batch_size: the batch size of the plan.
+        shapes: the number of lengths that batches are padded to, or the lengths themselves; one program is compiled for
+            each.
+        seed: seed of the order of the examples.
+        consecutive: the number of successive batches of equal length, which one call of a program processes.
 
     Raises:
-        ValueError: the examples have no lengths or have weights of their own, or a number cannot be used.
+        ValueError: the examples have no lengths or have weights, or a number is out of range.
     """
 
     task: Supervised | Transcription | SequenceToSequence
@@ -54,13 +56,13 @@ class Bucketed(HostTask):
 
     @functools.cached_property
     def buckets(self) -> Buckets:
-        """The batches, by number."""
+        """The batches, indexed by number."""
         sizes = (self.batch_size, self.shapes, self.seed, self.consecutive)
         train = self.task.data.train
         return Buckets(_of_pairs(train) if self._in_pairs else train, *sizes, per_step=self._cut_targets)
 
     def batches(self, step: int) -> Example:
-        """The batch of update number ``step``: NumPy arrays ``[B, ...]``, of T_k steps."""
+        """The batch of update ``step``: NumPy arrays ``[B, ...]`` with T_k steps."""
         indices, length = self.buckets.place(step)
         found = jax.tree.map(lambda leaf: leaf[indices], self._train)
         cut = functools.partial(jax.tree.map, lambda leaf: leaf[:, :length])
@@ -74,19 +76,19 @@ class Bucketed(HostTask):
         return self.task.examples(split)
 
     def loss(self, outputs: Any, example: Example) -> Array:
-        """That of the task."""
+        """Delegates to the task."""
         return self.task.loss(outputs, example)
 
     def accuracy(self, outputs: Any, example: Example) -> Array | None:
-        """That of the task."""
+        """Delegates to the task."""
         return self.task.accuracy(outputs, example)
 
     def metrics(self, outputs: Any, example: Example) -> dict[str, Array]:
-        """Those of the task."""
+        """Delegates to the task."""
         return self.task.metrics(outputs, example)
 
     def finish(self, means: dict[str, Array]) -> dict[str, Array]:
-        """As the task does it."""
+        """Delegates to the task."""
         return self.task.finish(means)
 
     @property
@@ -103,9 +105,9 @@ class Bucketed(HostTask):
 
 
 def _of_pairs(arrays: Arrays) -> Arrays:
-    """Sources as wide as the targets at least, and as long as the longer of the two."""
+    """Pads sources to the width of the targets, and takes the larger of the two lengths."""
     if arrays.lengths is None:
-        return arrays  # which `Buckets` refuses
+        return arrays  # `Buckets` refuses them
     sources, targets = np.asarray(arrays.inputs), np.asarray(arrays.targets)
     counted = np.ones(targets.shape) if arrays.weights is None else np.asarray(arrays.weights)
     ends = targets.shape[1] - np.argmax(counted[:, ::-1] > 0, axis=1)

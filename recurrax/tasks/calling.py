@@ -1,4 +1,4 @@
-"""How a model is called: with what its signature takes, and never without what an example says."""
+"""Calls models with the options that their signatures accept."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from jax import Array
 
 
 def call(model: Any, inputs: Any, options: Mapping[str, Any], key: Array | None = None) -> Any:
-    """``model(inputs, ...)`` with the options that are not None, and the key as ``dropout_key`` or ``rngs``.
+    """Calls ``model(inputs, ...)`` with all options that are not None, and with the key as ``dropout_key`` or ``rngs``.
 
     Raises:
-        ValueError: the model's call does not take one of the options.
+        ValueError: the model's call does not accept one of the options.
     """
     given = {name: value for name, value in options.items() if value is not None}
     for name in given:
@@ -31,7 +31,7 @@ def call(model: Any, inputs: Any, options: Mapping[str, Any], key: Array | None 
 
 
 def takes(model: Any, name: str) -> bool:
-    """Whether a model can be called with an argument of that name."""
-    # Of a module the class may show its constructor's signature, so the method is asked.
+    """Whether the model's call accepts an argument of that name."""
+    # The class of a module may show its constructor's signature, so inspect the method.
     parameters = inspect.signature(type(model).__call__ if isinstance(model, nnx.Module) else model).parameters
     return name in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

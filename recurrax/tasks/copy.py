@@ -1,4 +1,4 @@
-"""The copy task: read some symbols, wait, repeat them in order.
+"""The copy task: read some symbols, wait, and repeat them in order.
 
 One example of `Copy(delay=5)`, variant arjovsky2016 (``.`` is the blank, 9 the marker):
 
@@ -6,8 +6,8 @@ One example of `Copy(delay=5)`, variant arjovsky2016 (``.`` is the blank, 9 the 
     input    3  1  8  2  2  5  7  4  6  1  .  .  .  .  9  .  .  .  .  .  .  .  .  .  .
     target   .  .  .  .  .  .  .  .  .  .  .  .  .  .  .  3  1  8  2  2  5  7  4  6  1
 
-M symbols are read; in every variant they are independent and uniform, the sequence has T = delay + 2M steps, and the
-first one is due at step delay + M, or earlier in henaff2016. The rest differs:
+The inputs contain M symbols. In every variant they are independent and uniform, the sequence has T = delay + 2M steps,
+and the first symbol is due at step delay + M, or earlier in henaff2016. The rest depends on the variant:
 
     variant       M   data   blank  marker, at steps        input        classes  loss on        correct
     arjovsky2016  10  1..8   0      9, delay+9              one-hot, 10  9        all steps      recalled symbols
@@ -18,9 +18,9 @@ first one is due at step delay + M, or earlier in henaff2016. The rest differs:
     henaff2016    10  1..8   0      9, w+9, w = 1 .. delay  one-hot, 10  9        all steps      recalled symbols
     gu2023        16  1..14  0      15, delay+16 to the end one-hot, 16  16       last 16 steps  recalled symbols
 
-henaff2016, "variable copy", draws the wait w anew for each example and ends in blanks: when to answer cannot be
-counted. gu2023, "selective copy", scatters the symbols: the first delay + M steps hold them in order, at random
-places, among `delay` blanks: what to keep must be told from what it is, not from when it comes.
+henaff2016, "variable copy", draws the wait w for each example and ends with blanks, so a network cannot count the steps
+until the answer. gu2023, "selective copy", scatters the symbols in order at random places among `delay` blanks in the
+first delay + M steps. So a network must choose what to store by content, not by time.
 
 Sources:
     arjovsky2016  Arjovsky, Shah, Bengio 2016; amarshah/complex_RNN memory_problem.py. The code trains on
@@ -64,20 +64,20 @@ from .task import (
 
 
 class _Layout(NamedTuple):
-    """What sets a variant apart: a row of the table above."""
+    """The settings of a variant, a row of the table above."""
 
-    first: int  # the data symbols are first, ..., first + symbols - 1
+    first: int  # the first data symbol; the others follow it
     symbols: int
     blank: int
     marker: int
-    marked: tuple[int, int]  # steps [start, stop) that show the marker, counted from the first recall step
-    in_features: int  # 1: the symbol itself as a float; more: one-hot
+    marked: tuple[int, int]  # steps [start, stop) of the marker, relative to the first recall step
+    in_features: int  # 1 for the symbol as a float, more for one-hot inputs
     classes: int
     memorized: int = 10  # M
-    recall_only: bool = False  # the loss counts the recall steps only
-    whole: bool = False  # an answer is right only if all of its steps are
-    variable: bool = False  # the wait is drawn
-    scattered: bool = False  # the data stand at random places
+    recall_only: bool = False  # whether the loss counts only the recall steps
+    whole: bool = False  # whether an answer is right only if all of its steps are right
+    variable: bool = False  # whether the wait is random
+    scattered: bool = False  # whether the data are at random places
 
 
 _LAYOUTS = {
@@ -94,11 +94,11 @@ _LAYOUTS = {
 @final
 @dataclass(frozen=True)
 class Copy(MemoryTask):
-    """Recall M symbols after `delay` steps; the module's docstring draws an example.
+    """The copy task: recall M symbols after `delay` steps. The module's docstring shows an example.
 
     Args:
-        delay: steps between the last symbol read and the first one due, at least 1; T in the papers, L in S4. The
-            longest such wait in henaff2016, the number of blanks among the symbols in gu2023.
+        delay: steps between the last symbol read and the first symbol due, at least 1; T in the papers, L in S4. In
+            henaff2016 it is the longest wait, and in gu2023 the number of blanks among the symbols.
         variant: one of `VARIANTS`.
 
     Raises:
@@ -113,7 +113,7 @@ class Copy(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_LAYOUTS)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("delay", self.delay, 1)
 
@@ -160,9 +160,9 @@ class Copy(MemoryTask):
         return cross_entropy(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Share of the recalled symbols that are right; with "whole sequences" 1 if all T steps are right, else 0.
+        """Share of correctly recalled symbols; for "whole sequences" 1 if all T steps are right, else 0.
 
-        The first is ours: blanks are easy and, at a long delay, nearly all of the steps.
+        The first definition is ours: blanks are easy, and at a long delay nearly all steps are blanks.
         """
         right = jnp.argmax(outputs, axis=-1) == example.targets
         if self._layout.whole:
@@ -170,14 +170,14 @@ class Copy(MemoryTask):
         return weighted_mean(right, (example.targets != self._layout.blank).astype(jnp.float32))
 
     def chance_level(self) -> float:
-        """Loss of knowing the step but not the data: K data symbols, T = delay + 2M steps.
+        """Loss of a predictor that knows the step but not the data: K data symbols, T = delay + 2M steps.
 
-        Blanks are then certain and cost 0; each of the M recalled symbols costs at best its entropy, ln K. The mean
-        over all steps is M ln K / T; over the recall steps, if these alone count, it is ln K.
+        Blanks are then certain and cost 0, and each of the M recalled symbols costs at least its entropy, ln K. The
+        mean over all steps is M ln K / T; if only the recall steps count, it is ln K.
 
-        In henaff2016 the step does not tell whether a symbol is due: with p_t the probability that one is, the best
-        guess costs p_t ln K + H(p_t) at step t, H the entropy of that bit. One who sees the marker, but remembers
-        nothing, still has M ln K / T.
+        In henaff2016 the step does not tell whether a symbol is due: with p_t the probability that one is due, the best
+        guess costs p_t ln K + H(p_t) at step t, where H is the entropy of a bit. A predictor that sees the marker but
+        remembers nothing still has a loss of M ln K / T.
         """
         layout, T = self._layout, self.sequence_length
         M, entropy = layout.memorized, math.log(layout.symbols)
@@ -191,15 +191,15 @@ class Copy(MemoryTask):
     def success(self, loss: Any, accuracy: Any) -> Any:
         """Mean accuracy > 0.99 for whole sequences (published: less than 1% of 10,000 wrong), else >= 0.99.
 
-        The second is ours: the other sources publish loss curves without a criterion, and a loss 20% below
-        chance can be one symbol of ten. Guessing recalls 1/8 of the symbols.
+        The second criterion is ours: the other sources publish loss curves without a criterion, and one recalled symbol
+        of ten can already give a loss 20% below chance. Guessing recalls 1/8 of the symbols.
         """
         return accuracy > 0.99 if self._layout.whole else accuracy >= 0.99
 
     def oracle(self, inputs: Array) -> Array:
-        """Logits that are certain and right: blanks, but the data in order from the first marker on. [T, D] -> [T, O].
+        """Certain and correct logits: the data in order from the first marker on, else blanks. [T, D] -> [T, O].
 
-        The first answer is due at that marker or one step after it, by variant.
+        The first answer is due at that marker or one step later, depending on the variant.
         """
         layout, T = self._layout, len(inputs)
         symbols = (jnp.argmax(inputs, axis=-1) if self.in_features > 1 else jnp.round(inputs[:, 0])).astype(jnp.int32)

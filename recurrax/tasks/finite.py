@@ -1,4 +1,4 @@
-"""Tasks whose examples come from a data set and not from a rule."""
+"""Tasks whose examples come from a data set instead of a rule."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from recurrax.tasks.task import Example, Task, as_integers, draw_bits
 
 @dataclasses.dataclass(frozen=True)
 class FiniteTask(Task):
-    """A task on a data set with three splits; `recurrax.training.fit` keeps them apart.
+    """A task on a data set with three splits, which `recurrax.training.fit` keeps separate.
 
-    `sample` draws from the training split, each example as likely and with replacement, so one drawn example in N is an
-    epoch's worth after N draws. `fit` evaluates on the whole validation split and tests once on the whole test split,
-    where a loss is the mean over all steps that count. The arrays stay uint8 on the device.
+    `sample` draws from the training split uniformly and with replacement; N draws correspond to an epoch of N examples.
+    `fit` evaluates on the whole validation split and tests once on the whole test split; there a loss is the mean over
+    all steps that count. The arrays stay uint8 on the device.
 
     Args:
-        data: what `recurrax.datasets.load` gave.
+        data: the result of `recurrax.datasets.load`.
     """
 
     data: Dataset = dataclasses.field(metadata={"setting": False})
@@ -47,7 +47,7 @@ class FiniteTask(Task):
         return jax.jit(jax.vmap(one))(jnp.arange(self.data.sizes[SPLITS.index(split)]))
 
     def oracle(self, inputs: Array) -> Any:
-        """There is none.
+        """A data set has no oracle.
 
         Raises:
             NotImplementedError: always.

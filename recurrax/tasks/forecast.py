@@ -1,4 +1,4 @@
-"""Probabilistic forecasts: several numbers that follow a sequence, each with a distribution.
+"""Probabilistic forecasts: a distribution for each of the numbers that follow a sequence.
 
 data = Series(values).split().scaled().windows(length=96, horizon=24, targets="demand")
 task = Forecast(data, Quantiles((0.05, 0.5, 0.95)))
@@ -27,21 +27,21 @@ from recurrax.tasks.task import Example, weighted_mean, with_root
 @final
 @dataclasses.dataclass(frozen=True)
 class Forecast(FiniteTask):
-    """The distribution of the H numbers that follow each sequence, read from its last step.
+    """Forecasts the distributions of the H numbers that follow each sequence, read from its last step.
 
-    It reports the loss of the head, and of the median ``mae`` and ``rmse`` in the original units, where the targets
-    were scaled, and ``coverage``, the share of targets in the central interval.
+    It reports the loss of the head; ``mae`` and ``rmse`` of the median, in the original units if the targets were
+    scaled; and ``coverage``, the share of targets in the central interval.
 
     Args:
-        data: a `recurrax.datasets.Dataset` of `Arrays` with targets ``[N, H]`` or ``[N, H, F]``; weights ``[N]``, in
-            proportion to which training draws the examples, or ``[N, H]``, 0 where a target is missing.
+        data: a `recurrax.datasets.Dataset` of `Arrays` with targets ``[N, H]`` or ``[N, H, F]``; weights ``[N]``, to
+            which the probability of drawing an example is proportional, or ``[N, H]``, 0 if a target is missing.
         head: the distribution, see `recurrax.heads`.
-        interval: stated probability of the central interval; of `Quantiles` between its outer levels.
+        interval: probability of the central interval; `Quantiles` need it between their outer levels.
 
     Raises:
-        TypeError: the data are not `Arrays`, or the head is no `Head`.
-        ValueError: the targets are no numbers ``[N, H]``, the splits have different shapes, no example of a split
-            counts, or the head does not know the interval.
+        TypeError: the data are not `Arrays`, or the head is not a `Head`.
+        ValueError: the targets are not numbers ``[N, H]``, the splits have different shapes, all examples of a split
+            have weight 0, or the head does not know the interval.
     """
 
     name: ClassVar[str] = "forecast"
@@ -56,7 +56,7 @@ class Forecast(FiniteTask):
         if not isinstance(self.head, Head):
             raise TypeError(f"Forecast got head={self.head!r}; allowed: a recurrax.heads.Head. Try heads.Quantiles().")
         self._check_targets()
-        self.head.interval(jnp.zeros(self.out_features), self.interval)  # raises for a level that it does not know
+        self.head.interval(jnp.zeros(self.out_features), self.interval)  # raises if the head does not know the level
 
     @property
     def in_features(self) -> int:
@@ -65,12 +65,12 @@ class Forecast(FiniteTask):
 
     @property
     def horizon(self) -> int:
-        """The numbers that are forecast for each sequence: H, or H F."""
+        """The number of values forecast for each sequence: H, or H F."""
         return math.prod(self.data.train.targets.shape[1:])
 
     @property
     def out_features(self) -> int:
-        """O, the numbers that a model gives: those of the head for all targets."""
+        """O, the number of model outputs: those of the head for all targets."""
         return self.head.out_features(self.horizon)
 
     @property
@@ -89,7 +89,7 @@ class Forecast(FiniteTask):
         return as_example(jax.tree.map(lambda leaf: leaf[index], getattr(self.data, split)), per_step=False)
 
     def answer(self, outputs: Array, example: Example) -> Array:
-        """The outputs that answer, ``[O]``: those of the last step that exists where a model gives ``[T, O]``.
+        """The outputs of the forecast, ``[O]``; if a model returns ``[T, O]``, those of the last valid step.
 
         Raises:
             ValueError: the outputs have another size.
@@ -105,7 +105,7 @@ class Forecast(FiniteTask):
         return outputs
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """The head's loss, mean over the targets that count; a scalar. outputs: ``[O]`` or ``[T, O]``."""
+        """The head's loss, averaged over the targets that count; a scalar. outputs: ``[O]`` or ``[T, O]``."""
         y, targets, weights = self._counted(outputs, example)
         return weighted_mean(self.head.loss(y, targets), weights)
 
@@ -123,11 +123,11 @@ class Forecast(FiniteTask):
         return {name: weighted_mean(values, weights) for name, values in found.items()}
 
     def finish(self, means: dict[str, Array]) -> dict[str, Array]:
-        """The metrics to report: the root of the mean squared error in place of its square."""
+        """The metrics to report, with the root mean squared error instead of the mean squared error."""
         return with_root(means)
 
     def chance_level(self) -> float:
-        """Test loss of the best constant answer that the training split knows, see `recurrax.heads.Head.constant`."""
+        """Test loss of the best constant forecast from the training split, see `recurrax.heads.Head.constant`."""
         train, test = self.examples("train"), self.examples("test")
         targets = np.asarray(train.targets).reshape(-1, self.horizon)
         outputs = jnp.asarray(self.head.constant(targets, self._weights(train)), jnp.float32)
@@ -135,14 +135,14 @@ class Forecast(FiniteTask):
         return float(np.average(losses, weights=np.asarray(test.weights).reshape(len(losses), -1).sum(axis=1)))
 
     def _counted(self, outputs: Array, example: Example) -> tuple[Array, Array, Array]:
-        """Answer ``[O]``, targets and weights ``[H F]``; 0 where a target does not count: NaN there reaches nothing."""
+        """Outputs ``[O]``, targets and weights ``[H F]``; those without weight are 0, so that NaN has no effect."""
         y, targets = self.answer(outputs, example), example.targets.reshape(-1)
         weights = self._spread(example.weights, example.targets.shape)
         y = y.astype(jnp.promote_types(y.dtype, jnp.float32))
         return jnp.where(jnp.repeat(weights > 0, self.head.parameters), y, 0), targets, weights
 
     def _spread(self, weights: Array, shape: tuple[int, ...]) -> Array:
-        """Weights of every target; those of a whole example count 1 for each."""
+        """Weights of every target; all targets of an example have its weight."""
         weights = (weights > 0).astype(jnp.float32) if weights.ndim == 0 else weights
         return _over(weights, shape).reshape(-1)
 
@@ -153,7 +153,7 @@ class Forecast(FiniteTask):
 
     @functools.cached_property
     def _units(self) -> np.ndarray:
-        """What an error of 1 is in the original units, for each target ``[H F]``."""
+        """The size of a unit error in the original units, for each target ``[H F]``."""
         scaler, shape = self.data.scalers.targets, self.data.train.targets.shape[1:]
         scale = np.ones(1) if scaler is None else np.asarray(scaler.scale)
         return np.broadcast_to(scale, shape).reshape(-1).astype(np.float32)
@@ -178,5 +178,5 @@ class Forecast(FiniteTask):
 
 
 def _over(weights: Array, shape: tuple[int, ...]) -> Array:
-    """Weights of the leading axes of a shape, broadcast to all of it."""
+    """Broadcasts weights of the leading axes of a shape to the whole shape."""
     return jnp.broadcast_to(weights.reshape(*weights.shape, *(1,) * (len(shape) - weights.ndim)), shape)

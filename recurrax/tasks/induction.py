@@ -1,14 +1,14 @@
-"""Induction heads: what followed the special token when it was there before?
+"""Induction heads: which token followed the special token the first time?
 
-One example of `InductionHeads(length=10)`, variant gu2023, the special token is 15 (``.`` is not asked for):
+One example of `InductionHeads(length=10)`, variant gu2023, the special token is 15 (``.`` has no target):
 
     step      0  1  2  3  4  5  6  7  8  9 10
     input     3  7 15  4 11  0  9  9  2  6 15
     target    .  .  .  .  .  .  .  .  .  .  4
 
-`length` independent tokens, uniform among the V - S ordinary ones; at a random place in 0 .. length - 3 the special
-token stands instead. It comes again as the last of the T = length + 1 inputs, and the token that followed the first one
-is asked for.
+The sequence has `length` independent tokens, uniform among the V - S ordinary tokens; the special token replaces one of
+them at a random place in 0 .. length - 3. It is also the last of the T = length + 1 inputs, and the target is the token
+that followed the first one.
 
     variant  V, tokens  S, not ordinary  special token
     fu2022   20         2                18
@@ -16,10 +16,10 @@ is asked for.
 
 Sources:
     fu2022  Fu, Dao et al. 2022 (H3); HazyResearch/safari src/dataloaders/synthetics.py, `generate_induction_head` with
-            one trigger and one token to copy. Token 19, the code's second special one, never occurs. In training the
-            code predicts every next token, in the test, as here, the last one alone.
-    gu2023  Gu, Dao 2023, appendix E.1: 16 tokens, trained at length 256. That the special token is one of the 16 is
-            ours: no code was published. They test up to length 2^20.
+            one trigger and one token to copy. Token 19, the code's second special token, never occurs. In training the
+            code predicts every next token; in the test, as here, only the last one.
+    gu2023  Gu, Dao 2023, appendix E.1: 16 tokens, trained at length 256. We count the special token among the 16,
+    because no code was published. They test up to length 2^20.
 """
 
 import math
@@ -41,13 +41,13 @@ from .task import (
     one_hot,
 )
 
-_VOCABULARY = {"fu2022": (20, 18), "gu2023": (16, 15)}  # tokens; ordinary ones, the next is the special one
+_VOCABULARY = {"fu2022": (20, 18), "gu2023": (16, 15)}  # numbers of tokens and of ordinary tokens
 
 
 @final
 @dataclass(frozen=True)
 class InductionHeads(Classification):
-    """The token after the special one; the module's docstring draws an example.
+    """Induction heads: the token after the special token. The module's docstring shows an example.
 
     Args:
         length: tokens before the last one, at least 3.
@@ -65,7 +65,7 @@ class InductionHeads(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_VOCABULARY)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 3)
 
@@ -93,11 +93,11 @@ class InductionHeads(Classification):
         return Example(one_hot(tokens, V), jnp.where(last > 0, tokens[place + 1], 0), last)
 
     def chance_level(self) -> float:
-        """Entropy of an ordinary token, the logarithm of their number."""
+        """Entropy of an ordinary token, the logarithm of the number of ordinary tokens."""
         return math.log(_VOCABULARY[self.variant][1])
 
     def oracle(self, inputs: Array) -> Array:
-        """Certain of the token after the first special one, from that token on; zeros before. [T, V] -> [T, V]."""
+        """Logits certain of the token after the first special token, from there on; zeros before. [T, V] -> [T, V]."""
         marks = inputs[:, _VOCABULARY[self.variant][1]]
         first = marks * (jnp.cumsum(marks) == 1)
         follows = jnp.roll(first, 1).at[0].set(0)

@@ -1,4 +1,4 @@
-"""Latching: keep one bit, shown at the start, against noise.
+"""Latching: remember one bit, shown at the start, in spite of noise.
 
 One example of `Latch(length=10)`, variant schmidhuber2001, l = 8 (``.`` is zero; only step l-1 counts):
 
@@ -6,9 +6,9 @@ One example of `Latch(length=10)`, variant schmidhuber2001, l = 8 (``.`` is zero
     value   1.00 -0.53  0.31  0.12  0.77 -0.20 -0.09  0.41     .     .
     target     .     .     .     .     .     .     .  1.00     .     .
 
-A class +1 or -1 is drawn, each with probability 1/2, and a length l, uniform in L - L//2 .. L. The class is shown
-first, then independent noise from N(0, 0.2), variance 0.2. At step l-1 the output should be the class times a constant;
-the loss is the squared error there, and an answer is correct if its sign is.
+The class is +1 or -1 with probability 1/2 each, and the length l is uniform in L - L//2 .. L. The inputs show the class
+first and then independent noise from N(0, 0.2) with variance 0.2. At step l-1 the target is the class times a constant.
+The loss is the squared error at this step, and an answer is correct if its sign is.
 
     variant          class shown                noise at steps  inputs                          target
     bengio1994       at steps 0 .. 2            3 .. l-1        one-hot (class, step); noise    +-0.8
@@ -16,11 +16,12 @@ the loss is the squared error there, and an answer is correct if its sign is.
 
 Sources:
     bengio1994       Bengio, Simard, Frasconi 1994, as summarised by Schmidhuber, Hochreiter, Bengio 2001 ("latch
-                     variant I") and Hochreiter, Schmidhuber 1997; the paper itself was not read. There the inputs of
-                     the first 3 steps are trained, one set for each class: here they are the weights of a one-hot
-                     code of class and step. Their noise enters with a fixed weight, here with one that is trained.
-    schmidhuber2001  Schmidhuber, Hochreiter, Bengio 2001, "latch variant II". No lengths are given there: those of
-                     bengio1994.
+                     variant I") and Hochreiter, Schmidhuber 1997; the paper itself was not read. In the paper the
+                     inputs of the first 3 steps are trained, one set for each class; here they are the weights of a
+                     one-hot code of class and step. In the paper the noise has a fixed weight; here the weight is
+                     trained.
+    schmidhuber2001  Schmidhuber, Hochreiter, Bengio 2001, "latch variant II". The paper gives no lengths; we use those
+    of bengio1994.
 """
 
 import math
@@ -43,15 +44,15 @@ from .task import (
     weighted_mean,
 )
 
-NOISE = math.sqrt(0.2)  # standard deviation
+NOISE = math.sqrt(0.2)  # standard deviation of the noise
 
 
 class _Rules(NamedTuple):
-    """What sets a variant apart, a row of the table above."""
+    """The settings of a variant, a row of the table above."""
 
-    shown: int  # steps that show the class
+    shown: int  # the number of steps that show the class
     target: float
-    coded: bool  # as a one-hot code beside the noise, or as a value +-1 in its place
+    coded: bool  # whether the class is a one-hot code beside the noise, or a value +-1 instead of noise
 
 
 _RULES = {"bengio1994": _Rules(3, 0.8, coded=True), "schmidhuber2001": _Rules(1, 1.0, coded=False)}
@@ -60,10 +61,10 @@ _RULES = {"bengio1994": _Rules(3, 0.8, coded=True), "schmidhuber2001": _Rules(1,
 @final
 @dataclass(frozen=True)
 class Latch(MemoryTask):
-    """The class shown at the start; the module's docstring draws an example.
+    """Latching: the class shown at the start. The module's docstring shows an example.
 
     Args:
-        length: L, the most steps; at least 8, so that noise follows the class.
+        length: L, the largest number of steps; at least 8, so that noise follows the class.
         variant: one of `VARIANTS`.
 
     Raises:
@@ -78,13 +79,13 @@ class Latch(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_RULES)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 8)
 
     @property
     def in_features(self) -> int:
-        """D = 7, two classes at three steps and the noise, or 1."""
+        """D = 7 (two classes at three steps, and the noise), or 1."""
         return 2 * self._rules.shown + 1 if self._rules.coded else 1
 
     @property
@@ -94,7 +95,7 @@ class Latch(MemoryTask):
 
     @property
     def sequence_length(self) -> int:
-        """T = L; a shorter example is padded with zeros."""
+        """T = L; shorter examples are padded with zeros."""
         return self.length
 
     @property
@@ -118,23 +119,23 @@ class Latch(MemoryTask):
         return Example(inputs, (rules.target * sign * last)[:, None], last)
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Squared error of the last real step. outputs: [T, 1]; returns a scalar."""
+        """Squared error of the last valid step. outputs: [T, 1]; returns a scalar."""
         return squared_error(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if output and target have the same sign at the last real step, else 0. outputs: [T, 1]."""
+        """1 if output and target have the same sign at the last valid step, else 0. outputs: [T, 1]."""
         return weighted_mean((outputs * example.targets)[:, 0] > 0, example.weights)
 
     def chance_level(self) -> float:
-        """Squared error of the best constant, 0: the variance of the target, c^2 with c = 0.8 or 1."""
+        """Squared error of the best constant prediction, 0: the target's variance c^2 with c = 0.8 or 1."""
         return self._rules.target**2
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Accuracy > 0.99, ours; elementwise on arrays."""
+        """Accuracy > 0.99, our criterion; elementwise on arrays."""
         return accuracy > 0.99
 
     def oracle(self, inputs: Array) -> Array:
-        """The answer if the sequence ended here, at every step. [T, D] -> [T, 1]."""
+        """The answer at every step if the sequence ended there. [T, D] -> [T, 1]."""
         shown, T = self._rules.shown, len(inputs)
         sign = inputs[0, shown] - inputs[0, 0] if self._rules.coded else inputs[0, 0]
         return jnp.full((T, 1), self._rules.target * sign)

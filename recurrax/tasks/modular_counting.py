@@ -1,13 +1,13 @@
-"""Modular counting: walk on a circle, and tell where you are.
+"""Modular counting: a random walk on a circle; the answer is the last position.
 
-One example of `ModularCounting(length=10)`, modulus 5 (``.`` is not asked for; only the last step counts):
+One example of `ModularCounting(length=10)`, modulus 5 (``.`` has no target; only the last step counts):
 
     step      0  1  2  3  4  5  6  7  8  9
     input     1 -1  0 -1 -1  1  0  0 -1 -1
     target    .  .  .  .  .  .  .  .  .  2
 
-Every step is a move -1, 0 or +1, independent and equally likely; the class at the last step is their sum modulo
-`modulus`.
+Every input is an independent move -1, 0 or +1 with equal probability. The class at the last step is the sum of all
+moves modulo `modulus`.
 
     variant       moves      input
     deletang2023  -1, 0, +1  one-hot, 3
@@ -42,12 +42,12 @@ from .task import (
 @final
 @dataclass(frozen=True)
 class ModularCounting(Classification):
-    """The sum of the moves modulo a number; the module's docstring draws an example.
+    """Modular counting: the sum of the moves modulo a number. The module's docstring shows an example.
 
     Args:
         length: L, steps, at least 1.
         variant: one of `VARIANTS`.
-        modulus: places on the circle, at least 2.
+        modulus: positions on the circle, at least 2.
 
     Raises:
         TypeError: length or modulus is not an int.
@@ -62,7 +62,7 @@ class ModularCounting(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = ("deletang2023",)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 1)
         check_size("modulus", self.modulus, 2)
@@ -74,7 +74,7 @@ class ModularCounting(Classification):
 
     @property
     def out_features(self) -> int:
-        """O = modulus: the places."""
+        """O = modulus: the positions."""
         return self.modulus
 
     @property
@@ -90,9 +90,9 @@ class ModularCounting(Classification):
         return Example(one_hot(moves, 3), jnp.where(last > 0, place, 0).astype(jnp.int32), last)
 
     def chance_level(self) -> float:
-        """Entropy of the last place, whose distribution the length alone decides: near ln modulus for a long walk.
+        """Entropy of the last position, which depends on the length alone and approaches ln modulus for long walks.
 
-        One step spreads it by 1/3 to each side and leaves 1/3, p'(i) = (p(i-1) + p(i) + p(i+1)) / 3.
+        Each step averages the distribution over three neighbours, p'(i) = (p(i-1) + p(i) + p(i+1)) / 3.
         """
         p = np.eye(self.modulus)[0]
         for _ in range(self.length):
@@ -100,6 +100,6 @@ class ModularCounting(Classification):
         return -sum(float(q) * math.log(q) for q in p if q > 0)
 
     def oracle(self, inputs: Array) -> Array:
-        """Certain of the place at every step. [T, 3] -> [T, modulus]."""
+        """Logits certain of the current position at every step. [T, 3] -> [T, modulus]."""
         place = jnp.cumsum(jnp.argmax(inputs, axis=-1) - 1) % self.modulus
         return CERTAIN * one_hot(place, self.modulus)

@@ -1,4 +1,4 @@
-"""The multiplication problem: two of many numbers are marked; at the end, give their product.
+"""The multiplication problem: two numbers of a sequence are marked, and the answer is their product.
 
 It is the adding problem (`adding`) with values in [0, 1) in every variant and the product X1 X2 as the target. One
 example of `Multiplication(length=8)`, variant arjovsky2016 of the adding problem, would be:
@@ -14,7 +14,7 @@ Lengths, marked steps, channels and sentinels of the two variants are those of `
     hochreiter1997  X1 X2   0.04       fewer than 13 of 2,000 wrong
     pascanu2013     X1 X2   0.2        fewer than 1% wrong
 
-In hochreiter1997 a mark that falls on the first pair is hidden by the sentinel -1, and its value counts 1.
+In hochreiter1997 the sentinel -1 hides a mark that falls on the first pair, and the value of this pair counts 1.
 
 Sources:
     hochreiter1997  Hochreiter, Schmidhuber 1997, experiment 5 (text only; the paper gives the same for fewer than 140).
@@ -32,16 +32,16 @@ from .adding import Adding
 from .task import Example, MemoryTask, check_choice, squared_error, weighted_mean
 
 _TOLERANCE = {"hochreiter1997": 0.04, "pascanu2013": 0.2}
-_WRONG = {"hochreiter1997": 13 / 2000, "pascanu2013": 0.01}  # the share of wrong answers is below it
+_WRONG = {"hochreiter1997": 13 / 2000, "pascanu2013": 0.01}  # the share of wrong answers must be below this
 
 
 @final
 @dataclass(frozen=True)
 class Multiplication(MemoryTask):
-    """Product of the two marked values; the module's docstring draws an example.
+    """The multiplication problem: the product of the two marked values. The module's docstring shows an example.
 
     Args:
-        length: L, the least number of steps; at least 20, pascanu2013 10.
+        length: L, the least number of steps; at least 20 (pascanu2013: 10).
         variant: one of `VARIANTS`.
 
     Raises:
@@ -56,9 +56,9 @@ class Multiplication(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_TOLERANCE)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
-        Adding(self.length, self.variant)  # refuses lengths
+        Adding(self.length, self.variant)  # raises for invalid lengths
 
     @property
     def in_features(self) -> int:
@@ -77,7 +77,7 @@ class Multiplication(MemoryTask):
 
     @property
     def sequence_length(self) -> int:
-        """T: the longest l that is drawn; a shorter example is padded with zeros."""
+        """T: the longest l that can be drawn; shorter examples are padded with zeros."""
         return self._adding.sequence_length
 
     @property
@@ -89,26 +89,26 @@ class Multiplication(MemoryTask):
     def sample(self, key: Array) -> Example:
         """Draws one example: inputs [T, 2], targets [T, 1], weights [T] 1 at step l-1. key: one PRNG key."""
         inputs, _, weights, *_ = self._adding.sample(key)
-        if self.variant == "hochreiter1997":  # its sums have values in [-1, 1)
+        if self.variant == "hochreiter1997":  # the adding problem has values in [-1, 1)
             channel, steps = 1 - self.marker_channel, jnp.arange(len(weights))
             exists = steps <= jnp.argmax(weights)
             inputs = inputs.at[:, channel].set(jnp.where(exists, (inputs[:, channel] + 1) / 2, 0))
         return Example(inputs, weights[:, None] * self.oracle(inputs), weights)
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Squared error of the last real step. outputs: [T, 1]; returns a scalar."""
+        """Squared error of the last valid step. outputs: [T, 1]; returns a scalar."""
         return squared_error(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if ``|output - target| < tolerance`` at the last real step, else 0. outputs: [T, 1]."""
+        """1 if ``|output - target| < tolerance`` at the last valid step, else 0. outputs: [T, 1]."""
         right = jnp.abs(outputs - example.targets)[:, 0] < _TOLERANCE[self.variant]
         return weighted_mean(right, example.weights)
 
     def chance_level(self) -> float:
-        """Mean squared error of the best constant: the target's variance.
+        """Mean squared error of the best constant prediction: the target's variance.
 
         A product of n independent values has mean 2^-n and mean square 3^-n, so with n = 2 it is 1/9 - 1/16 = 7/144. In
-        hochreiter1997 n = 1 where a mark is hidden on the first pair, with probability h = 1/10 + (9/10)/(L//2 - 1).
+        hochreiter1997 n = 1 if a mark is hidden on the first pair, with probability h = 1/10 + (9/10)/(L//2 - 1).
         """
         hidden = 0.0
         if self.variant == "hochreiter1997":
@@ -117,11 +117,11 @@ class Multiplication(MemoryTask):
         return (1 - hidden) / 9 + hidden / 3 - mean**2
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Whether the share of wrong answers is below that of the paper; elementwise on arrays."""
+        """Whether the share of wrong answers is below the paper's limit; elementwise on arrays."""
         return accuracy > 1 - _WRONG[self.variant]
 
     def oracle(self, inputs: Array) -> Array:
-        """Answer if the sequence ended here, at every step: a_t = prod_{s <= t} x_s [m_s = 1]. [T, 2] -> [T, 1]."""
+        """The answer at every step if the sequence ended there: a_t = prod_{s <= t} x_s [m_s = 1]. [T, 2] -> [T, 1]."""
         marked = inputs[:, self.marker_channel] == 1
         return jnp.cumprod(jnp.where(marked, inputs[:, 1 - self.marker_channel], 1))[:, None]
 

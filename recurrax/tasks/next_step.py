@@ -1,4 +1,4 @@
-"""What comes next in a long sequence: the next token of a text, or the values of a series some steps on.
+"""Prediction in long sequences: the next token of a text, or the values of a series some steps ahead.
 
     text = recurrax.datasets.Text.contiguous(book)
     task = NextToken(text, window=128)                  # a model: SequenceModel(layer, V, vocabulary=V)
@@ -6,8 +6,8 @@
     parts = recurrax.datasets.Series(values).split().scaled()
     task = NextValue(parts.steps(horizon=1), window=64)
 
-Both are streams: the carry goes on from window to window, and the validation and test splits are read from beginning
-to end.
+Both tasks are streams: the carry continues from window to window, and the validation and test splits are read from
+beginning to end.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from recurrax.tasks.task import Example, check_choice, check_size, weighted_mean
 @final
 @dataclasses.dataclass(frozen=True)
 class NextToken(Stream):
-    """Language modelling: the cross entropy of the next token, in nats; also ``bits`` and ``perplexity`` of a token.
+    """Language modelling: the cross entropy of the next token in nats, with ``bits`` and ``perplexity`` per token.
 
     Args:
         data: the text.
-        window: T, steps of an update, through which gradients go.
-        evaluation_streams: how many streams a split is read in when it is evaluated.
+        window: T, steps of an update; gradients flow through one window.
+        evaluation_streams: number of streams into which a split is cut for evaluation.
         restart_rate: probability that a stream begins a window of training from the initial carry, see `Stream`.
 
     Raises:
-        TypeError: the data are no `Text`, or a size is no int.
-        ValueError: a size is below 1, or the rate is no probability.
+        TypeError: the data are not `Text`, or a size is not an int.
+        ValueError: a size is below 1, or the rate is not a probability.
     """
 
     name: ClassVar[str] = "next_token"
@@ -65,22 +65,22 @@ class NextToken(Stream):
         return _sequence(getattr(self.data, split))
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Cross entropy in nats, mean over the steps that count. outputs: ``[T, V]`` logits; returns a scalar."""
+        """Cross entropy in nats, averaged over the steps that count. outputs: ``[T, V]`` logits; returns a scalar."""
         losses = optax.softmax_cross_entropy_with_integer_labels(
             _counted(outputs, example, self.out_features), example.targets
         )
         return _mean(losses, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Share of the counted steps at which the likeliest token is right. outputs: ``[T, V]``; returns a scalar."""
+        """Share of counted steps whose likeliest token is right. outputs: ``[T, V]``; returns a scalar."""
         return _mean(jnp.argmax(outputs, axis=-1) == example.targets, example)
 
     def finish(self, means: dict[str, Array]) -> dict[str, Array]:
-        """The means, with bits, loss / ln 2, and perplexity, e^loss."""
+        """The mean metrics, with ``bits``, loss / ln 2, and ``perplexity``, e^loss."""
         return means | {"bits": means["loss"] / math.log(2), "perplexity": jnp.exp(means["loss"])}
 
     def chance_level(self) -> float:
-        """Test loss of the training split's token frequencies, with half a count added to each.
+        """Test loss of the training split's token frequencies, with half a count added to each token.
 
         Source: Krichevsky & Trofimov (1981).
         """
@@ -91,21 +91,21 @@ class NextToken(Stream):
 @final
 @dataclasses.dataclass(frozen=True)
 class NextValue(Stream):
-    """Forecasting step by step: the error of the values that a series has some steps on.
+    """Forecasting at every step: the error of predicted values of a series some steps ahead.
 
     It reports ``rmse`` and ``mae`` in the original units, over all target columns together.
 
     Args:
-        data: splits of `recurrax.datasets.Steps`, as `SeriesSplits.steps` gives.
+        data: splits of `recurrax.datasets.Steps`, the result of `SeriesSplits.steps`.
         objective: "regression", the squared error, or "absolute"; the mean over the target columns, in the data's
             units.
-        window: T, steps of an update, through which gradients go.
-        evaluation_streams: how many streams a split is read in when it is evaluated.
+        window: T, steps of an update; gradients flow through one window.
+        evaluation_streams: number of streams into which a split is cut for evaluation.
         restart_rate: probability that a stream begins a window of training from the initial carry, see `Stream`.
 
     Raises:
-        TypeError: the data are not of `Steps`, or a size is no int.
-        ValueError: the objective is unknown, a size is below 1, or the rate is no probability.
+        TypeError: the data are not of `Steps`, or a size is not an int.
+        ValueError: the objective is unknown, a size is below 1, or the rate is not a probability.
     """
 
     name: ClassVar[str] = "next_value"
@@ -139,7 +139,7 @@ class NextValue(Stream):
         return _sequence(getattr(self.data, split))
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """The objective, mean over columns and the steps that count. outputs: ``[T, O]``; returns a scalar."""
+        """The objective, averaged over columns and the steps that count. outputs: ``[T, O]``; returns a scalar."""
         errors = _counted(outputs, example, self.out_features) - example.targets
         return _mean(jnp.mean(errors**2 if self.objective == "regression" else jnp.abs(errors), axis=-1), example)
 
@@ -156,14 +156,14 @@ class NextValue(Stream):
         return with_root(means)
 
     def chance_level(self) -> float:
-        """Test loss of the training split's mean of each column, or median for absolute errors."""
+        """Test loss of the training split's mean of each column, or of its median for absolute errors."""
         (train, kept), (test, counted) = (_targets(steps) for steps in (self.data.train, self.data.test))
         errors = test[counted > 0] - (np.mean if self.objective == "regression" else np.median)(train[kept > 0], axis=0)
         return float(np.mean(errors**2 if self.objective == "regression" else np.abs(errors)))
 
 
 def _sequence(steps: Any) -> Example:
-    """Steps as an example; without resets where only the first step has one, for streams begin there anyway."""
+    """Steps as an example; a reset at the first step alone is dropped because streams begin there anyway."""
     several = bool(np.any(np.asarray(steps.resets)[1:]))
     return Example(steps.inputs, steps.targets, steps.weights, resets=steps.resets if several else None)
 
@@ -175,7 +175,7 @@ def _targets(steps: Steps) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _counted(outputs: Array, example: Example, size: int) -> Array:
-    """Outputs in at least float32, zero where the weight is: NaN there reaches neither loss nor gradient."""
+    """Outputs in at least float32, set to 0 where the weight is 0, so that NaN there has no effect."""
     if outputs.shape[-1] != size:
         raise ValueError(
             f"the model gives {outputs.shape[-1]} outputs a step; allowed: {size}, as the task has them. Build it with "
@@ -186,7 +186,7 @@ def _counted(outputs: Array, example: Example, size: int) -> Array:
 
 
 def _mean(values: Array, example: Example) -> Array:
-    """Mean over the steps that count, in at least float32; 0 of a window in which none does."""
+    """Mean over the steps that count, in at least float32; 0 for a window without such steps."""
     values = values.astype(jnp.promote_types(values.dtype, jnp.float32))
     if example.weights is None:
         return jnp.mean(values)

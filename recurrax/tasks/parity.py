@@ -1,12 +1,12 @@
-"""Parity: is the number of ones odd?
+"""Parity: whether the number of ones is odd.
 
-One example of `Parity(length=10)` (``.`` is not asked for; only the last step counts):
+One example of `Parity(length=10)` (``.`` has no target; only the last step counts):
 
     step      0  1  2  3  4  5  6  7  8  9
     input     1  0  1  1  0  0  1  1  0  0
     target    .  .  .  .  .  .  .  .  .  1
 
-The bits are independent and fair; the class at the last step, l-1, is their number of ones modulo 2.
+The bits are independent and fair. The class at the last step, l-1, is the number of ones modulo 2.
 
     variant       length l             input
     deletang2023  L                    one-hot, 2
@@ -16,7 +16,8 @@ Sources:
     deletang2023  Deletang et al. 2023; google-deepmind/neural_networks_chomsky_hierarchy tasks/regular/parity_check.py.
                   They train on lengths 1 to 40 and test on lengths up to 500.
     bengio1994    Bengio, Simard, Frasconi 1994, as summarised by Schmidhuber, Hochreiter, Bengio 2001 and Hochreiter,
-                  Schmidhuber 1997; the paper itself was not read. Two classes in place of one real target are ours.
+                  Schmidhuber 1997; we have not read the paper itself. Two classes instead of one real target are our
+                  choice.
 """
 
 import math
@@ -42,10 +43,10 @@ from .task import (
 @final
 @dataclass(frozen=True)
 class Parity(Classification):
-    """The number of ones modulo 2; the module's docstring draws an example.
+    """Parity: the number of ones modulo 2. The module's docstring shows an example.
 
     Args:
-        length: L, the most steps, at least 2.
+        length: L, the largest number of steps, at least 2.
         variant: one of `VARIANTS`.
 
     Raises:
@@ -60,23 +61,23 @@ class Parity(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = ("deletang2023", "bengio1994")
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 2)
 
     @property
     def in_features(self) -> int:
-        """D: 2, one-hot, or 1."""
+        """D: 2 (one-hot) or 1."""
         return 2 if self.variant == "deletang2023" else 1
 
     @property
     def out_features(self) -> int:
-        """O = 2: even and odd."""
+        """O = 2: the classes even and odd."""
         return 2
 
     @property
     def sequence_length(self) -> int:
-        """T = L; a shorter example is padded with zeros."""
+        """T = L; shorter examples are padded with zeros."""
         return self.length
 
     def sample(self, key: Array) -> Example:
@@ -91,10 +92,10 @@ class Parity(Classification):
         return Example(inputs, jnp.where(last > 0, jnp.sum(ones) % 2, 0).astype(jnp.int32), last)
 
     def chance_level(self) -> float:
-        """Entropy of a fair bit, ln 2, which the parity of fair bits is."""
+        """Entropy of the parity, ln 2, because the parity of fair bits is a fair bit."""
         return math.log(2)
 
     def oracle(self, inputs: Array) -> Array:
-        """Certain of the answer if the sequence ended here, at every step. [T, D] -> [T, 2]."""
+        """Logits certain of the parity so far, at every step. [T, D] -> [T, 2]."""
         ones = jnp.cumsum(inputs[:, -1] == 1)
         return CERTAIN * one_hot(ones % 2, 2)

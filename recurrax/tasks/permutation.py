@@ -1,20 +1,21 @@
-"""Random permutation: the first symbol says which one comes last.
+"""Random permutation: the last symbol repeats the first one.
 
-One example of `Permutation(length=10)` (``.`` is not asked for; only the last step counts):
+One example of `Permutation(length=10)` (``.`` has no target; only the last step counts):
 
     step      0  1  2  3  4  5  6  7  8  9
     input     1 57  8 99 23  8  2 71 40 64
     target    .  .  .  .  .  .  .  .  .  1
 
-The symbol 0 or 1 comes first, each with probability 1/2, then length - 1 independent symbols, uniform in 2 .. 99. The
-next symbol, which is not shown, is the first one again; that one alone is asked for.
+The first symbol is 0 or 1 with probability 1/2 each, followed by length - 1 independent symbols, uniform in 2 .. 99.
+The next symbol, which is not shown, is the first one again, and it is the only target.
 
     variant      symbols  classes  length  loss on
     pascanu2013  100      100      L       last step
 
 Sources:
     pascanu2013  Pascanu, Mikolov, Bengio 2013; pascanur/trainingRNNs permutation.py. It is "2b" of Hochreiter &
-                 Schmidhuber 1997 without its error at the other steps. (In spite of the name nothing is permuted.)
+                 Schmidhuber 1997 without its error at the other steps. (In spite of its name the task permutes
+                 nothing.)
 """
 
 import math
@@ -42,7 +43,7 @@ SYMBOLS = 100
 @final
 @dataclass(frozen=True)
 class Permutation(Classification):
-    """The first of many symbols; the module's docstring draws an example.
+    """Random permutation: the first symbol is the target at the end. The module's docstring shows an example.
 
     Args:
         length: L, the number of steps, at least 2.
@@ -60,7 +61,7 @@ class Permutation(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = ("pascanu2013",)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 2)
 
@@ -71,7 +72,7 @@ class Permutation(Classification):
 
     @property
     def out_features(self) -> int:
-        """O = 100: the same."""
+        """O = 100: the symbols."""
         return SYMBOLS
 
     @property
@@ -82,14 +83,14 @@ class Permutation(Classification):
     def sample(self, key: Array) -> Example:
         """Draws one example: inputs [T, 100] one-hot, targets [T] int32, weights [T] 1 at step T-1."""
         symbols = as_integers(draw_bits(key, self.length), 2, SYMBOLS)
-        first = symbols[0] % 2  # 98 symbols are drawn: as many even ones as odd ones
+        first = symbols[0] % 2  # 98 symbols are drawn, half of them even
         symbols, last = symbols.at[0].set(first), at_step(self.length - 1, self.length)
         return Example(one_hot(symbols, SYMBOLS), jnp.where(last > 0, first, 0), last)
 
     def chance_level(self) -> float:
-        """Entropy of the first symbol, ln 2: that the answer is 0 or 1 is known without the inputs."""
+        """Entropy of the first symbol, ln 2; without the inputs it is known that the answer is 0 or 1."""
         return math.log(2)
 
     def oracle(self, inputs: Array) -> Array:
-        """Certain of the first symbol at every step. [T, 100] -> [T, 100]."""
+        """Logits certain of the first symbol at every step. [T, 100] -> [T, 100]."""
         return jnp.broadcast_to(CERTAIN * inputs[0], inputs.shape)

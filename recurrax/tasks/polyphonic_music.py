@@ -1,12 +1,12 @@
-"""Polyphonic music: from the frames so far, which of 88 keys sound in the next one?
+"""Polyphonic music: predict which of 88 keys sound in the next frame from the frames so far.
 
 Variant boulanger2012. Frame t of a piece is x_t in {0, 1}^88; the input at step t is x_t, the target x_{t+1}, and all
-88 outputs are logits of independent keys. A piece of L frames has L - 1 steps that count; the first frame is not
-predicted, as in the code of Bai et al. (2018). The loss is the negative log-likelihood of a frame in nats,
+88 outputs are logits of independent keys. A piece of L frames has L - 1 steps that count; as in the code of Bai et al.
+(2018), the first frame is not predicted. The loss is the negative log-likelihood of a frame in nats,
 
     l_t = - sum_k x_{t+1,k} ln p_tk + (1 - x_{t+1,k}) ln (1 - p_tk)
 
-and over a split its mean over all frames, not over pieces: that is what `recurrax.training.fit` reports.
+`recurrax.training.fit` reports its mean over all frames of a split, not over pieces.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ class PolyphonicMusic(FiniteTask, MemoryTask):
 
     @property
     def criterion(self) -> str:
-        """Near the LSTM of Bai et al. (2018), 8.45 on JSB chorales."""
+        """The success criterion as text; the LSTM of Bai et al. (2018) reached 8.45 on JSB chorales."""
         return "held-out loss <= 8.6 nats per frame"
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """The criterion."""
+        """Whether the loss meets `criterion`."""
         return loss <= 8.6
 
     def example(self, split: str, index: Array) -> Example:
-        """One piece; inputs are zero after the last step that counts."""
+        """One piece; its inputs are zero after the last step that counts."""
         rolls, lengths = getattr(self.data, split)
         T = self.sequence_length
         roll = rolls[index].astype(jnp.float32)
@@ -78,12 +78,12 @@ class PolyphonicMusic(FiniteTask, MemoryTask):
         return Example(roll[:-1] * weights[:, None], roll[1:], weights)
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Mean over steps of the negative log-likelihood of a frame in nats. outputs: [T, 88] logits."""
+        """Negative log-likelihood of a frame in nats, averaged over steps. outputs: [T, 88] logits."""
         losses = optax.sigmoid_binary_cross_entropy(_counted(outputs, example), example.targets)
         return weighted_mean(jnp.sum(losses, axis=-1), example.weights)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Mean over steps of TP / (TP + FP + FN), keys with p > 1/2 (Bay et al., 2009); 1 for right silence."""
+        """Mean over steps of TP / (TP + FP + FN), keys with p > 1/2 (Bay et al., 2009); 1 for correct silence."""
         told, true = _counted(outputs, example) > 0, example.targets > 0
         both, either = (jnp.sum(keys, axis=-1) for keys in (told & true, told | true))
         return weighted_mean(jnp.where(either > 0, both / jnp.maximum(either, 1), 1.0), example.weights)
@@ -91,7 +91,7 @@ class PolyphonicMusic(FiniteTask, MemoryTask):
     def chance_level(self) -> float:
         """Test loss of p_k = (n_k + 1/2) / (n + 1), for a key that sounds in n_k of n training frames.
 
-        The half keeps a key that the training split lacks possible. Both count the frames that are predicted.
+        The added half keeps keys possible that do not occur in the training split. Only predicted frames are counted.
         Source: Krichevsky & Trofimov (1981).
         """
         train, test = (_predicted(*map(np.asarray, split)) for split in (self.data.train, self.data.test))
@@ -106,6 +106,6 @@ def _counted(outputs: Array, example: Example) -> Array:
 
 
 def _predicted(rolls: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """All frames but the first of each piece: float64 ``[frames, keys]``."""
+    """All frames but the first of each piece, float64 ``[frames, keys]``."""
     steps = np.arange(rolls.shape[1])
     return rolls[(steps > 0) & (steps < lengths[:, None])].astype(np.float64)

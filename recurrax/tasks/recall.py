@@ -1,4 +1,4 @@
-"""Recall under noise: one bit is marked among noise; at the end, give it.
+"""Recall under noise: one bit is marked in a noisy sequence, and the answer at the end is this bit.
 
 One example of `Recall(delay=8)`, noise 0.1 (``.`` is zero; only the last step counts, class 1 stands for +1):
 
@@ -7,17 +7,17 @@ One example of `Recall(delay=8)`, noise 0.1 (``.`` is zero; only the last step c
     marker     .     .     1     .     .     .     .     .     .     .     .     .     .
     target     .     .     .     .     .     .     .     .     .     .     .     .     1
 
-The bit b = +-1 stands at the cue, one of the first five steps; independent noise of standard deviation sigma = `noise`
-is added to the value of EVERY step, the cue's too. The answer is due at step T-1 with T = delay + 5, that is at least
-`delay` steps later. The loss is the cross entropy of two classes at that step.
-With `distractors` other steps show +-1 too, without the marker: then the bit must be told from what looks like it.
+The bit b = +-1 is shown at the cue, one of the first five steps. Independent noise with standard deviation sigma =
+`noise` is added to the value of EVERY step, including the cue. The answer is due at step T-1 with T = delay + 5, at
+least `delay` steps later. The loss is the cross entropy of two classes at this step. With `distractors` other steps
+show +-1 too, but without the marker, so the network must tell the bit from values that look like it.
 
     variant  cue             noise                inputs
     marked   at step 0 .. 4  N(0, noise^2), all   (value, marker)
 
-Sources: the definition is ours. It is the latching of a bit against noise of Bengio, Simard & Frasconi (1994), and the
-2-sequence problem with noise on the informative elements of Hochreiter & Schmidhuber (1997), experiment 3b, variance
-0.2, but for the marker: there the bit is known by its place, at the start, so that nothing must be selected.
+Sources: the definition is ours. It resembles the latching of a bit against noise of Bengio, Simard & Frasconi (1994),
+and the 2-sequence problem with noise on the informative elements (variance 0.2) of Hochreiter & Schmidhuber (1997),
+experiment 3b. There the bit has a fixed place at the start, so that the network need not select it by a marker.
 """
 
 import math
@@ -40,24 +40,24 @@ from .task import (
     draw_bits,
 )
 
-CUE_STEPS = 5  # the cue is one of the first
-SHARE = 0.9  # of the way from guessing to the ceiling that counts as solved
+CUE_STEPS = 5  # the cue is one of the first five steps
+SHARE = 0.9  # share of the way from guessing to the ceiling that counts as solved
 
 
 @final
 @dataclass(frozen=True)
 class Recall(Classification):
-    """The sign of the one marked value; the module's docstring draws an example.
+    """Recall under noise: the sign of the marked value. The module's docstring shows an example.
 
     Args:
         delay: least number of steps between the cue and the answer, at least 1.
         variant: one of `VARIANTS`.
-        noise: sigma, standard deviation of the noise at every step, in units of the bit. At the default the bit can
-            always be read.
-        distractors: probability of a +-1 without the marker at every step but the cue, independent of the bit.
+        noise: sigma, the standard deviation of the noise at every step, in units of the bit. With the default the bit
+            is always readable.
+        distractors: probability of an unmarked +-1 at every step but the cue, independent of the bit.
 
     Raises:
-        TypeError: delay is not an int, or noise or distractors no number.
+        TypeError: delay is not an int, or noise or distractors is not a number.
         ValueError: delay is less than 1, noise or distractors is negative or too large, or the variant is unknown.
     """
 
@@ -72,7 +72,7 @@ class Recall(Classification):
     marker_channel: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        """Refuses what is not defined."""
+        """Raises TypeError or ValueError for invalid settings."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("delay", self.delay, 1)
         _check_number("noise", self.noise, math.inf)
@@ -106,9 +106,9 @@ class Recall(Classification):
         return Example(jnp.stack([signal + noise, marker], axis=-1), jnp.where(last > 0, answer, 0), last)
 
     def draw(self, key: Array, noise: float) -> tuple[Array, Array, Array, Array]:
-        """What `sample` adds up: signal, marker and noise apart, each [T] float32, and the answer, 0 or 1.
+        """Draws the parts of an example: signal, marker and noise, each [T] float32, and the answer, 0 or 1.
 
-        A key gives the same example at every level of noise. key: one PRNG key; noise: standard deviation.
+        A key gives the same example at every noise level. key: one PRNG key; noise: standard deviation.
         """
         T = self.sequence_length
         bits = draw_bits(key, 3 * T + 2 if self.distractors else T + 2)
@@ -121,29 +121,29 @@ class Recall(Classification):
         return signal, marker, as_normal(bits[:T], noise), answer
 
     def chance_level(self) -> float:
-        """Loss of knowing nothing of the bit: its entropy, ln 2, for both values are equally likely."""
+        """Loss without knowledge of the bit: its entropy, ln 2, because both values are equally likely."""
         return math.log(2)
 
     def ceiling(self) -> float:
-        """Accuracy of a perfect observer, Phi(1 / noise); 1 without noise.
+        """Accuracy of an ideal observer, Phi(1 / noise); 1 without noise.
 
-        All that is known of the bit b is the value at the cue, v = b + noise z with z ~ N(0, 1). Its log odds are
-        ln N(v; 1, noise^2) - ln N(v; -1, noise^2) = 2 v / noise^2, so the best answer is the sign of v, which is right
-        where noise b z > -1: with probability Phi(1 / noise).
+        The only information about the bit b is the value at the cue, v = b + noise z with z ~ N(0, 1). Its log odds are
+        ln N(v; 1, noise^2) - ln N(v; -1, noise^2) = 2 v / noise^2, so the best answer is the sign of v. It is right if
+        noise b z > -1, with probability Phi(1 / noise).
         """
         return 0.5 * math.erfc(-1 / (self.noise * math.sqrt(2))) if self.noise else 1.0
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Accuracy at least nine tenths of the way from guessing, 1/2, to `ceiling`; elementwise on arrays.
+        """Whether the accuracy is at least 9/10 of the way from guessing, 1/2, to `ceiling`; elementwise on arrays.
 
-        The published criteria, e.g. none of 256 wrong, cannot be met where noise hides the bit itself.
+        The published criteria, e.g. no wrong answer in 256, cannot be met if noise hides the bit itself.
         """
         return accuracy >= 0.5 + SHARE * (self.ceiling() - 0.5)
 
     def oracle(self, inputs: Array) -> Array:
-        """The best answer if the sequence ended here, at every step, as logits with the log odds 2 v / noise^2.
+        """The best answer at every step if the sequence ended there, as logits with the log odds 2 v / noise^2.
 
-        Log odds are kept below those of noise 0.2, which are certain: 50 at v = 1. [T, 2] -> [T, 2].
+        Log odds are limited to those of noise 0.2, which are practically certain: 50 at v = 1. [T, 2] -> [T, 2].
         """
         value, marker = inputs[:, self.value_channel], inputs[:, self.marker_channel]
         log_odds = jnp.cumsum(marker * value) * min(2 / self.noise**2 if self.noise else math.inf, CERTAIN)

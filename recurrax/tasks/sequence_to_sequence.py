@@ -1,4 +1,4 @@
-"""One sequence of tokens in, another one out: translation, spelling to sound, summaries.
+"""Sequence-to-sequence tasks: translation, pronunciation, summaries.
 
 data = recurrax.datasets.Arrays.padded(sources, targets).split_at(train, validation, test)
 task = SequenceToSequence(data, end=0)          # every target ends in the token 0
@@ -27,11 +27,11 @@ from recurrax.tasks.task import Example, cross_entropy, weighted_mean
 @final
 @dataclasses.dataclass(frozen=True)
 class SequenceToSequence(FiniteTask):
-    """The next token of a target, given its source and the target's tokens before: cross entropy in nats a token.
+    """Predicts each target token from the source and the previous target tokens; cross entropy in nats per token.
 
-    The model is called as ``model((source, previous), seq_lengths=..., dropout_key=...)``, as `EncoderDecoder`
-    is, with the sources' lengths. The token before the first one is the end token. Loss and accuracy are means over the
-    tokens that count, the end included.
+    The model is called as ``model((source, previous), seq_lengths=..., dropout_key=...)`` with the lengths of the
+    sources, like `EncoderDecoder`. The end token precedes the first token. Loss and accuracy are means over the tokens
+    that count, including the end token.
 
     Args:
         data: a `recurrax.datasets.Dataset` of `Arrays`: sources int ``[N, S]`` with lengths, targets int ``[N, T]``,
@@ -40,7 +40,7 @@ class SequenceToSequence(FiniteTask):
 
     Raises:
         TypeError: the data are not `Arrays`, or not of integers.
-        ValueError: the shapes are others, or a target does not end in the end token.
+        ValueError: a shape is wrong, or a target does not end with the end token.
     """
 
     name: ClassVar[str] = "sequence_to_sequence"
@@ -59,12 +59,12 @@ class SequenceToSequence(FiniteTask):
 
     @property
     def source_vocabulary(self) -> int:
-        """How many tokens the sources hold: the largest one of all splits and 1."""
+        """The number of source tokens: the largest token of all splits plus 1."""
         return 1 + max(int(np.asarray(getattr(self.data, split).inputs).max()) for split in SPLITS)
 
     @property
     def out_features(self) -> int:
-        """V, how many tokens the targets hold, likewise."""
+        """V, the number of target tokens: the largest token of all splits plus 1."""
         return 1 + max(int(np.asarray(getattr(self.data, split).targets).max()) for split in SPLITS)
 
     def example(self, split: str, index: Array) -> Example:
@@ -76,11 +76,11 @@ class SequenceToSequence(FiniteTask):
         return Example((one.inputs.astype(jnp.int32), previous), targets, weights, one.lengths)
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Cross entropy in nats, mean over the tokens that count. outputs: ``[T, V]`` logits; returns a scalar."""
+        """Cross entropy in nats, averaged over the tokens that count. outputs: ``[T, V]`` logits; returns a scalar."""
         return cross_entropy(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Share of the tokens that count at which the likeliest one is right, given the true ones before it."""
+        """Share of the counted tokens that are predicted correctly, given the true tokens before them."""
         assert example.weights is not None
         return weighted_mean(jnp.argmax(outputs, axis=-1) == example.targets, example.weights)
 

@@ -1,13 +1,13 @@
-"""Images read as sequences: after the last pixel, give the class.
+"""Images read as sequences; the class is due after the last pixel.
 
     variant    one step is     T               D                source
     pixels     a pixel         height x width  channels         Le, Jaitly & Hinton (2015): sequential MNIST
     permuted   a pixel         height x width  channels         the same, in one fixed random order
     rows       a row           height          width x channels the usual short form
 
-Pixels are standardised by mean and standard deviation of each channel over the training split. The order of "permuted"
-is `recurrax.datasets.permutation`, the same for every image; published permutations differ from code to code, so
-numbers on them are comparable in kind only. Loss and accuracy are of the last step.
+Pixels are standardised with the mean and standard deviation of each channel over the training split. The order of
+"permuted" is `recurrax.datasets.permutation`, the same for every image. Published implementations use different
+permutations, so their results can be compared only roughly. Loss and accuracy are those of the last step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SequentialImages(FiniteTask, Classification):
 
     Args:
         data: images, e.g. ``recurrax.datasets.load("digits")``.
-        variant: the order, a row of the table above.
+        variant: the variant, a row of the table above.
 
     Raises:
         ValueError: the variant is unknown.
@@ -75,7 +75,7 @@ class SequentialImages(FiniteTask, Classification):
         return Example(xs, jnp.where(last, labels[index].astype(jnp.int32), 0), last.astype(jnp.float32))
 
     def chance_level(self) -> float:
-        """Test loss of the training split's class frequencies p: -sum_c q_c ln p_c, q those of the test split."""
+        """Test loss of the training split's class frequencies p: -sum_c q_c ln p_c with test frequencies q."""
         p, q = (
             np.bincount(np.asarray(labels), minlength=self.out_features) / len(labels)
             for labels in (self.data.train.labels, self.data.test.labels)

@@ -1,15 +1,15 @@
-"""Long sequences read in windows: the carry goes on from one window to the next, gradients do not.
+"""Long sequences read in windows: the carry continues from one window to the next, but gradients do not.
 
-A split of N steps is cut into B streams of equal length that are read side by side, T steps an update:
+A split of N steps is cut into B streams of equal length, which are read in parallel, T steps per update:
 
     stream 0   x_0   x_1 ... x_T-1  |  x_T   ...  x_2T-1 |  ...
     stream 1   x_L   ...            |                    |       L = N // B
                update 0                update 1
 
-With the last window the streams begin again, from the initial carry. This is truncated backpropagation through time.
-
-A model that was trained so has met the initial carry once in a pass over the data. Begun anywhere else it may get stuck
-in states that training never came to, and stay there. ``restart_rate`` is the remedy: some windows begin anew.
+After the last window the streams begin again from the initial carry. This is truncated backpropagation through time. A
+model that was trained in this way has seen the initial carry only once per pass over the data. If it starts anywhere
+else, it may enter states that never occurred in training and stay there. ``restart_rate`` prevents this: some windows
+start from the initial carry.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from recurrax.tasks.task import Example, Task
 
 
 class Stream(Task):
-    """A task on long sequences whose carry goes on from update to update, with exact resume.
+    """A task on long sequences whose carry continues from update to update; a resumed run gives the same bits.
 
     `recurrax.training.fit` trains on ``Plan.batch_size`` streams of the training split at once, the same for every
-    seed; up to ``batch_size - 1`` steps at the end of the split are left out. It evaluates the whole validation split,
-    and at the end the whole test split, as `evaluation_streams` streams: one, by default, so that what it reports is
-    what a model that reads the split from beginning to end would get.
+    seed, and leaves out up to ``batch_size - 1`` steps at the end of the split. It evaluates the whole validation
+    split, and at the end the whole test split, in `evaluation_streams` streams. With one stream, the default, the
+    results are those of a model that reads the split from beginning to end.
 
     Attributes:
-        window: T, steps of an update.
-        evaluation_streams: how many streams a split is read in when it is evaluated.
-        restart_rate: probability, from 0 to 1, that a stream begins a window of training from the initial carry in
-            place of the last one, drawn for every stream, update and seed. It is what teaches a model to begin
-            anywhere: give it where evaluation has several streams, or where text is to follow a prompt.
+        window: T, the steps of an update.
+        evaluation_streams: the number of streams into which a split is cut for evaluation.
+        restart_rate: probability, from 0 to 1, that a stream starts a training window from the initial carry instead of
+            the last one; drawn for every stream, update and seed. It teaches a model to start anywhere. Use it if
+            evaluation has several streams, or to generate text from a prompt.
 
-    Streams have no lengths: a step that does not count has weight 0.
+    Streams have no lengths; a step that does not count has weight 0.
 
-    A model takes ``initial_carry`` and ``return_carry``, as `recurrax.SequenceModel` does, or the task has its own
-    `advance` and `initialize_carry`.
+    The model must accept ``initial_carry`` and ``return_carry``, as `recurrax.SequenceModel` does; otherwise the task
+    must define its own `advance` and `initialize_carry`.
 
     Source: Williams & Peng (1990); for language models Mikolov et al. (2010); restarts Melis, Dyer & Blunsom (2018).
     """
@@ -57,16 +57,16 @@ class Stream(Task):
     def sequence(self, split: str) -> Example:
         """A whole split, "train", "validation" or "test", as one example of N steps.
 
-        ``inputs: [N, ...]``, ``targets: [N, ...]``; ``weights: [N]`` or None where all steps count; ``resets: [N]``
-        bool, where a document begins, or None.
+        ``inputs: [N, ...]``, ``targets: [N, ...]``; ``weights: [N]``, or None if all steps count; ``resets: [N]`` bool,
+            True at the beginning of a document, or None.
         """
 
     def advance(self, model: Any, carry: Any, example: Example, key: Array | None = None) -> tuple[Any, Any]:
-        """``(carry, outputs)`` of a model for one window of B streams that goes on from a carry.
+        """``(carry, outputs)`` of a model for one window of B streams that continues from a carry.
 
         Args:
             model: the model.
-            carry: of B streams.
+            carry: the carry of B streams.
             example: a window; every leaf has a leading axis B.
             key: for dropout and other noise; None in evaluation.
 
@@ -77,20 +77,20 @@ class Stream(Task):
         return call(model, example.inputs, options, key)
 
     def initialize_carry(self, model: Any, streams: int) -> Any:
-        """The carry that so many streams start from: ``model.initialize_carry((streams,))``."""
+        """The initial carry of ``streams`` streams: ``model.initialize_carry((streams,))``."""
         return model.initialize_carry((streams,))
 
     def continued(self, initial: Any, carry: Any, first: Array, key: Array | None) -> Any:
-        """The carry before a window of training: the last one, or the initial one, of all streams or those drawn.
+        """The carry before a training window: the last carry, or the initial one for all streams or for those drawn.
 
         Args:
-            initial: carry of B streams.
-            carry: of B streams after the last window.
+            initial: the initial carry of B streams.
+            carry: the carry of B streams after the last window.
             first: whether the streams begin with this window, a scalar.
-            key: of the restarts; None without them.
+            key: key of the restarts; None without restarts.
 
         Raises:
-            ValueError: there are restarts, and a leaf of the carry has no axis B.
+            ValueError: restarts are used and a leaf of the carry has no axis B.
         """
         if key is None:
             return jax.tree.map(lambda new, old: jnp.where(first, new, old), initial, carry)
@@ -104,22 +104,22 @@ class Stream(Task):
         return where(again, initial, carry)
 
     def apply(self, model: Any, example: Example, key: Array | None = None) -> Any:
-        """Outputs of a model for a batch of windows, each from the initial carry."""
+        """Outputs of a model for a batch of windows, each starting from the initial carry."""
         streams = len(jax.tree.leaves(example.inputs)[0])
         return self.advance(model, self.initialize_carry(model, streams), example, key)[1]
 
     def sample(self, key: Array) -> Example:
-        """One window from anywhere in the training split. key: one PRNG key."""
+        """Draws one window from anywhere in the training split. key: one PRNG key."""
         whole = self.sequence("train")
         start = jax.random.randint(key, (), 0, max(1, size(whole) - self.window + 1))
         return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, self.window), _weighted(whole))
 
     def windows(self, split: str, streams: int) -> int:
-        """How many updates, or steps of an evaluation, it takes to read a split in so many streams."""
+        """The number of updates, or evaluation steps, that read a split once in this number of streams."""
         return -(-self.length(split, streams) // self.window)
 
     def length(self, split: str, streams: int) -> int:
-        """L, steps of each stream; in evaluation the last one may end earlier, in training the rest is left out."""
+        """L, steps of each stream; in evaluation the last stream may be shorter, and training drops the rest."""
         steps = size(self.sequence(split))
         if streams > steps:
             raise ValueError(
@@ -129,9 +129,9 @@ class Stream(Task):
         return steps // streams if split == "train" else -(-steps // streams)
 
     def segment(self, split: str, index: Any, streams: int) -> Example:
-        """Window number ``index`` of so many streams of a split: every leaf ``[B, T, ...]``.
+        """Window number ``index`` of the streams of a split: every leaf ``[B, T, ...]``.
 
-        Steps past the end of a stream count nothing; nothing comes after them but a new beginning.
+        Steps past the end of a stream have weight 0; after them the stream starts again.
         """
         whole, length = _weighted(self.sequence(split)), self.length(split, streams)
         steps = index * self.window + jnp.arange(self.window)
@@ -142,7 +142,7 @@ class Stream(Task):
 
 
 def size(whole: Example) -> int:
-    """N, the steps of a whole split."""
+    """N, the number of steps of a split."""
     return len(jax.tree.leaves(whole.inputs)[0])
 
 

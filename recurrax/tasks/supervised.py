@@ -1,4 +1,4 @@
-"""Any labelled sequences of a user's own: one answer for each sequence, or one for each step.
+"""Supervised learning on your own labelled sequences, with one target per sequence or per step.
 
     data = recurrax.datasets.Arrays.padded(sequences, labels).split(seed=0)
     task = Supervised(data)
@@ -10,7 +10,7 @@
     regression      numbers, O in all           O numbers       mean over o of (y - target)^2, in the data's units
     absolute        numbers, O in all           O numbers       mean over o of |y - target|, likewise
 
-Regression also reports ``rmse`` and ``mae`` in the original units, where the targets were scaled.
+Regression also reports ``rmse`` and ``mae``, in the original units if the targets were scaled.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ OBJECTIVES = ("classification", "multilabel", "regression", "absolute")
 @final
 @dataclasses.dataclass(frozen=True)
 class Supervised(FiniteTask):
-    """Labelled sequences of equal or padded length.
+    """Supervised learning on labelled sequences of equal or padded length.
 
-    Training draws the examples in proportion to their weights, where each has one.
+    If examples have weights, training draws them with probabilities proportional to the weights.
 
     Args:
-        data: a `recurrax.datasets.Dataset` of `Arrays`, as `Arrays.split` and `SeriesSplits.windows` give.
-        objective: a row of the table above; None is classification for integer targets and regression for others.
-        per_step: whether there is an answer for each step. Otherwise there is one for each sequence: a model's outputs
-            ``[B, O]``, or those of the last step that exists where it gives ``[B, T, O]``.
+        data: a `recurrax.datasets.Dataset` of `Arrays`, from `Arrays.split` or `SeriesSplits.windows`.
+        objective: a row of the table above; None means classification for integer targets and regression otherwise.
+        per_step: whether each step has an answer. Otherwise each sequence has one: a model's outputs ``[B, O]``, or the
+            outputs of the last valid step if they are ``[B, T, O]``.
 
     Raises:
         TypeError: the data are not `Arrays`.
@@ -83,16 +83,16 @@ class Supervised(FiniteTask):
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens the inputs hold: the largest one of all splits and 1."""
+        """The number of input tokens: the largest token of all splits plus 1."""
         return 1 + max(
             int(np.asarray(leaf).max()) for split in SPLITS for leaf in jax.tree.leaves(self._split(split).inputs)
         )
 
     @functools.cached_property
     def out_features(self) -> int:
-        """O, the number of classes, or of numbers in an answer."""
+        """O, the number of classes, or of values in an answer."""
         if self.objective == "classification":
-            # As NumPy's arrays: a program that is being traced may be the first to ask.
+            # In NumPy, because the first access may happen while a program is traced.
             return 1 + max(int(np.asarray(self._split(split).targets).max()) for split in SPLITS)
         return math.prod(self.data.train.targets.shape[1 + self.per_step :])
 
@@ -108,12 +108,12 @@ class Supervised(FiniteTask):
         return self.example("train", draw(key, self._cumulative))
 
     def example(self, split: str, index: Array) -> Example:
-        """One example; its weights are 0 past its length, where there is an answer for each step."""
+        """One example; if each step has an answer, the weights are 0 past the length."""
         one = jax.tree.map(lambda leaf: leaf[index], self._split(split))
         return as_example(one, self.per_step)
 
     def answer(self, outputs: Array, example: Example) -> Array:
-        """The outputs that answer: ``[O]``, or ``[T, O]`` where each step has an answer; in at least float32.
+        """The outputs of the answer in at least float32: ``[O]``, or ``[T, O]`` if each step has an answer.
 
         Raises:
             ValueError: the outputs have another size.
@@ -133,7 +133,7 @@ class Supervised(FiniteTask):
         )
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """The objective, mean over the answers that count; a scalar. outputs: ``[O]`` or ``[T, O]``."""
+        """The objective, averaged over the answers that count; a scalar. outputs: ``[O]`` or ``[T, O]``."""
         y = self._counted(outputs, example)
         if self.objective == "classification":
             return _mean(optax.softmax_cross_entropy_with_integer_labels(y, example.targets), example.weights)
@@ -143,7 +143,7 @@ class Supervised(FiniteTask):
         return _mean(errors**2 if self.objective == "regression" else jnp.abs(errors), example.weights)
 
     def accuracy(self, outputs: Array, example: Example) -> Array | None:
-        """Share of the classes or labels that are right; None for numbers. outputs: ``[O]`` or ``[T, O]``."""
+        """Share of correct classes or labels; None for regression. outputs: ``[O]`` or ``[T, O]``."""
         if self.objective not in ("classification", "multilabel"):
             return None
         y = self._counted(outputs, example)
@@ -152,7 +152,7 @@ class Supervised(FiniteTask):
         return _mean((y > 0) == (example.targets > 0.5), example.weights)
 
     def metrics(self, outputs: Array, example: Example) -> dict[str, Array]:
-        """Loss and accuracy; of numbers the loss, and squared and absolute errors in the original units."""
+        """Loss and accuracy; for regression the loss, and squared and absolute errors in the original units."""
         loss, accuracy = self.loss(outputs, example), self.accuracy(outputs, example)
         if accuracy is not None:
             return {"loss": loss, "accuracy": accuracy}
@@ -164,10 +164,11 @@ class Supervised(FiniteTask):
         return with_root(means)
 
     def chance_level(self) -> float:
-        """Test loss of the best constant answer that the training split knows; steps count as in an evaluation.
+        """Test loss of the best constant answer from the training split; steps count as in an evaluation.
 
-        Classes: their frequencies with half a count added, (n_k + 1/2) / (n + O/2), after Krichevsky & Trofimov (1981),
-        and likewise each label; numbers: the mean of each of the O, or the median for absolute errors.
+        For classes and labels it uses their frequencies with half a count added, (n_k + 1/2) / (n + O/2), after
+        Krichevsky & Trofimov (1981). For regression it uses the mean of each of the O values, or the median for
+        absolute errors.
         """
         examples = self.examples("test")
         shape = (self.sequence_length,) * self.per_step + (self.out_features,)
@@ -179,7 +180,7 @@ class Supervised(FiniteTask):
         return getattr(self.data, split)
 
     def _counted(self, outputs: Array, example: Example) -> Array:
-        """The answer in the targets' shape, 0 where it does not count: NaN there reaches neither loss nor gradient."""
+        """The outputs in the targets' shape, set to 0 where the weight is 0, so that NaN there has no effect."""
         y = self.answer(outputs, example)
         if self.objective != "classification":
             y = y.reshape(example.targets.shape)
@@ -190,7 +191,7 @@ class Supervised(FiniteTask):
 
     @functools.cached_property
     def _units(self) -> Any:
-        """What an error of 1 is in the original units, for each column."""
+        """The size of a unit error in the original units, for each column."""
         scaler = self.data.scalers.targets
         if scaler is None:
             return np.float32(1)
@@ -204,7 +205,7 @@ class Supervised(FiniteTask):
 
     @property
     def _constant(self) -> np.ndarray:
-        """The outputs that fit the training split best, whatever the inputs: ``[O]``."""
+        """The constant outputs that fit the training split best: ``[O]``."""
         examples, size = self.examples("train"), self.out_features
         targets, weights = np.asarray(examples.targets), np.asarray(examples.weights, np.float64)
         weights = np.broadcast_to(weights.reshape(*weights.shape, *(1,) * (targets.ndim - weights.ndim)), targets.shape)
@@ -251,7 +252,7 @@ class Supervised(FiniteTask):
 
 
 def cumulative(weights: Any) -> np.ndarray | None:
-    """Sums of the weights ``[N]`` of examples up to each, over the sum of all; None where there is none for each."""
+    """Normalised cumulative sums of the examples' weights ``[N]``; None if examples have no weights."""
     if weights is None or weights.ndim > 1:
         return None
     sums = np.cumsum(np.asarray(weights, np.float64))
@@ -259,12 +260,12 @@ def cumulative(weights: Any) -> np.ndarray | None:
 
 
 def draw(key: Array, sums: np.ndarray) -> Array:
-    """The number of an example, in proportion to its weight, from the weights' `cumulative` sums."""
+    """Draws the index of an example in proportion to its weight, from the `cumulative` sums of the weights."""
     return jnp.searchsorted(jnp.asarray(sums), as_uniform(draw_bits(key, 1)[0]), side="right")
 
 
 def check_counted(data: Any) -> None:
-    """Raises ValueError where no example of a split counts, by its weights."""
+    """Raises ValueError if all examples of a split have weight 0."""
     for split in SPLITS:
         if (weights := getattr(data, split).weights) is not None and not np.any(weights):
             raise ValueError(
@@ -273,7 +274,7 @@ def check_counted(data: Any) -> None:
 
 
 def as_example(one: Any, per_step: bool) -> Example:
-    """One of `Arrays` as an example of a task, tokens and classes as int32."""
+    """Converts one entry of `Arrays` to an example of a task, with tokens and classes as int32."""
     inputs, targets = jax.tree.map(_as_numbers, (one.inputs, one.targets))
     if not per_step:
         return Example(inputs, targets, jnp.ones(()) if one.weights is None else one.weights, one.lengths)
@@ -291,7 +292,7 @@ def _as_numbers(leaf: Array) -> Array:
 
 
 def _mean(values: Array, weights: Array) -> Array:
-    """Mean of values ``[...]`` over the axes without weights, then weighted over those that have them; a scalar."""
+    """Mean of values ``[...]`` over the axes without weights, then the weighted mean over the others; a scalar."""
     if weights.ndim == 0:
         return jnp.mean(values, dtype=jnp.promote_types(jnp.float32, values.dtype))
     values = jnp.mean(values.reshape(*weights.shape, -1), axis=-1, dtype=jnp.promote_types(jnp.float32, values.dtype))

@@ -1,4 +1,4 @@
-"""What a task is: one random example, how a model is called on a batch of them, and how its outputs are judged.
+"""The definition of a task: it draws an example, calls a model on a batch, and judges the outputs.
 
 A task describes ONE example; `vmap` makes the batch:
 
@@ -7,10 +7,10 @@ A task describes ONE example; `vmap` makes the batch:
     outputs = task.apply(model, examples)                           # outputs: [32, T, O]
     losses = jax.vmap(task.loss)(outputs, examples)                 # losses: [32]
 
-A `Task` needs `sample` and `loss`; whatever else it says has a default. A `MemoryTask`, one of those in the catalogue,
-also has the two numbers that frame every result: `chance_level()`, the loss of a predictor that remembers nothing, and
-`criterion`, the result that counts as solved. The published definitions of a task differ and their numbers cannot be
-compared, so each is a `variant` named after its source. T: time, D: input features, O: output features.
+A `Task` needs `sample` and `loss`; everything else has a default. A `MemoryTask` of the catalogue also has two
+reference values for every result: `chance_level()`, the loss of a predictor that remembers nothing, and `criterion`,
+the result that counts as solved. Published definitions of a task differ, and their numbers cannot be compared, so each
+definition is a `variant` named after its source. T: time, D: input features, O: output features.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from jax import Array
 
 from recurrax.tasks.calling import call
 
-CERTAIN = 50.0  # log odds of an oracle that knows
+CERTAIN = 50.0  # log odds of an oracle that knows the answer
 
 
 class Example(NamedTuple):
     """One example of a task, without a batch dimension; every field may be a tree of arrays.
 
-    inputs: [T, D] float32, zero after the last real step; or token ids [T]; or whatever the model takes.
-    targets: [T, O] float32 (regression) or [T] int32 (classes); or whatever the loss takes.
-    weights: [T] float32, the steps that count in the loss, with a positive sum; or a scalar; None counts as 1.
-    lengths: a scalar int32, the steps that exist; None where all do.
-    resets: [T] bool, the steps before which the carry becomes the initial carry; None where it never does.
+    inputs: [T, D] float32, zero after the last valid step; or token ids [T]; or anything that the model accepts.
+    targets: [T, O] float32 (regression) or [T] int32 (classes); or anything that the loss accepts.
+    weights: [T] float32, the weights of the steps in the loss, with a positive sum; or a scalar; None means 1.
+    lengths: a scalar int32, the number of valid steps; None if all steps are valid.
+    resets: [T] bool, True where the carry is reset to the initial carry before the step; None means never.
     """
 
     inputs: Any
@@ -51,11 +51,11 @@ class Example(NamedTuple):
 
 
 class Task(abc.ABC):
-    """What `recurrax.training.fit` trains on; a concrete one is a frozen dataclass of static settings.
+    """Base class of tasks for `recurrax.training.fit`; a subclass is a frozen dataclass of static settings.
 
     Attributes:
-        monitor: the metric that chooses the best model and that early stopping waits for.
-        mode: "min" where less of it is better, "max" where more is.
+        monitor: the metric for the choice of the best model and for early stopping.
+        mode: "min" if smaller values are better, "max" if larger values are better.
     """
 
     monitor: ClassVar[str] = "loss"
@@ -70,10 +70,10 @@ class Task(abc.ABC):
         """Loss of one example, a scalar in at least float32. outputs: [T, O], logits for classes."""
 
     def apply(self, model: Any, example: Example, key: Array | None = None) -> Any:
-        """Outputs of a model for a batch of examples, ``[B, T, O]``: how this task calls a model.
+        """Calls a model on a batch of examples; returns the outputs ``[B, T, O]``.
 
-        By default ``model(inputs)``, with ``seq_lengths`` and ``resets`` where the examples have them, and with
-        ``dropout_key`` (or ``rngs``) in training, where the model takes one.
+        By default it calls ``model(inputs)``, with ``seq_lengths`` and ``resets`` if the examples have them, and in
+        training with ``dropout_key`` (or ``rngs``) if the model accepts it.
 
         Args:
             model: the model.
@@ -81,19 +81,19 @@ class Task(abc.ABC):
             key: for dropout and other noise; None in evaluation.
 
         Raises:
-            ValueError: the examples have lengths or resets, and the model's call takes none.
+            ValueError: the examples have lengths or resets, but the model's call does not accept them.
         """
         return call(model, example.inputs, {"seq_lengths": example.lengths, "resets": example.resets}, key)
 
     def accuracy(self, outputs: Any, example: Example) -> Array | None:
-        """Share of the answer that is right, a float32 scalar in [0, 1]; None where a task has no such number."""
+        """Share of the answer that is correct, a float32 scalar in [0, 1]; None if the task has no accuracy."""
         del outputs, example
         return None
 
     def metrics(self, outputs: Any, example: Example) -> dict[str, Array]:
-        """What is reported of one example, scalars by name: the loss, and the accuracy where there is one.
+        """Metrics of one example, scalars by name: the loss, and the accuracy if there is one.
 
-        An evaluation averages them, over the examples that were drawn, or over all steps of a split that count.
+        An evaluation averages them over the drawn examples, or over all steps of a split that count.
         """
         scores = {"loss": self.loss(outputs, example), "accuracy": self.accuracy(outputs, example)}
         return {name: score for name, score in scores.items() if score is not None}
@@ -101,34 +101,34 @@ class Task(abc.ABC):
     def finish(self, means: dict[str, Array]) -> dict[str, Array]:
         """The metrics to report, from the means of `metrics`; e.g. ``means | {"rmse": sqrt(means["squared_error"])}``.
 
-        Runs inside a compiled program, elementwise; ``loss`` has to stay.
+        Runs inside a compiled program and elementwise; it must keep ``loss``.
         """
         return means
 
     @property
     def criterion(self) -> str:
-        """The success criterion in words; `success` is the same in code."""
+        """The success criterion as text; `success` computes it."""
         return "none"
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Whether held-out means of `loss` and `accuracy` count as solved; elementwise on arrays. By default never."""
+        """Whether held-out means of `loss` and `accuracy` count as solved, elementwise on arrays; by default never."""
         del accuracy
         return np.zeros(np.shape(loss), bool)
 
     def solved(self, metrics: Mapping[str, Any]) -> Any:
-        """Whether held-out metrics count as solved, by default by loss and accuracy; elementwise on arrays."""
+        """Whether held-out metrics count as solved, elementwise on arrays; by default it uses loss and accuracy."""
         return self.success(metrics["loss"], metrics.get("accuracy"))
 
 
 def count(example: Example) -> Array:
-    """What one example counts for in a mean over a split: the sum of its weights, or 1; a scalar."""
+    """The weight of one example in a mean over a split: the sum of its weights, or 1; a scalar."""
     if example.weights is None:
         return jnp.ones(())
     return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(example.weights)), start=jnp.zeros(()))
 
 
 class MemoryTask(Task):
-    """A sequence task of the catalogue; a concrete one is a final frozen dataclass of static sizes, so it is hashable.
+    """A sequence task of the catalogue; a subclass is a final frozen dataclass of static sizes, so it is hashable.
 
     `variant` names the published definition by author and year; `VARIANTS` lists all of them.
     """
@@ -145,28 +145,28 @@ class MemoryTask(Task):
     @property
     @abc.abstractmethod
     def out_features(self) -> int:
-        """O, the size of one output: the number of classes, or of regressed values."""
+        """O, the size of one output: the number of classes or of predicted values."""
 
     @property
     @abc.abstractmethod
     def sequence_length(self) -> int:
-        """T, the number of steps of the arrays; a shorter sequence is padded to it."""
+        """T, the number of steps of the arrays; shorter sequences are padded."""
 
     @property
     @abc.abstractmethod
     def criterion(self) -> str:
-        """The success criterion in words; `success` is the same in code."""
+        """The success criterion as text; `success` computes it."""
 
     @abc.abstractmethod
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Share of the answer that is right, a float32 scalar in [0, 1]. outputs: [T, O]."""
+        """Share of the answer that is correct, a float32 scalar in [0, 1]. outputs: [T, O]."""
 
     @abc.abstractmethod
     def chance_level(self) -> float:
-        """Expected loss, in closed form, of the best predictor that knows the step but has read no input."""
+        """Expected loss, in closed form, of the best predictor that knows the step but not the inputs."""
 
     def least_loss(self) -> float:
-        """Expected loss of the best predictor that has read the inputs: 0 unless something cannot be known."""
+        """Expected loss of the best predictor that has read the inputs: 0 unless the answer is partly random."""
         return 0.0
 
     @abc.abstractmethod
@@ -175,13 +175,13 @@ class MemoryTask(Task):
 
     @abc.abstractmethod
     def oracle(self, inputs: Array) -> Array:
-        """The best outputs from the inputs alone, causally: [T, D] -> [T, O]."""
+        """The best causal outputs computed from the inputs: [T, D] -> [T, O]."""
 
 
 class Classification(MemoryTask):
-    """A task whose answers are classes: cross entropy, the share of right answers, and more than 99% of them right.
+    """A task with classes as answers: cross entropy, accuracy, and the criterion of more than 99% correct answers.
 
-    The criterion is that of Pascanu, Mikolov & Bengio (2013), less than 1% of 10,000 wrong, where one answer is due.
+    For tasks with one answer this is the criterion of Pascanu, Mikolov & Bengio (2013): less than 1% of 10,000 wrong.
     """
 
     @property
@@ -190,11 +190,11 @@ class Classification(MemoryTask):
         return "held-out accuracy > 0.99"
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Cross entropy in nats, mean over the steps that count. outputs: [T, O] logits; returns a scalar."""
+        """Cross entropy in nats, averaged over the steps that count. outputs: [T, O] logits; returns a scalar."""
         return cross_entropy(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """Share of the counted steps at which the likeliest class is right. outputs: [T, O]; returns a scalar."""
+        """Share of counted steps whose likeliest class is correct. outputs: [T, O]; returns a scalar."""
         return weighted_mean(jnp.argmax(outputs, axis=-1) == example.targets, example.weights)
 
     def success(self, loss: Any, accuracy: Any) -> Any:
@@ -203,13 +203,13 @@ class Classification(MemoryTask):
 
 
 def weighted_mean(values: Array, weights: Array) -> Array:
-    """Mean over steps, m = sum_t w_t v_t / sum_t w_t, in float32; 0 where none counts. values, weights: [T]."""
+    """Mean over steps, m = sum_t w_t v_t / sum_t w_t, in float32; 0 if no step counts. values, weights: [T]."""
     total = jnp.sum(weights)
     return jnp.sum(weights * values) / jnp.where(total > 0, total, 1)
 
 
 def with_root(means: dict[str, Array]) -> dict[str, Array]:
-    """The metrics of an evaluation with ``rmse`` in place of the mean ``squared_error``, where there is one."""
+    """The metrics of an evaluation with ``rmse`` instead of the mean ``squared_error``, if there is one."""
     found = {name: value for name, value in means.items() if name != "squared_error"}
     return found | ({"rmse": jnp.sqrt(means["squared_error"])} if "squared_error" in means else {})
 
@@ -228,15 +228,15 @@ def cross_entropy(outputs: Array, example: Example) -> Array:
 
 
 def _counted(outputs: Array, weights: Array) -> Array:
-    """Outputs in at least float32, zero where the weight is: NaN there reaches neither loss nor gradient."""
+    """Outputs in at least float32, set to 0 where the weight is 0, so that NaN there has no effect."""
     outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
     return jnp.where(weights[:, None] > 0, outputs, 0)
 
 
 def draw_bits(key: Array, count: int) -> Array:
-    """All random bits of an example in one draw, [count] uint32, and the same ones in 64-bit mode.
+    """All random bits of an example in one draw, [count] uint32; they are the same in 64-bit mode.
 
-    One draw and not one for each quantity: compiling the generator is most of what compiling a task costs.
+    One draw instead of one for each quantity saves compile time, most of which goes to the generator.
     """
     return jax.random.bits(key, (count,), jnp.uint32)
 
@@ -247,7 +247,7 @@ def as_uniform(bits: Array) -> Array:
 
 
 def as_integers(bits: Array, start: Array | int, stop: Array | int) -> Array:
-    """Uniform in start, ..., stop - 1, int32; none is likelier by more than (stop - start) / 2^32."""
+    """Uniform in start, ..., stop - 1, int32; probabilities are equal up to (stop - start) / 2^32."""
     span = (jnp.asarray(stop, jnp.int32) - jnp.asarray(start, jnp.int32)).astype(jnp.uint32)
     return (bits % span).astype(jnp.int32) + jnp.asarray(start, jnp.int32)
 
@@ -255,8 +255,8 @@ def as_integers(bits: Array, start: Array | int, stop: Array | int) -> Array:
 def as_normal(bits: Array, deviation: float) -> Array:
     """Normal of mean 0 and this standard deviation, float32, from the upper 28 bits: the sum of two table entries.
 
-    From a table, as the inverse of the error function may be rounded otherwise in a batch than alone. The distribution
-    function of the sum is right to 1e-4, beyond what accuracies are measured to.
+    A table is used because the inverse error function may round differently in a batch than for a single example. The
+    distribution function of the sum is accurate to 1e-4, finer than the resolution of measured accuracies.
     """
     halves = jnp.stack([bits >> 20, (bits >> 4) & 4095])
     return jnp.sum(jnp.asarray(_quantiles(deviation))[halves], axis=0)
@@ -270,7 +270,7 @@ def _quantiles(deviation: float) -> np.ndarray:
 
 
 def as_distinct(bits: Array, count: int) -> Array:
-    """`count` different ones of 0, ..., n - 1 in random order, all orders equally likely, int32. bits: [n]."""
+    """`count` different numbers of 0, ..., n - 1 in random order, all orders equally likely, int32. bits: [n]."""
     return jnp.argsort(bits)[:count].astype(jnp.int32)
 
 
@@ -280,7 +280,7 @@ def one_hot(symbols: Array, size: int) -> Array:
 
 
 def at_step(step: Array | int, length: int) -> Array:
-    """1 at one step and 0 at the others, float32 [length]: the weights where one answer is due."""
+    """Float32 [length] with 1 at one step and 0 at the others: the weights for one answer."""
     return (jnp.arange(length) == step).astype(jnp.float32)
 
 

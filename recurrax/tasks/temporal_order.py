@@ -1,29 +1,30 @@
-"""Temporal order: two or three of many symbols count; at the end, say in which order they came.
+"""Temporal order: two or three symbols of a sequence are relevant, and the answer is their order.
 
-One example of `TemporalOrder(length=20)`, variant pascanu2013 (``.`` is a distractor, X and Y count; only the last step
-counts, and its class 2 is the number whose binary digits, first symbol first, are Y = 1 and X = 0):
+One example of `TemporalOrder(length=20)`, variant pascanu2013 (``.`` is a distractor, X and Y are relevant; only the
+last step counts, and its class 2 has the binary digits Y = 1 and X = 0, first symbol first):
 
     step      0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19
     symbol    .  .  Y  .  .  .  .  .  .  .  X  .  .  .  .  .  .  .  .  .
     target                                                             2
 
-In every variant each symbol that counts is X or Y with probability 1/2, every distractor is one of four, and all are
-independent. The rest differs; L is `length`, l the length of one example, N is `symbols`:
+In every variant each relevant symbol is X or Y with probability 1/2, every distractor is one of four symbols, and all
+are independent. The rest depends on the variant; L is `length`, l the length of one example, and N is `symbols`:
 
     variant         alphabet            length l   symbols that count, each at one of the steps
     hochreiter1997  X Y, a b c d, E, B  L..L+L/10  N = 2: 10..20%, 50..60% of L; N = 3: 10..20%, 33..43%, 66..76%
     pascanu2013     A B, c d e f        L          L/10 steps from L/10, L/2 on; N = 3: from L/10, 3L/10, 6L/10 on
 
-Quotients are rounded down, ranges include both ends. hochreiter1997 starts with E and ends with B, the trigger; there
-an answer is right if every output, in (0, 1), is within 0.3 of its target; here if the likeliest class is right.
+Quotients are rounded down, and ranges include both ends. hochreiter1997 starts with E and ends with B, the trigger. In
+the paper an answer is right if every output, in (0, 1), is within 0.3 of its target; here it is right if the likeliest
+class is.
 
 Sources:
     hochreiter1997  Hochreiter, Schmidhuber 1997, experiments 6a (2 symbols) and 6b (3 symbols), L = 100: lengths 100
                     to 110, 10 to 20 and 50 to 60, or 10 to 20, 33 to 43 and 66 to 76 (text only). Steps are counted
                     from 0, the step of E.
-    pascanu2013     Pascanu, Mikolov, Bengio 2013; pascanur/trainingRNNs tempOrder.py and tempOrder3bit.py. The
-                    docstring there says that the first symbol comes at 1 to L/10; the code is taken. The number of
-                    its class has the first symbol as its lowest digit; here it is the highest.
+    pascanu2013     Pascanu, Mikolov, Bengio 2013; pascanur/trainingRNNs tempOrder.py and tempOrder3bit.py. Its
+    docstring says that the first symbol comes at 1 to L/10; we follow the code. There the first symbol is the lowest
+    digit of the class; here it is the highest.
 """
 
 import math
@@ -35,7 +36,7 @@ from jax import Array
 
 from .task import CERTAIN, Classification, Example, as_integers, at_step, check_choice, check_size, draw_bits, one_hot
 
-X, Y = 0, 1  # the input features of the symbols that count
+X, Y = 0, 1  # the input features of the relevant symbols
 DISTRACTORS = (2, 6)  # features [start, stop)
 START, TRIGGER = 6, 7  # E and B of hochreiter1997
 VARIANTS = ("hochreiter1997", "pascanu2013")
@@ -44,12 +45,12 @@ VARIANTS = ("hochreiter1997", "pascanu2013")
 @final
 @dataclass(frozen=True)
 class TemporalOrder(Classification):
-    """The order of the two or three symbols that count; the module's docstring draws an example.
+    """Temporal order: the order of two or three relevant symbols. The module's docstring shows an example.
 
     Args:
         length: L, the least number of steps, at least 10.
         variant: one of `VARIANTS`.
-        symbols: how many count, 2 or 3.
+        symbols: the number of relevant symbols, 2 or 3.
 
     Raises:
         TypeError: length or symbols is not an int.
@@ -64,7 +65,7 @@ class TemporalOrder(Classification):
     VARIANTS: ClassVar[tuple[str, ...]] = VARIANTS
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 10)
         check_size("symbols", self.symbols, 2)
@@ -83,7 +84,7 @@ class TemporalOrder(Classification):
 
     @property
     def sequence_length(self) -> int:
-        """T: the longest l that is drawn; a shorter example is padded with zeros."""
+        """T: the longest l that can be drawn; shorter examples are padded with zeros."""
         return self.length + (self.length // 10 if self.variant == "hochreiter1997" else 0)
 
     @property
@@ -111,7 +112,7 @@ class TemporalOrder(Classification):
 
     @property
     def steps(self) -> tuple[tuple[int, int], ...]:
-        """Steps [start, stop) of each symbol that counts."""
+        """The range of steps [start, stop) of each relevant symbol."""
         L, two = self.length, self.symbols == 2
         if self.variant == "hochreiter1997":
             percent = ((10, 20), (50, 60)) if two else ((10, 20), (33, 43), (66, 76))
@@ -119,16 +120,16 @@ class TemporalOrder(Classification):
         return tuple((L * tenths // 10, L * tenths // 10 + L // 10) for tenths in ((1, 5) if two else (1, 3, 6)))
 
     def chance_level(self) -> float:
-        """Loss of knowing nothing of the symbols: ln 4 or ln 8, for all orders are equally likely."""
+        """Loss without knowledge of the symbols: ln 4 or ln 8, because all orders are equally likely."""
         return self.symbols * math.log(2)
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Mean accuracy of 1, the stop rule of 1997 for its last 2,000 sequences; above 0.99 for pascanu2013."""
+        """Mean accuracy of 1, the stopping rule of 1997 for its last 2,000 sequences; above 0.99 for pascanu2013."""
         return accuracy > (1 - 1e-6 if self.variant == "hochreiter1997" else 0.99)
 
     def oracle(self, inputs: Array) -> Array:
-        """Logits of the answer if the sequence ended here, symbols to come taken for X. [T, D] -> [T, O]."""
+        """Logits of the answer if the sequence ended here, with X for later symbols. [T, D] -> [T, O]."""
         counts = inputs[:, X] + inputs[:, Y]
-        digits = 2.0 ** (self.symbols - jnp.cumsum(counts))  # of the symbol read at a step that counts
+        digits = 2.0 ** (self.symbols - jnp.cumsum(counts))  # the digit of the symbol read at a relevant step
         answers = jnp.cumsum(jnp.where(counts > 0, digits * inputs[:, Y], 0)).astype(jnp.int32)
         return CERTAIN * one_hot(answers, self.out_features)

@@ -1,4 +1,4 @@
-"""Long time lags without and with distractors: the first symbol comes back at the end, and nothing in between matters.
+"""Long time lags without and with distractors: the first symbol returns at the end, and the others are irrelevant.
 
 One example of `TimeLag(lag=8)`, variant hochreiter1997-2a (each step's target is the next symbol):
 
@@ -12,20 +12,20 @@ and of `TimeLag(lag=8, variant="hochreiter1997-2c")`, whose distractors are one 
     symbol    b  x  5  2  8  8  1  4  7  3  6  1  e
     target                                        x
 
-The symbol to be kept is x or y with probability 1/2. q is `lag`, the number of p distinct distractors is q as well, in
-hochreiter1997-2c `distractors`:
+The symbol to remember is x or y with probability 1/2. q is `lag`, and p is the number of distinct distractors: q as
+well, or `distractors` in hochreiter1997-2c.
 
     variant            symbols  sequence (its last symbol is a target only)    error at     right if right at
     hochreiter1997-2a  q + 1    x, 1, 2, ..., q-1, x                           every step   every step
     hochreiter1997-2b  q + 1    x, q-1 times one of 1 .. q-1, x                every step   the last step
     hochreiter1997-2c  p + 4    b, x, q + k times one of 1 .. p, e, x          e            e
 
-k is geometric, P(k) = (9/10)^k / 10, but that here all k >= 99 (probability 3e-5) are 99, so that arrays are finite.
-(Its mean is 9, hence the mean length q + 13 of such a sequence; the paper prints q + 14.)
+k is geometric, P(k) = (9/10)^k / 10; here k >= 99 (probability 3e-5) becomes 99, so that arrays are finite.
+(The mean of k is 9, so the mean length of a sequence is q + 13; the paper prints q + 14.)
 
 Sources:
-    hochreiter1997  Hochreiter, Schmidhuber 1997, experiments 2a, 2b and 2c (text only). There an answer is right if
-                    each output, in (0, 1), is within 0.25 (2c: 0.2) of its target; here if the likeliest class is.
+    hochreiter1997  Hochreiter, Schmidhuber 1997, experiments 2a, 2b and 2c (text only). In the paper an answer is right
+    if each output, in (0, 1), is within 0.25 (2c: 0.2) of its target; here it is right if the likeliest class is.
 """
 
 import math
@@ -50,23 +50,23 @@ from .task import (
 )
 
 MORE = 99  # largest k
-STOP = 0.1  # probability that the suffix of distractors ends, at each step
+STOP = 0.1  # probability at each step that the suffix of distractors ends
 VARIANTS = ("hochreiter1997-2a", "hochreiter1997-2b", "hochreiter1997-2c")
 
 
 @final
 @dataclass(frozen=True)
 class TimeLag(MemoryTask):
-    """The symbol to be kept for `lag` steps; the module's docstring draws examples.
+    """Long time lags: remember a symbol for `lag` steps. The module's docstring shows examples.
 
     Args:
-        lag: steps from the symbol to its return, in hochreiter1997-2c least number of distractors; at least 3.
+        lag: steps from the symbol to its return, or the least number of distractors in hochreiter1997-2c; at least 3.
         variant: one of `VARIANTS`.
-        distractors: p of hochreiter1997-2c, at least 1; None: as many as `lag`. The others have no choice.
+        distractors: p of hochreiter1997-2c, at least 1; None takes `lag`. The other variants fix p.
 
     Raises:
         TypeError: lag or distractors is not an int.
-        ValueError: lag or distractors is too small, distractors is given where there is no choice, or the variant is
+        ValueError: lag or distractors is too small, distractors is given for a variant that fixes it, or the variant is
             unknown.
     """
 
@@ -78,7 +78,7 @@ class TimeLag(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = VARIANTS
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("lag", self.lag, 3)
         if self.distractors is None:
@@ -90,17 +90,17 @@ class TimeLag(MemoryTask):
 
     @property
     def in_features(self) -> int:
-        """D: the alphabet, one-hot; distractors 1, 2, ... first, then e and b if there are, x, y."""
+        """D: the alphabet, one-hot: first distractors 1, 2, ..., then e and b if the variant has them, then x and y."""
         return self._others + (4 if self._trigger else 2)
 
     @property
     def out_features(self) -> int:
-        """O: the alphabet, hochreiter1997-2c: x and y."""
+        """O: the alphabet, or x and y in hochreiter1997-2c."""
         return 2 if self._trigger else self.in_features
 
     @property
     def sequence_length(self) -> int:
-        """T: the longest sequence without its last symbol; a shorter one is padded with zeros."""
+        """T: the longest sequence without its last symbol; shorter sequences are padded with zeros."""
         return self.lag + MORE + 3 if self._trigger else self.lag
 
     @property
@@ -115,7 +115,7 @@ class TimeLag(MemoryTask):
         kept, steps = as_integers(bits[T], 0, 2), jnp.arange(T)
         if self._trigger:
             e, b = x - 2, x - 1
-            # k is the number of thresholds P(k > j) = (9/10)^(j+1) that a uniform number is below.
+            # k is the number of thresholds P(k > j) = (9/10)^(j+1) above a uniform random number.
             below = (bits[T + 1] >> 8) < jnp.asarray(_THRESHOLDS)
             end = self.lag + 2 + jnp.sum(below)
             symbols = as_integers(bits[:T], 0, self._others).at[:2].set(jnp.stack([jnp.int32(b), x + kept]))
@@ -134,7 +134,7 @@ class TimeLag(MemoryTask):
         return cross_entropy(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if the likeliest class is right at the last real step, hochreiter1997-2a: at every step; else 0."""
+        """1 if the likeliest class is right at the last valid step (hochreiter1997-2a: at every step), else 0."""
         right = jnp.argmax(outputs, axis=-1) == example.targets
         if self.variant[-1] == "a":
             return jnp.all(right).astype(jnp.float32)
@@ -142,25 +142,25 @@ class TimeLag(MemoryTask):
         return right[last].astype(jnp.float32)
 
     def chance_level(self) -> float:
-        """Loss of knowing the step but not the symbols.
+        """Loss of a predictor that knows the step but not the symbols.
 
-        That is ln 2 for x or y, and ln(q-1) for each of the q-1 distractors of hochreiter1997-2b; in the mean over
-        the q steps of 2a and 2b, (ln 2) / q and (ln 2 + (q-1) ln(q-1)) / q.
+        It is ln 2 for x or y, and ln(q-1) for each of the q-1 distractors of hochreiter1997-2b. Averaged over the q
+        steps, it is (ln 2) / q in 2a and (ln 2 + (q-1) ln(q-1)) / q in 2b.
         """
         if self._trigger:
             return math.log(2)
         return math.log(2) / self.lag + self.least_loss()
 
     def least_loss(self) -> float:
-        """Loss of the best predictor: ((q-1) ln(q-1)) / q in hochreiter1997-2b, whose middle is random, else 0."""
+        """Loss of the best predictor: ((q-1) ln(q-1)) / q in hochreiter1997-2b, with random distractors, else 0."""
         return (self.lag - 1) * math.log(self.lag - 1) / self.lag if self.variant[-1] == "b" else 0.0
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Whether every answer is right (published: of 10,000 in a row); elementwise on arrays."""
+        """Whether every answer is right (published: 10,000 successive answers); elementwise on arrays."""
         return accuracy > 1 - 1e-6
 
     def oracle(self, inputs: Array) -> Array:
-        """Logits of the next symbol, hochreiter1997-2c: of the answer if the sequence ended here. [T, D] -> [T, O]."""
+        """Logits of the next symbol (2c: of the answer if the sequence ended here). [T, D] -> [T, O]."""
         T, x = self.sequence_length, self.in_features - 2
         if self._trigger:
             return CERTAIN * jnp.cumsum(inputs[:, x:], axis=0)
@@ -179,7 +179,7 @@ class TimeLag(MemoryTask):
 
     @property
     def _others(self) -> int:
-        """The number of distractors that there are."""
+        """The number of distinct distractors."""
         return (self.distractors or self.lag) if self._trigger else self.lag - 1
 
 

@@ -1,7 +1,7 @@
-"""Frames in, labels out, and nobody says which frame belongs to which label: connectionist temporal classification.
+"""Connectionist temporal classification: learn labels from frames without an alignment.
 
-The data come from ``Arrays.padded(frames, labels).split(seed=0)``, with one list of labels for each sequence; after the
-training `recurrax.layers.ctc_greedy` reads the labels from a model's outputs.
+The data come from ``Arrays.padded(frames, labels).split(seed=0)`` with one list of labels per sequence. After training,
+`recurrax.layers.ctc_greedy` decodes the labels from a model's outputs.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from recurrax.tasks.task import Example
 @final
 @dataclasses.dataclass(frozen=True)
 class Transcription(FiniteTask):
-    r"""Sequences of frames and the labels they say, in order, trained by CTC.
+    r"""Transcription of frames into labels, trained with CTC.
 
     .. math::
         \text{loss} = -\frac{1}{L} \ln \sum_{\pi} \prod_t \mathrm{softmax}(y_t)_{\pi_t}
 
-    The sum is over all paths of T tokens that become the L labels when repeats are merged and blanks dropped. A model
-    gives logits ``[B, T, V]``, of the labels and the blank.
+    The sum is over all paths of T tokens that give the L labels after repeats are merged and blanks dropped. A model
+    returns logits ``[B, T, V]`` of the labels and the blank.
 
     Args:
         data: a `recurrax.datasets.Dataset` of `Arrays`: inputs ``[N, T, D]`` with lengths, targets ``[N, L]`` with
-            weights ``[N, L]``, 1 for a label and 0 after the last one; as ``Arrays.padded(frames, labels)`` gives for
+            weights ``[N, L]``, 1 for a label and 0 after the last one; ``Arrays.padded(frames, labels)`` makes them for
             labels of different lengths.
-        blank: the token that says nothing; no label.
+        blank: the number of the blank token, which must not be a label.
 
     Raises:
         TypeError: the data are not `Arrays`.
         ValueError: inputs or targets have another shape, a label is the blank or negative, the weights are not 1 and
-            then 0, a sequence has no label, or has more labels than its frames can say: two equal labels in a row need
-            a blank between them.
+            then 0, or a sequence has no label or too few frames for its labels (two equal successive labels need a
+            blank between them).
 
     Source: Graves et al. (2006), "Connectionist temporal classification".
     """
 
     name: ClassVar[str] = "transcription"
-    per_step: ClassVar[bool] = False  # no answer belongs to a step, see `Bucketed`
+    per_step: ClassVar[bool] = False  # answers do not belong to single steps, see `Bucketed`
     blank: int = 0
 
     def __post_init__(self) -> None:
@@ -71,7 +71,7 @@ class Transcription(FiniteTask):
         return self.data.train.inputs.shape[1]
 
     def example(self, split: str, index: Array) -> Example:
-        """One example: inputs ``[T, D]``, targets and weights ``[L]``, and the frames that exist."""
+        """One example: inputs ``[T, D]``, targets and weights ``[L]``, and the number of valid frames."""
         arrays = getattr(self.data, split)
         inputs, targets = arrays.inputs[index], arrays.targets[index].astype(jnp.int32)
         weights = jnp.ones(targets.shape) if arrays.weights is None else arrays.weights[index].astype(jnp.float32)
@@ -79,10 +79,10 @@ class Transcription(FiniteTask):
         return Example(inputs.astype(jnp.promote_types(inputs.dtype, jnp.float32)), targets, weights, length)
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """CTC's loss in nats for each label, a scalar. outputs: logits ``[T, V]``."""
+        """The CTC loss in nats per label, a scalar. outputs: logits ``[T, V]``."""
         exists = jnp.arange(outputs.shape[0]) < example.lengths  # type: ignore
         outputs = outputs.astype(jnp.promote_types(outputs.dtype, jnp.float32))
-        logits = jnp.where(exists[:, None], outputs, 0)  # NaN past the end reaches neither loss nor gradient
+        logits = jnp.where(exists[:, None], outputs, 0)  # so that NaN past the end has no effect
         padded = (~exists).astype(jnp.float32), 1 - example.weights
         nats = optax.ctc_loss(
             logits[None], padded[0][None], example.targets[None], padded[1][None], blank_id=self.blank
@@ -91,7 +91,7 @@ class Transcription(FiniteTask):
 
 
 def _check(split: str, arrays: Any, blank: int) -> None:
-    """Raises where the examples of a split cannot be transcribed."""
+    """Raises TypeError or ValueError if the examples of a split are invalid."""
     if not isinstance(arrays, Arrays):
         kind = type(arrays).__name__
         raise TypeError(

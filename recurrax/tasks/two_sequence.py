@@ -1,4 +1,4 @@
-"""The 2-sequence problem: the first few values tell the class, all later ones are noise; at the end, give the class.
+"""The 2-sequence problem: the first values show the class, later values are noise, and the answer is the class.
 
 One example of `TwoSequence(length=10)`, variant hochreiter1997-3a (``.`` is zero; only the last step counts):
 
@@ -6,9 +6,9 @@ One example of `TwoSequence(length=10)`, variant hochreiter1997-3a (``.`` is zer
     value      1     1     1   0.31 -0.72  0.05 -0.33  0.46 -0.19  0.64
     target     .     .     .     .     .     .     .     .     .     1
 
-In every variant the first N = `informative` values are +1 or -1, the same for all of them, and both are equally likely;
-every later value is independent noise, N(0, 0.2) (0.2 is the variance). The rest differs; L is `length`, l the
-length drawn for one example:
+In every variant the first N = `informative` values are all +1 or all -1 with equal probability, and every later value
+is independent noise, N(0, 0.2) (0.2 is the variance). The rest depends on the variant; L is `length`, l the length
+drawn for one example:
 
     variant            length l   values at step < N  target for +1, -1    |error| <  criterion
     hochreiter1997-3a  L..L+L/10  +-1                 1, 0                 0.2        none wrong
@@ -16,11 +16,11 @@ length drawn for one example:
     hochreiter1997-3c  L..L+L/10  +-1                 0.2, 0.8, + N(0, .1) 0.1        none wrong
     bengio1994         L/2..L     +-1                 1, 0                 0.2        none wrong
 
-An answer of hochreiter1997-3c is judged by the target without its noise.
+Answers of hochreiter1997-3c are compared with the target without its noise.
 
 Sources:
     hochreiter1997  Hochreiter, Schmidhuber 1997, experiments 3a, 3b and 3c (text only), with N = 1 or 3.
-    bengio1994      Bengio, Simard, Frasconi 1994, as the former describe it: theirs but for the lengths.
+    bengio1994      Bengio, Simard, Frasconi 1994, as described in hochreiter1997; it differs only in the lengths.
 """
 
 import math
@@ -44,17 +44,17 @@ from .task import (
     weighted_mean,
 )
 
-VARIANCE = 0.2  # of the values that are noise
-TARGET_VARIANCE = 0.1  # of the noise on the targets of hochreiter1997-3c
+VARIANCE = 0.2  # variance of the noise values
+TARGET_VARIANCE = 0.1  # variance of the target noise of hochreiter1997-3c
 
 
 class _Rules(NamedTuple):
-    """What sets a variant apart: a row of the table above."""
+    """The settings of a variant, a row of the table above."""
 
     plus: float = 1.0  # target of the class that starts with +1
     minus: float = 0.0
     tolerance: float = 0.2
-    wrong: float = 0.0  # the share of wrong answers is below it, or zero
+    wrong: float = 0.0  # the share of wrong answers must be below this, or zero
     noisy_class: bool = False
     noisy_target: bool = False
 
@@ -70,12 +70,12 @@ _RULES = {
 @final
 @dataclass(frozen=True)
 class TwoSequence(MemoryTask):
-    """The class that the first values tell; the module's docstring draws an example.
+    """The 2-sequence problem: the class of the first values. The module's docstring shows an example.
 
     Args:
-        length: L, the least number of steps, bengio1994: the largest; at least 10.
+        length: L, the least number of steps (bengio1994: the largest number); at least 10.
         variant: one of `VARIANTS`.
-        informative: N, the values that tell the class; at least 1 and at most L // 2.
+        informative: N, the number of values that show the class; at least 1 and at most L // 2.
 
     Raises:
         TypeError: length or informative is not an int.
@@ -90,7 +90,7 @@ class TwoSequence(MemoryTask):
     VARIANTS: ClassVar[tuple[str, ...]] = tuple(_RULES)
 
     def __post_init__(self) -> None:
-        """Refuses what no source defines."""
+        """Raises TypeError or ValueError for settings that no source defines."""
         check_choice("variant", self.variant, self.VARIANTS)
         check_size("length", self.length, 10)
         check_size("informative", self.informative, 1)
@@ -110,7 +110,7 @@ class TwoSequence(MemoryTask):
 
     @property
     def sequence_length(self) -> int:
-        """T: the longest l that is drawn; a shorter example is padded with zeros."""
+        """T: the longest l that can be drawn; shorter examples are padded with zeros."""
         return self.length if self.variant == "bengio1994" else self.length + self.length // 10
 
     @property
@@ -138,27 +138,27 @@ class TwoSequence(MemoryTask):
         return Example(inputs, (weights * answer)[:, None], weights)
 
     def loss(self, outputs: Array, example: Example) -> Array:
-        """Squared error of the last real step, hochreiter1997-3c: to the noisy target. outputs: [T, 1]."""
+        """Squared error of the last valid step; in hochreiter1997-3c relative to the noisy target. outputs: [T, 1]."""
         return squared_error(outputs, example)
 
     def accuracy(self, outputs: Array, example: Example) -> Array:
-        """1 if the last real step is within the tolerance of the target without noise, else 0. outputs: [T, 1]."""
+        """1 if the last valid output is within the tolerance of the noiseless target, else 0. outputs: [T, 1]."""
         targets = self.oracle(example.inputs) if self._rules.noisy_target else example.targets
         right = jnp.abs(outputs - targets)[:, 0] < self._rules.tolerance
         return weighted_mean(right, example.weights)
 
     def chance_level(self) -> float:
-        """Mean squared error of the best constant: 1/4, a quarter of the targets' difference squared.
+        """Mean squared error of the best constant prediction: 1/4, a quarter of the squared difference of the targets.
 
-        hochreiter1997-3c: 0.3^2, plus the variance 0.1 of the target's noise, which nobody can know.
+        In hochreiter1997-3c it is 0.3^2 plus 0.1, the variance of the unpredictable target noise.
         """
         return (self._rules.plus - self._rules.minus) ** 2 / 4 + (TARGET_VARIANCE if self._rules.noisy_target else 0)
 
     def least_loss(self) -> float:
-        """Mean squared error of the best predictor: 0, or what noise hides.
+        """Mean squared error of the best predictor: 0, or the error due to noise.
 
-        In hochreiter1997-3c that is the variance 0.1 of the target's noise; in hochreiter1997-3b E[p (1 - p)], with p
-        the probability of +1 given the N values, whose sum is N(N, 0.2 N) if the class is +1.
+        In hochreiter1997-3c this is the variance 0.1 of the target noise. In hochreiter1997-3b it is E[p (1 - p)], with
+        p the probability of +1 given the N values, whose sum is N(N, 0.2 N) if the class is +1.
         """
         if self._rules.noisy_target:
             return TARGET_VARIANCE
@@ -170,14 +170,14 @@ class TwoSequence(MemoryTask):
         return float(np.sum(density / (2 + 2 * np.cosh(log_odds))) / np.sum(density))
 
     def success(self, loss: Any, accuracy: Any) -> Any:
-        """Whether no answer is wrong, hochreiter1997-3b: fewer than 6 of 256; elementwise on arrays."""
+        """Whether no answer is wrong (hochreiter1997-3b: fewer than 6 of 256); elementwise on arrays."""
         return accuracy > 1 - (self._rules.wrong or 1e-6)
 
     def oracle(self, inputs: Array) -> Array:
         """The best answer if the sequence ended here: the expected target without noise. [T, 1] -> [T, 1].
 
-        That is the class of the first value; in hochreiter1997-3b, where the log odds of +1 given a value v are
-        2 v / 0.2, the probability of +1 given all values so far that tell something.
+        This is the class of the first value. In hochreiter1997-3b it is the probability of +1 given all informative
+        values so far; the log odds of +1 given a value v are 2 v / 0.2.
         """
         if not self._rules.noisy_class:
             return jnp.broadcast_to(self._target(inputs[:1]), inputs.shape)

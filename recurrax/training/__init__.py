@@ -1,4 +1,4 @@
-"""Training: many runs of one model in one compiled program, on any number of devices, that survives what kills it."""
+"""Trains many runs of one model in one compiled program, on any number of devices, and resumes after interruptions."""
 
 from recurrax.training.checkpoint import CheckpointError as CheckpointError
 from recurrax.training.clipping import clip_by_norm as clip_by_norm

@@ -1,4 +1,4 @@
-"""The best model of each run, saved by itself beside the run: ``<folder>/best/<seed and settings>``."""
+"""Saves the best model of each run in its own folder: ``<folder>/best/<seed and settings>``."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from recurrax.training.mesh import with_keys, without_keys
 
 
 def save_best(folder: Path, history: History) -> None:
-    """Saves the best model of each run for `recurrax.load`; one that is there already is left alone.
+    """Saves the best model of each run for `recurrax.load`; does not overwrite existing ones.
 
     Args:
-        folder: gets a folder for each run, see `run_name`.
-        history: of a run that is over.
+        folder: parent of one folder per run, see `run_name`.
+        history: history of a finished `fit`.
 
     Raises:
         CheckpointError: a model cannot be written.
@@ -38,7 +38,7 @@ def save_best(folder: Path, history: History) -> None:
         try:
             save(folder / run_name(history, run), jax.tree.unflatten(tree, one), overwrite=True, about=abouts[run])
         except CheckpointError as error:
-            raise CheckpointError(f"{error} The run itself is saved: the same command goes on from here.") from error
+            raise CheckpointError(f"{error} The run itself is saved: the same command resumes from here.") from error
 
 
 def run_name(history: History, run: int) -> str:
@@ -48,7 +48,7 @@ def run_name(history: History, run: int) -> str:
 
 
 def _about(history: History, run: int) -> dict[str, Any]:
-    """Seed and settings, updates that the model had seen, and its held-out metrics."""
+    """Seed and settings, the model's number of updates, and its held-out metrics."""
     updates = int(history.best_at[run])
     place = np.flatnonzero(history.steps == updates)
     return {
@@ -67,7 +67,7 @@ def _is_there(folder: Path, about: dict[str, Any]) -> bool:
 
 
 def _whole(leaf: Any) -> np.ndarray:
-    """The values of an array, those on other hosts too."""
+    """The values of an array, including those on other hosts."""
     if not leaf.is_fully_addressable:
         leaf = multihost_utils.process_allgather(leaf, tiled=True)
     return np.asarray(leaf)

@@ -1,11 +1,11 @@
-"""Checkpoints through Orbax (its v1 API), each with a list of checksums without which it does not count.
+"""Checkpoints with Orbax (its v1 API); each is valid only with a list of checksums.
 
-    <folder>/settings.json              what the run is; another run is refused
+    <folder>/settings.json              the settings of the run; other settings are refused
     <folder>/checkpoints/<step>/        Orbax's own format: nested dicts of arrays
-    <folder>/checksums/<step>.json      written last, so that a checkpoint is whole or ignored
+    <folder>/checksums/<step>.json      written last, so that an incomplete checkpoint is ignored
 
-Orbax commits a step by renaming a folder and checks its own index, but loads a flipped bit in an array without a word;
-the checksums find that. Everything is called by every process; process 0 writes what Orbax does not.
+Orbax commits a step by renaming a folder and checks its own index, but it does not notice a flipped bit in an array;
+the checksums do. Every process calls all functions; process 0 writes the files that Orbax does not write.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from recurrax.storage.description import kind
 from recurrax.storage.differences import differences
 from recurrax.storage.folders import CheckpointError as CheckpointError
 from recurrax.storage.folders import OrbaxFolder, be_quiet_from_now_on, check_space, checksums, damage, quiet, reason
-from recurrax.training.mesh import is_main, together
+from recurrax.training.mesh import barrier, is_main
 
 
 class Checkpoints:
-    """The checkpoints of one run, oldest dropped first; see `recurrax.training.identity.claim` for the folder.
+    """The checkpoints of one run; see `recurrax.training.identity.claim` for the folder.
 
     Args:
-        folder: of the run.
-        keep: how many of the latest stay.
+        folder: the folder of the run.
+        keep: the number of latest checkpoints to keep.
 
     Raises:
-        CheckpointError: Orbax cannot work in a folder of this name.
+        CheckpointError: Orbax cannot use a folder with this name.
 
-    A checkpoint that was being written when the process died is removed when this opens.
+    Opening removes a checkpoint that was incomplete when the process ended.
     """
 
     def __init__(self, folder: Path, keep: int = 2):
@@ -46,9 +46,9 @@ class Checkpoints:
         if is_main():
             for path in self.folder.glob("[0-9]*"):
                 if path.name.isdigit() and not self._list(int(path.name)).exists():
-                    shutil.rmtree(path)  # died between the commit and the checksums
-        together("checkpoints")
-        from orbax.checkpoint import v1 as ocp  # here, since importing it takes a second
+                    shutil.rmtree(path)  # the process ended between the commit and the checksums
+        barrier("checkpoints")
+        from orbax.checkpoint import v1 as ocp  # imported here because the import takes a second
 
         policy = ocp.training.preservation_policies.LatestN(keep)
         self._readable = OrbaxFolder(folder)
@@ -63,18 +63,20 @@ class Checkpoints:
             raise
 
     def latest(self) -> int | None:
-        """The step of the last whole checkpoint, None if there is none."""
+        """The step of the last complete checkpoint; None if there is none."""
         return self._orbax.latest.step if self._orbax.latest else None
 
     def load(self, step: int, template: Mapping[str, Any]) -> dict[str, Any]:
-        """The tree saved at a step, on the devices that the template names.
+        """Loads the tree saved at a step onto the devices of the template.
 
         Args:
             step: see `latest`.
-            template: nested dicts; of ``state`` every leaf must match in shape and dtype, all else is taken as saved.
+            template: nested dicts; every leaf of ``state`` must match in shape and dtype, and everything else is loaded
+                as saved.
 
         Raises:
-            CheckpointError: the files are damaged, or the tree is another one; the message names the first of each.
+            CheckpointError: the files are damaged or the tree has another structure; the message names the first
+                differences.
         """
         self._verify(step)
         with quiet():
@@ -100,7 +102,7 @@ class Checkpoints:
         return self._orbax.load(step, {"state": abstract, **rest})
 
     def save(self, step: int, tree: Mapping[str, Any]) -> None:
-        """Starts to write the tree, which may change at once; `wait` finishes it."""
+        """Starts writing the tree, which may be changed immediately; `wait` waits for the end."""
         self.wait()
         try:
             check_space(self.folder.parent, tree)
@@ -109,10 +111,10 @@ class Checkpoints:
             raise self._failed(step, error) from error
 
     def wait(self) -> None:
-        """Returns once the last `save` is whole on disk.
+        """Waits until the last `save` is complete on disk.
 
         Raises:
-            CheckpointError: it could not be written, e.g. because the disk is full.
+            CheckpointError: the checkpoint could not be written, e.g. because the disk is full.
         """
         if self._saving is None:
             return
@@ -129,10 +131,10 @@ class Checkpoints:
             raise self._failed(step, error) from error
 
     def close(self) -> None:
-        """Ends Orbax's threads.
+        """Stops Orbax's threads.
 
         Raises:
-            CheckpointError: the last `save`, for which nobody waited, could not be written.
+            CheckpointError: the last `save`, if not yet waited for, could not be written.
         """
         try:
             with quiet():
@@ -149,7 +151,7 @@ class Checkpoints:
         shutil.rmtree(self.folder / f"{step}.orbax-checkpoint-tmp", ignore_errors=True)
         return CheckpointError(
             f"cannot write the checkpoint at step {step} in {self.folder} ({reason(error)}); {good}. Free space or "
-            "mend the folder, then give the same command again to go on from there."
+            "mend the folder, then give the same command again to resume from there."
         )
 
     def _list(self, step: int) -> Path:
@@ -163,7 +165,7 @@ class Checkpoints:
             wrong = f"{self._list(step).name} is damaged or cut short"
         if wrong:
             others = [info.step for info in self._orbax.checkpoints if info.step != step]
-            fix = f"go on from step {max(others)}" if others else "start again"
+            fix = f"resume from step {max(others)}" if others else "start again"
             raise CheckpointError(
                 f"the checkpoint at step {step} in {self.folder} cannot be used: {wrong}. Restore that file, or delete "
                 f"the folder {step} to {fix}."

@@ -1,4 +1,4 @@
-"""Clipping that counts: Optax's own, with how many of the updates it changed."""
+"""Gradient clipping that counts how many updates it changed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import optax
 
 
 class ClipState(NamedTuple):
-    """How many updates there were, and how many of them were clipped; int32 scalars."""
+    """The number of updates and the number of clipped updates; int32 scalars."""
 
     updates: jax.Array
     clipped: jax.Array
 
 
 def clip_by_norm(max_norm: float) -> optax.GradientTransformation:
-    r"""Scales the gradient of all parameters together down to a largest norm: `optax.clip_by_global_norm`, counted.
+    r"""Limits the global norm of the gradient like `optax.clip_by_global_norm`, and counts the clipped updates.
 
     .. math:: g \leftarrow g \, \min(1, c / |g|_2)
 
@@ -26,7 +26,7 @@ def clip_by_norm(max_norm: float) -> optax.GradientTransformation:
         max_norm: c; may be a traced scalar, in a sweep.
 
     Returns:
-        A transformation whose state `clipped_fraction` reads. A norm that is not finite counts as clipped.
+        A transformation; `clipped_fraction` reads its state. A norm that is not finite counts as clipped.
 
     Raises:
         ValueError: c is not positive and finite.
@@ -38,13 +38,14 @@ def clip_by_norm(max_norm: float) -> optax.GradientTransformation:
 
 
 def clip_by_value(max_value: float) -> optax.GradientTransformation:
-    """Cuts every entry of the gradient to ``[-c, c]``: `optax.clip`, counted.
+    """Clips every entry of the gradient to ``[-c, c]`` like `optax.clip`, and counts the clipped updates.
 
     Args:
         max_value: c; may be a traced scalar, in a sweep.
 
     Returns:
-        A transformation whose state `clipped_fraction` reads. An update counts as clipped if one entry was, or is NaN.
+        A transformation; `clipped_fraction` reads its state. An update counts as clipped if an entry was clipped or is
+        NaN.
 
     Raises:
         ValueError: c is not positive and finite.
@@ -56,9 +57,9 @@ def clip_by_value(max_value: float) -> optax.GradientTransformation:
 
 
 def counted(clip: optax.GradientTransformation) -> optax.GradientTransformation:
-    """The transformation, with a count of the updates that it changed; NaN, which equals nothing, counts as changed.
+    """Counts the updates that a transformation changes; NaN counts as changed because it never equals itself.
 
-    Around a chain of several clippings it counts the updates that any of them changed.
+    Around a chain of clippings it counts the updates that at least one of them changed.
     """
 
     def start(params: Any) -> tuple[ClipState, optax.OptState]:
@@ -75,11 +76,11 @@ def counted(clip: optax.GradientTransformation) -> optax.GradientTransformation:
 
 
 def clipped_fraction(state: optax.OptState) -> jax.Array | None:
-    """Share of the updates so far in which something was clipped, in [0, 1]; NaN before the first, None if none counts.
+    """Share of clipped updates so far, in [0, 1]; NaN before the first update, None without a counter.
 
     Args:
-        state: of any Optax transformation with `clip_by_norm`, `clip_by_value` or `counted` in it. With several counts
-            it is the largest share, which is a lower bound; `counted` around all of them is exact.
+        state: state of any Optax transformation that contains `clip_by_norm`, `clip_by_value` or `counted`. With
+            several counters the result is the largest share, a lower bound; `counted` around all of them is exact.
     """
     leaves = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, ClipState))
     shares = [node.clipped / node.updates for node in leaves if isinstance(node, ClipState)]

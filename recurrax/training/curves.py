@@ -1,6 +1,6 @@
-"""A history as a figure, as a table and in one line.
+"""Shows a history as a figure, as a table or in one line.
 
-Matplotlib and pandas are imported when they are used, so that training needs neither.
+Matplotlib and pandas are imported on use, so that training needs neither.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from recurrax.training.history import History
 
-SOLVED, DIVERGED = "o", "X"  # markers
-PANELS = 4  # at most
-NAMED = 12  # points of a sweep that the legend names; of more, only their range
-NOT_HELD_OUT = ("learning_rate",)  # of the metrics
-LOG_RANGE = 10.0  # a metric that falls by more than this factor gets a logarithmic axis
-SIZES = {1: (4.8, 3.6), 2: (8.4, 3.6), 3: (11.0, 3.6), 4: (8.4, 6.4)}  # inches, by number of panels
+SOLVED, DIVERGED = "o", "X"  # markers of the last point of a run
+PANELS = 4  # the largest number of panels
+NAMED = 12  # the largest number of sweep points that the legend lists; otherwise it gives their range
+NOT_HELD_OUT = ("learning_rate",)  # metrics that are not measured on held-out data
+LOG_RANGE = 10.0  # a metric that falls by a larger factor gets a logarithmic axis
+SIZES = {1: (4.8, 3.6), 2: (8.4, 3.6), 3: (11.0, 3.6), 4: (8.4, 6.4)}  # size in inches, by number of panels
 
 
 def plot(
@@ -33,16 +33,17 @@ def plot(
     chance: float | Mapping[str, float] | None = None,
     criterion: float | Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draws held-out metrics against updates: every run thin, and the median of each setting's runs thick.
+    """Draws held-out metrics against updates: thin lines for runs, thick lines for the medians of each setting.
 
-    A run that has met the criterion is marked where it did, one that has diverged where it was last finite. The medians
-    leave out runs that have diverged. A metric that falls by more than a factor of ten has a logarithmic axis.
+    A circle marks where a run met the criterion, and a cross marks the last finite point of a run that diverged.
+    Diverged runs are left out of the medians. A metric that falls by more than a factor of ten has a logarithmic axis.
 
     Args:
-        history: with at least one evaluation.
+        history: a history with at least one evaluation.
         metrics: names from ``history.metrics``, one panel each, at most four; by default the first four.
-        chance: a level to draw, e.g. ``task.chance_level()``; a number is that of the loss, a mapping has names.
-        criterion: likewise, the value that counts as solved.
+        chance: a level to draw, e.g. ``task.chance_level()``: a number for the loss, or a mapping from metrics to
+            numbers.
+        criterion: the value that counts as solved, in the same form.
 
     Raises:
         ImportError: Matplotlib is missing.
@@ -76,10 +77,10 @@ def plot(
 
 
 def to_dataframe(history: History) -> pandas.DataFrame:
-    """`History.rows` as a table, one row for each run and evaluation, those of the first run first.
+    """`History.rows` as a table: one row per run and evaluation, sorted by run.
 
-    ``train_loss`` is the mean over the updates since the evaluation before; NaN where there were none. A metric with
-    the name of a setting, such as the current rate of a swept ``learning_rate``, is called ``current_learning_rate``.
+    ``train_loss`` is the mean over the updates since the previous evaluation; NaN if there were none. If a metric has
+    the name of a setting, such as a swept ``learning_rate``, its column is called ``current_learning_rate``.
 
     Raises:
         ImportError: pandas is missing.
@@ -93,7 +94,7 @@ def to_dataframe(history: History) -> pandas.DataFrame:
 
 
 def describe(history: History) -> str:
-    """What came out, in one line: runs, updates, the median of the runs' lowest losses, and how many solved it."""
+    """The results in one line: runs, updates, the median of the runs' lowest losses, and the number of solved runs."""
     runs, updates = len(history.seeds), int(history.steps[-1]) if len(history.steps) else 0
     words = [f"{runs} {'run' if runs == 1 else 'runs'}", f"{updates:,} {'update' if updates == 1 else 'updates'}"]
     losses = np.asarray(history.metrics.get("loss", np.zeros((runs, 0))), float)
@@ -130,7 +131,7 @@ def _by_name(history: History, level: float | Mapping[str, float] | None, what: 
 
 
 def _groups(history: History) -> dict[str, np.ndarray]:
-    """The runs of each point of the sweep, by the settings in which the points differ."""
+    """The runs of each sweep point, by the settings that differ between points."""
     varied = [name for name, values in history.settings.items() if len(np.unique(values)) > 1]
     groups: dict[str, list[int]] = {}
     for run in range(len(history.seeds)):
@@ -173,7 +174,7 @@ def _draw_group(axes: Axes, steps: np.ndarray, values: np.ndarray, label: str, c
 
 
 def _mark(axes: Axes, history: History, values: np.ndarray, runs: np.ndarray, color: Any) -> None:
-    """A filled circle where a run met the criterion, a cross where one that diverged was last finite."""
+    """Marks where a run met the criterion (filled circle), or the last finite point of a diverged run (cross)."""
     style = {"color": color, "mec": "white", "mew": 0.6, "zorder": 4}
     for run in runs:
         if history.solved_at[run] >= 0:
@@ -185,7 +186,7 @@ def _mark(axes: Axes, history: History, values: np.ndarray, runs: np.ndarray, co
 
 
 def _falls(values: np.ndarray) -> bool:
-    """Whether all values are positive and the last ones far below the first: a loss, not an accuracy."""
+    """Whether all values are positive and fall by a large factor, as a loss does and an accuracy does not."""
     finite = values[np.isfinite(values)]
     if not finite.size or finite.min() <= 0 or values.shape[1] < 2:
         return False

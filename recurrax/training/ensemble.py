@@ -1,4 +1,4 @@
-"""Many runs as one: seeds times swept hyperparameters, in three compiled programs."""
+"""Many runs in three compiled programs: all seeds times all swept hyperparameters."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from recurrax.tasks import Example, FiniteTask, HostTask, Stream
-from recurrax.training.mesh import everywhere, make_mesh, over_runs, place, split_batch
-from recurrax.training.optimizers import averaged, learning_rates, named_by, transformation
+from recurrax.training.mesh import make_mesh, place, replicated, sharded_by_run, split_batch
+from recurrax.training.optimizers import accepted_by, averaged, learning_rates, transformation
 from recurrax.training.parameters import Model, parameters, with_parameters
 from recurrax.training.run import Metrics, Recipe, Run, batch
 
@@ -23,21 +23,21 @@ Sweep = Mapping[str, Sequence[float]]
 
 
 class Best(NamedTuple):
-    """Of each run, the model with the best monitored metric so far, and that metric."""
+    """The model of each run with the best monitored metric so far, and the metric."""
 
     model: Model
     value: jax.Array
 
 
 class State(NamedTuple):
-    """All that an ensemble's future depends on; every leaf has a leading axis S."""
+    """The complete state of an ensemble; every leaf has a leading axis S."""
 
     run: Run
     best: Best
 
 
 def grid(seeds: Sequence[int], sweep: Sweep) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Every seed at every point of the sweep: seeds ``[S]`` and settings ``{name: [S]}``, seeds varying fastest."""
+    """All seeds at all points of the sweep: seeds ``[S]`` and settings ``{name: [S]}``; seeds vary fastest."""
     points = list(itertools.product(*sweep.values(), seeds))
     columns = list(zip(*points, strict=True))
     settings = {name: np.asarray(column, np.float64) for name, column in zip(sweep, columns, strict=False)}
@@ -45,17 +45,17 @@ def grid(seeds: Sequence[int], sweep: Sweep) -> tuple[np.ndarray, dict[str, np.n
 
 
 def check_sweep(recipe: Recipe, sweep: Sweep) -> None:
-    """Raises unless every swept name is known to the recipe, which accepts each of its values."""
+    """Raises if the recipe does not accept a swept name or one of its values."""
     for name in sweep:
         takers = (recipe.build, recipe.optimizer, *([recipe.penalty] if recipe.penalty else []))
-        if not any(named_by(taker, {name: None}) for taker in takers):  # type: ignore
+        if not any(accepted_by(taker, {name: None}) for taker in takers):  # type: ignore
             raise ValueError(
                 f"sweep names {name!r}, which neither build(key, ...) nor the optimizer takes; allowed: arguments "
                 f"of either, or of the penalty. Write build(key, {name}), or give a function such as training.adam as "
                 "optimizer."
             )
     for point in itertools.product(*sweep.values()):
-        transformation(recipe.optimizer, dict(zip(sweep, point, strict=True)))  # its own checks, on plain numbers
+        transformation(recipe.optimizer, dict(zip(sweep, point, strict=True)))  # checks plain numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,9 @@ class Ensemble:
     """The programs of one recipe on one mesh: `start`, `train` and `judge`.
 
     Args:
-        recipe: what is trained.
-        mesh: where.
-        held_out: examples of an evaluation; of a `FiniteTask` or `HostTask` so many at once.
+        recipe: the model, task and optimiser.
+        mesh: the devices.
+        held_out: examples per evaluation; for a `FiniteTask` or `HostTask` the size of an evaluation batch.
     """
 
     recipe: Recipe
@@ -73,21 +73,21 @@ class Ensemble:
     held_out: int = 512
 
     def start(self, seeds: np.ndarray, settings: dict[str, np.ndarray]) -> State:
-        """All runs at step 0.
+        """Initialises all runs at step 0.
 
-        Not jitted: each initialiser compiles once for all models of its shape, in place of anew for every ensemble.
+        It is not jitted, so that each initialiser compiles once per shape instead of once per ensemble.
         """
         runs = jax.vmap(self.recipe.start)(
             jnp.asarray(seeds), {k: jnp.asarray(v, jnp.float32) for k, v in settings.items()}
         )
         worst = jnp.inf if self.recipe.task.mode == "min" else -jnp.inf
         best = Best(runs.model, jnp.full(len(seeds), worst))
-        return place(State(runs, best), over_runs(self.mesh))
+        return place(State(runs, best), sharded_by_run(self.mesh))
 
     def judge(self, split: str) -> Any:
-        """``(models, rates, best, examples) -> (metrics {name: [S]}, best)`` on a split; a `Stream` has no examples.
+        """``(models, rates, best, examples) -> (metrics {name: [S]}, best)`` on a split; no examples for a `Stream`.
 
-        The learning rates are passed on among the metrics. But for a `Stream` the program is the same for all splits.
+        The learning rates are returned as metrics. Except for a `Stream`, all splits use the same program.
         """
         task = self.recipe.task
 
@@ -99,12 +99,12 @@ class Ensemble:
             found = Best(model, value)
             return metrics | rates, jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best)
 
-        whole = everywhere(self.mesh)
+        whole = replicated(self.mesh)
         ensemble = jax.vmap(one, in_axes=(0, 0, 0, None), spmd_axis_name="run")
-        return jax.jit(ensemble, out_shardings=(whole, over_runs(self.mesh)))
+        return jax.jit(ensemble, out_shardings=(whole, sharded_by_run(self.mesh)))
 
     def evaluate(self, model: Model, examples: Example | None, split: str) -> Metrics:
-        """The metrics of one model: of a `Stream`, of a whole split, or of examples that were drawn."""
+        """The metrics of one model on a `Stream`, on a whole split, or on drawn examples."""
         if examples is None:
             return self.recipe.evaluate_stream(model, split)
         if isinstance(self.recipe.task, FiniteTask | HostTask):
@@ -112,9 +112,9 @@ class Ensemble:
         return self.recipe.evaluate(model, examples)
 
     def train(self, steps: int) -> Any:
-        """``(run, active [S], batches) -> (run, losses [S, steps])``; a run that is not active stays, with losses NaN.
+        """``(run, active [S], batches) -> (run, losses [S, steps])``; inactive runs do not change and have NaN losses.
 
-        The batches, ``[steps, B, ...]``, are those of a `HostTask`, the same for all runs; None for other tasks.
+        The batches, ``[steps, B, ...]``, come from a `HostTask` and are the same for all runs; None for other tasks.
         """
 
         def one(run: Run, active: jax.Array, batches: Example | None) -> tuple[Run, jax.Array]:
@@ -123,16 +123,16 @@ class Ensemble:
             return new, jnp.where(active, losses, jnp.nan)
 
         ensemble = jax.vmap(one, in_axes=(0, 0, None), spmd_axis_name="run")
-        return jax.jit(ensemble, out_shardings=(over_runs(self.mesh), everywhere(self.mesh)))
+        return jax.jit(ensemble, out_shardings=(sharded_by_run(self.mesh), replicated(self.mesh)))
 
     def examples(self, split: str, key: jax.Array) -> Example | None:
-        """Examples of an evaluation, whole on every device: a split, or drawn from the key; None of a `Stream`."""
+        """Evaluation examples, replicated on every device: a split, or drawn with the key; None for a `Stream`."""
         task = self.recipe.task
         if isinstance(task, Stream):
             return None
         whole = isinstance(task, FiniteTask | HostTask)
         drawn = task.examples(split) if whole else self._draw(key)
-        return place(jax.tree.map(jnp.asarray, drawn), everywhere(self.mesh))
+        return place(jax.tree.map(jnp.asarray, drawn), replicated(self.mesh))
 
     @functools.cached_property
     def _draw(self) -> Any:
@@ -141,15 +141,15 @@ class Ensemble:
 
 @jax.vmap
 def evaluated(run: Run) -> tuple[Model, dict[str, jax.Array]]:
-    """Of every run the model to evaluate, which the optimiser may average, and the learning rates that it tells.
+    """For every run the model to evaluate, averaged if the optimiser averages, and the learning rates if known.
 
-    Most optimisers do neither, and nothing is computed.
+    Most optimisers provide neither; then nothing is computed.
     """
     model = with_parameters(run.model, averaged(parameters(run.model), run.optimizer))
     return model, learning_rates(run.optimizer)
 
 
 def make_ensemble(recipe: Recipe, runs: int, devices: Sequence[Any] | None, held_out: int = 512) -> Ensemble:
-    """The ensemble on all devices, or those given; see `Ensemble` for ``held_out``."""
+    """Builds the ensemble on all devices or on the given ones; see `Ensemble` for ``held_out``."""
     mesh = make_mesh(runs, recipe.batch_size, devices)
     return Ensemble(dataclasses.replace(recipe, constrain=functools.partial(split_batch, mesh)), mesh, held_out)

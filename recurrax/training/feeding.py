@@ -1,4 +1,4 @@
-"""Batches from the host: chunks of them for the compiled program, and where a resumed run goes on."""
+"""Feeds batches from the host to the compiled program in chunks, and saves the position for resumed runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from recurrax.tasks import Example, HostTask, Task
 
 
 class Feed:
-    """The batches of a `HostTask`, in order; for other tasks it gives nothing and has no state.
+    """The batches of a `HostTask` in order; for other tasks it has no batches and no state.
 
     Args:
-        task: where they come from.
-        batch_size: B, what each must have.
+        task: the source of the batches.
+        batch_size: B, the required size of each batch.
 
     Raises:
-        TypeError: the pipeline cannot tell where it is.
+        TypeError: the pipeline cannot report its position.
     """
 
     def __init__(self, task: Task, batch_size: int):
@@ -40,12 +40,12 @@ class Feed:
             )
 
     def take(self, start: int, steps: int) -> list[tuple[int, Example | None]]:
-        """The batches of so many updates from number ``start`` on, in pieces: how many, and leaves ``[count, B, ...]``.
+        """The batches of ``steps`` updates from ``start`` on, in pieces: their number and leaves ``[number, B, ...]``.
 
-        One piece, but for a task whose batches differ in shape; None in place of the batches for other tasks.
+        There is one piece unless the batches of the task differ in shape; other tasks get None instead of batches.
 
         Raises:
-            ValueError: a batch is not of the size that the plan states, or the pipeline ends.
+            ValueError: a batch does not have the batch size of the plan, or the pipeline ends.
         """
         if self.task is None:
             return [(steps, None)]
@@ -71,7 +71,7 @@ class Feed:
     def _batches(self, task: HostTask, start: int, steps: int) -> Iterator[Example]:
         for step in range(start, start + steps):
             if self.pipeline is None:
-                yield jax.tree.map(np.array, task.batches(step))  # a copy: the task may fill one buffer every time
+                yield jax.tree.map(np.array, task.batches(step))  # copied, because the task may reuse its buffer
                 continue
             try:
                 yield jax.tree.map(np.array, next(self.pipeline))
@@ -82,7 +82,7 @@ class Feed:
                 ) from error
 
     def state(self) -> np.ndarray:
-        """Where it is, as bytes in an array; empty where the update count says it all."""
+        """The position as bytes in an array; empty if the update count determines it."""
         if self.pipeline is None:
             return np.zeros(0, np.uint8)
         found = self.pipeline.get_state()
@@ -91,7 +91,7 @@ class Feed:
         return np.frombuffer(b"j" + json.dumps(found).encode(), np.uint8)
 
     def restore(self, state: np.ndarray) -> None:
-        """Goes to where `state` was asked for."""
+        """Restores the position that `state` returned."""
         if self.pipeline is not None and len(state):
             kind, found = bytes(state[:1]), bytes(state[1:])
             self.pipeline.set_state(found if kind == b"b" else json.loads(found))

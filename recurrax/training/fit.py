@@ -1,4 +1,4 @@
-"""The loop on the host: chunks of updates; between them evaluation, metrics, checkpoints and the decision to stop."""
+"""The training loop on the host: chunks of updates, then evaluation, metrics, checkpoints and the decision to stop."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from recurrax.training.history import History, begin
 from recurrax.training.mesh import first_devices
 from recurrax.training.parameters import Model
 from recurrax.training.plan import Output, Plan
-from recurrax.training.preemption import Preempted, noticed
+from recurrax.training.preemption import Preempted, watch_sigterm
 from recurrax.training.progress import progress
 from recurrax.training.run import Recipe
 from recurrax.training.store import open_store
 
-HELD_OUT_KEY = 2**31 - 1  # seed of the held-out examples; no training stream starts from it
-TEST_KEY = 2**31 - 2  # likewise; used once, after the last update
+HELD_OUT_KEY = 2**31 - 1  # seed of the held-out examples; no training stream uses it
+TEST_KEY = 2**31 - 2  # seed of the test examples; used once, after the last update
 
 
 def fit(
@@ -35,28 +35,28 @@ def fit(
     output: Output = Output(),
     penalty: Callable[..., jax.Array] | None = None,
 ) -> History:
-    """Trains a model for every seed and swept setting, in one compiled program, until all meet the criterion.
+    """Trains a model for every seed and swept setting in one compiled program until all meet the criterion.
 
     Args:
         build: ``(key) -> model``, or with the names of swept settings ``(key, units) -> model``.
-        task: makes the examples, or draws them from a data set, on the device, and judges the outputs.
+        task: generates examples or draws them from a data set, on the device, and judges the outputs.
         optimizer: any Optax transformation, or ``(**settings) -> transformation`` such as `adam`.
         plan: see `Plan`.
-        output: see `Output`. Given the folder of a run that was stopped, by a crash or SIGTERM too, it goes on and ends
-            bit for bit where it would have ended.
-        penalty: ``(model, examples) -> scalar``, or with the names of swept settings too, added to the mean loss in
-            training alone, such as a weight times the mean of `recurrax.gradflow.omega`. It is given the model
-            before the call, in the dtype of its parameters.
+        output: see `Output`. If its folder holds an interrupted run (even by a crash or SIGTERM), `fit` resumes it and
+            ends with the same bits as an uninterrupted run.
+        penalty: ``(model, examples) -> scalar``, or with the names of swept settings too, added to the mean loss only
+            in training, such as a weight times the mean of `recurrax.gradflow.omega`. It gets the model before the
+            call, in the dtype of its parameters.
 
     Returns:
-        `History`. A run whose loss is not finite is reported with a warning that names it; it counts as unsolved and
-        the others go on. The model with the lowest held-out loss is kept for each run and tested once, at the end, on
-        examples that chose nothing. Of a `FiniteTask` these are its validation and its test split, each whole.
+        `History`. If the loss of a run is not finite, a warning names the run; it counts as unsolved, and the other
+        runs continue. For each run the model with the lowest held-out loss is kept and, at the end, tested once on
+        examples that influenced no choice. A `FiniteTask` uses its whole validation and test splits for this.
 
     Raises:
-        ValueError: a swept name that nothing takes, or a value that cannot be used.
-        CheckpointError: the folder holds another run, a checkpoint is damaged, or one cannot be written.
-        Preempted: SIGTERM came; the state is saved. It is a `SystemExit` with status 143.
+        ValueError: a swept name or a value is not accepted.
+        CheckpointError: the folder holds another run, or a checkpoint is damaged or cannot be written.
+        Preempted: after SIGTERM, with the state saved. It is a `SystemExit` with status 143.
 
     Warns:
         RuntimeWarning: a run diverged, or the sizes leave a device idle.
@@ -68,7 +68,7 @@ def fit(
     seeds, settings = grid(plan.seeds, plan.sweep)
     devices = first_devices(plan.devices)
     ensemble = make_ensemble(recipe, len(seeds), devices, plan.held_out)
-    with open_store(output, recipe, plan) as store, noticed() as asked:
+    with open_store(output, recipe, plan) as store, watch_sigterm() as stop_requested:
         history = begin(task, seeds, settings, ensemble.start(seeds, settings), plan.patience)
         store.restore(history, plan.steps)
         programs = Programs(ensemble, plan, history)
@@ -86,16 +86,16 @@ def fit(
                 show(done, summary(history))
                 if output.on_chunk is not None:
                     output.on_chunk(history)
-                if asked(len(history.steps)) and not finished(history, plan):
+                if stop_requested(len(history.steps)) and not finished(history, plan):
                     store.record(history, last=True)
-                    raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {advice(output)}")
+                    raise Preempted(f"stopped by SIGTERM at update {done} of {plan.steps}; {resume_hint(output)}")
         programs.test(history)
         store.close(history)
     return history
 
 
 class Programs:
-    """The compiled programs of one fit, and what they do to its history."""
+    """The compiled programs of one fit, which update its history."""
 
     def __init__(self, ensemble: Ensemble, plan: Plan, history: History):
         self.ensemble, self.plan = ensemble, plan
@@ -107,15 +107,15 @@ class Programs:
         self._train: dict[Any, Callable[..., Any]] = {}
 
     def size(self, done: int) -> int:
-        """Updates of the next chunk; chunks end at multiples of their size, also after a budget was raised."""
+        """Updates of the next chunk; chunks end at multiples of their size, even after the budget was raised."""
         return min(self.plan.chunk - done % self.plan.chunk, self.plan.steps - done)
 
     def compiled(self, steps: int) -> bool:
-        """Whether a chunk of so many updates is ready to run."""
+        """Whether the program for a chunk of this size is compiled."""
         return any(key[0] == steps for key in self._train)
 
     def train(self, history: History, steps: int, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-        """The program of so many updates on batches of these shapes; the time to compile it is told apart."""
+        """The program for a chunk of this size and batches of these shapes; its compile time is recorded separately."""
         key = (steps, *(leaf.shape for leaf in jax.tree.leaves(arguments[-1])))
         if key not in self._train:
             began = time.perf_counter()
@@ -124,7 +124,7 @@ class Programs:
         return self._train[key]
 
     def advance(self, history: History, task: Task) -> None:
-        """One chunk and its evaluation."""
+        """Runs one chunk and its evaluation."""
         done = int(history.steps[-1])
         steps = self.size(done)
         made = ~history.stopped & (history.active | (not self.plan.freeze_solved))
@@ -138,13 +138,13 @@ class Programs:
         history.seconds += time.perf_counter() - began - (history.compile_seconds - compiled)
 
     def evaluate(self, history: History, task: Task, losses: np.ndarray, made: np.ndarray) -> None:
-        """Adds the losses of a chunk, which the runs in ``made`` went through, and an evaluation to the history."""
+        """Adds the losses of a chunk, for the active runs ``made``, and an evaluation to the history."""
         metrics, best = self.judge(*evaluated(history.run), history.state.best, self.held_out)
         history.state = State(history.run, best)
         history.extend(task, losses, jax.device_get(metrics), made)
 
     def test(self, history: History) -> None:
-        """Tests the best model of each run on examples that chose nothing."""
+        """Tests the best model of each run on examples that influenced no choice."""
         examples = self.ensemble.examples("test", jax.random.key(TEST_KEY))
         shared = examples is not None and _shapes(examples) == _shapes(self.held_out)
         judge = self.judge if shared else self.ensemble.judge("test")
@@ -158,7 +158,7 @@ def _shapes(examples: Any) -> Any:
 
 
 def _check_arguments(build: Any, task: Any, output: Any) -> None:
-    """Raises TypeError or ValueError where an argument of `fit` is another thing than it takes."""
+    """Raises TypeError or ValueError if an argument of `fit` has the wrong type."""
     if isinstance(build, nnx.Module) or not callable(build):
         raise TypeError(
             f"fit got {type(build).__name__} as build; allowed: a function of a key that gives a model, called for "
@@ -178,13 +178,13 @@ def _check_arguments(build: Any, task: Any, output: Any) -> None:
 
 
 def finished(history: History, plan: Plan) -> bool:
-    """Whether the budget is used up or no run is left that could still solve the task or get better."""
+    """Whether the budget is used up, or no run can still solve the task or improve."""
     over = history.stopped | (~history.active & plan.stop_when_solved)
     return bool(history.steps[-1] >= plan.steps or over.all())
 
 
 def summary(history: History) -> str:
-    """The monitored metric, its median over the runs, and the score in a few words."""
+    """The median of the monitored metric over the runs, and the number of solved runs."""
     last = history.metric(history.monitor)[:, -1]
     value = np.nanmedian(last) if np.isfinite(last).any() else np.nan
     diverged = int(np.sum(history.diverged_at >= 0))
@@ -192,8 +192,8 @@ def summary(history: History) -> str:
     return f"{history.monitor} {value:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved{tail}"
 
 
-def advice(output: Output) -> str:
-    """What a stopped run can hope for."""
+def resume_hint(output: Output) -> str:
+    """Explains how to resume a stopped run."""
     if output.folder is None:
         return "it had no folder, so nothing was saved. Give it one, Output(folder=...)."
-    return f"saved in {output.folder}. The same command goes on from there."
+    return f"saved in {output.folder}. The same command resumes from there."

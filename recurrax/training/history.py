@@ -1,4 +1,4 @@
-"""What a training run has seen, run by run: losses, evaluations, who solved it and who diverged."""
+"""The history of training for each run: losses, evaluations, and whether it solved the task or diverged."""
 
 from __future__ import annotations
 
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class History:
-    """What a `fit` saw, as NumPy arrays, and where its runs ended. S runs: every seed at every point of the sweep.
+    """The results of a `fit` as NumPy arrays, and the final state of its S runs (all seeds at all sweep points).
 
     Attributes:
         seeds: ``[S]``.
         settings: the swept hyperparameters, ``{name: [S]}``.
-        state: where the runs are.
-        monitor, mode: the metric that chooses the best model, and whether the "min" or the "max" of it is best.
-        patience: evaluations without a better one after which a run stops; None never stops one.
-        train_loss: loss of every update, ``[S, steps]``; NaN where a frozen run made none.
+        state: the state of the runs.
+        monitor, mode: the metric that selects the best model, and whether its "min" or "max" is best.
+        patience: evaluations without improvement after which a run stops; None means never.
+        train_loss: loss of every update, ``[S, steps]``; NaN for updates that a frozen run did not make.
         steps: updates done at each evaluation, ``[E]``; the first is 0.
-        metrics: held-out, each ``[S, E]``: those of the task, and the learning rate where the optimiser tells it.
-        test_metrics: of the best models, on examples that chose nothing, each ``[S]``; empty before the end.
-        solved_at: updates to the first evaluation that met the criterion, ``[S]``; -1 where none did (censored).
-        diverged_at: first update with a loss that is not finite, ``[S]``; -1 where all were.
-        seconds: wall time of all chunks and evaluations, those before an interruption included.
-        compile_seconds: wall time before them, likewise.
-        resumed_at: updates found in a checkpoint, None for a fresh start.
-        feed: where a pipeline on the host is, as bytes.
+        metrics: held-out metrics of the task, each ``[S, E]``, and the learning rate if the optimiser reports it.
+        test_metrics: metrics of the best models on examples that influenced no choice, each ``[S]``; empty before the
+            end.
+        solved_at: updates to the first evaluation that met the criterion, ``[S]``; -1 if none did (censored).
+        diverged_at: first update with a loss that is not finite, ``[S]``; -1 if all were finite.
+        seconds: wall time of all chunks and evaluations, including those before an interruption.
+        compile_seconds: wall time of compilation, also including the time before an interruption.
+        resumed_at: updates in the checkpoint that the run resumed from; None for a fresh start.
+        feed: the position of a pipeline on the host, as bytes.
     """
 
     seeds: np.ndarray
@@ -71,21 +72,21 @@ class History:
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Held-out accuracy, ``[S, E]``; NaN where the task has none."""
+        """Held-out accuracy, ``[S, E]``; NaN if the task has none."""
         return self.metric("accuracy")
 
     @property
     def test_loss(self) -> np.ndarray:
-        """Loss of the best models on examples that chose nothing, ``[S]``; NaN before the end."""
+        """Loss of the best models on examples that influenced no choice, ``[S]``; NaN before the end."""
         return self.test_metrics.get("loss", np.full(len(self), np.nan))
 
     @property
     def test_accuracy(self) -> np.ndarray:
-        """Accuracy of the best models on examples that chose nothing, ``[S]``; NaN before the end."""
+        """Accuracy of the best models on examples that influenced no choice, ``[S]``; NaN before the end."""
         return self.test_metrics.get("accuracy", np.full(len(self), np.nan))
 
     def metric(self, name: str) -> np.ndarray:
-        """A held-out metric, ``[S, E]``; NaN where there is none of that name."""
+        """A held-out metric, ``[S, E]``; NaN if there is none of that name."""
         return self.metrics.get(name, np.full((len(self), len(self.steps)), np.nan, np.float32))
 
     @property
@@ -95,7 +96,7 @@ class History:
 
     @property
     def best_model(self) -> Model:
-        """The model of each run at its best monitored metric, every leaf with a leading axis S."""
+        """The best model of each run by the monitored metric; every leaf has a leading axis S."""
         return self.state.best.model
 
     def best(self, run: int = 0) -> Model:
@@ -104,13 +105,13 @@ class History:
 
     @property
     def best_at(self) -> np.ndarray:
-        """Updates that those models had seen, ``[S]``; -1 where no monitored metric was finite."""
+        """Updates after which the best models were saved, ``[S]``; -1 if no monitored metric was finite."""
         found = self._best_evaluation
         return np.where(found >= 0, self.steps[found], -1)
 
     @property
     def stopped(self) -> np.ndarray:
-        """Runs that early stopping has ended: no better metric for `patience` evaluations, ``[S]``."""
+        """Runs that early stopping has ended after `patience` evaluations without improvement, ``[S]``."""
         if self.patience is None or not len(self.steps):
             return np.zeros(len(self), bool)
         return len(self.steps) - 1 - np.maximum(self._best_evaluation, 0) >= self.patience
@@ -123,9 +124,9 @@ class History:
 
     @property
     def clipped(self) -> np.ndarray:
-        """Share of each run's updates in which the gradient was clipped, ``[S]``; NaN where nothing counts them.
+        """Share of each run's updates with a clipped gradient, ``[S]``; NaN if they are not counted.
 
-        On several hosts each must ask for it, at the same place: it collects the counts of all.
+        On several hosts all processes must call it at the same point, because it collects the counts of all hosts.
         """
         share = clipped_fraction(self.run.optimizer)
         if share is None:
@@ -143,7 +144,7 @@ class History:
         return len(self.seeds)
 
     def rows(self, start: int = 0) -> Iterator[dict[str, Any]]:
-        """One row for each run at each evaluation from number ``start`` on: what ``metrics.jsonl`` holds."""
+        """One row for each run at each evaluation from number ``start`` on, as in ``metrics.jsonl``."""
         before = np.concatenate([[0], self.steps])
         for index in range(start, len(self.steps)):
             done = int(self.steps[index])
@@ -161,17 +162,17 @@ class History:
                 }
 
     def name(self, run: int) -> str:
-        """A run in words: its seed and settings."""
+        """The name of a run: its seed and settings."""
         return ", ".join([f"seed {self.seeds[run]}", *(f"{k} {v[run]:g}" for k, v in self.settings.items())])
 
     def extend(self, task: Task, losses: np.ndarray, metrics: dict[str, np.ndarray], made: np.ndarray) -> None:
-        """Adds a chunk: its losses ``[S, steps]``, the evaluation after it, and who solved it or diverged.
+        """Adds a chunk: its losses ``[S, steps]``, the evaluation after it, and the solved and diverged runs.
 
         Args:
-            task: judges who solved it.
-            losses: of the updates, ``[S, steps]``.
-            metrics: held-out, each ``[S]``.
-            made: runs that made the updates and were not frozen, ``[S]``.
+            task: decides which runs solved it.
+            losses: losses of the updates, ``[S, steps]``.
+            metrics: held-out metrics, each ``[S]``.
+            made: whether a run made the updates, i.e. was not frozen, ``[S]``.
 
         Warns:
             RuntimeWarning: a run diverged.
@@ -179,7 +180,7 @@ class History:
         before = self.train_loss.shape[1]
         done = before + losses.shape[1]
         self.train_loss = np.concatenate([self.train_loss, losses], axis=1)
-        for name in sorted(metrics, key=lambda name: (name != "loss", name)):  # as after a restart, the loss first
+        for name in sorted(metrics, key=lambda name: (name != "loss", name)):  # loss first, as after a restart
             value = np.asarray(metrics[name])[:, None]
             self.metrics[name] = np.concatenate([self.metrics.get(name, value[:, :0]), value], axis=1)
         self.steps = np.append(self.steps, done)
@@ -208,7 +209,7 @@ class History:
         return curves.plot(self, metrics, chance=chance, criterion=criterion)
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """One row for each run and evaluation, where pandas is; see `recurrax.training.curves.to_dataframe`."""
+        """One row for each run and evaluation as a pandas table; see `recurrax.training.curves.to_dataframe`."""
         return curves.to_dataframe(self)
 
     def __repr__(self) -> str:
@@ -218,7 +219,7 @@ class History:
 def begin(
     task: Task, seeds: np.ndarray, settings: dict[str, np.ndarray], state: State, patience: int | None = None
 ) -> History:
-    """The history before the first evaluation."""
+    """Creates the history before the first evaluation."""
     S = len(seeds)
     return History(
         seeds, settings, state, task.monitor, task.mode, patience,
@@ -230,7 +231,7 @@ SAVED = ("train_loss", "steps", "solved_at", "diverged_at", "seconds", "compile_
 
 
 def pack(history: History) -> dict[str, Any]:
-    """What a checkpoint keeps: nested dicts of arrays, so that it opens without the model's code.
+    """The contents of a checkpoint: nested dicts of arrays, which can be opened without the model's code.
 
     The leaves of the runs are named by their paths, e.g. ``run.model.layer.cell.kernel``.
     """
@@ -243,7 +244,7 @@ def pack(history: History) -> dict[str, Any]:
 
 
 def unpack(history: History, saved: dict[str, Any]) -> None:
-    """Puts what `pack` gave back into a history of the same runs."""
+    """Restores a history of the same runs from the dict of `pack`."""
     for name in SAVED:
         value = np.array(saved["history"][name])
         setattr(history, name, float(value) if value.ndim == 0 else value)
@@ -256,5 +257,5 @@ def unpack(history: History, saved: dict[str, Any]) -> None:
 
 
 def named_leaves(tree: Any) -> dict[str, Any]:
-    """The leaves by the names on the path to them, joined by dots."""
+    """The leaves keyed by their paths, with names joined by dots."""
     return {".".join(path): leaf for path, _, leaf in places(tree)}

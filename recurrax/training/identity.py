@@ -1,9 +1,8 @@
-"""What decides that a resumed run is the same run: its model, optimiser, task and plan, in plain values.
+"""Decides whether a resumed run is the same run, from plain descriptions of model, optimiser, task and plan.
 
-What a run is made of is described by name and argument (`recurrax.storage.description`), so that a difference can be
-named. How the model is initialised and called, how it is judged and how the optimiser updates it is code; of that a
-fingerprint is kept: a hash of the program that JAX traces, constants included. If the fingerprint is the same, the
-arguments need not be compared.
+The parts of a run are described by name and argument (`recurrax.storage.description`), so that messages can name a
+difference. Initialisation, call, evaluation and update are code, which is identified by a fingerprint: a hash of the
+program that JAX traces, including constants. If the fingerprints are equal, the arguments need not be compared.
 """
 
 from __future__ import annotations
@@ -26,30 +25,30 @@ from recurrax.storage.description import describe
 from recurrax.storage.differences import differences
 from recurrax.storage.folders import CheckpointError
 from recurrax.tasks import HostTask
-from recurrax.training.mesh import is_main, together
-from recurrax.training.optimizers import Settings, check_optimizer, named_by, one_update, transformation
+from recurrax.training.mesh import barrier, is_main
+from recurrax.training.optimizers import Settings, accepted_by, check_optimizer, one_update, transformation
 from recurrax.training.parameters import check_model, check_noise, parameters
 from recurrax.training.plan import Plan
 from recurrax.training.run import Recipe, batch
 
-FORMAT = 1  # of settings.json
-FREE = ("steps", "devices", "stop_when_solved")  # of the plan: the same run goes on with others
+FORMAT = 1  # version of the format of settings.json
+FREE = ("steps", "devices", "stop_when_solved")  # settings of the plan that may change when a run is resumed
 PROGRAMS = {
     "build": "the model differs (its initial values are made by another program)",
     "optimizer": "the optimizer differs (its update is another program)",
     "objective": "the task, the model's call or the penalty differs (an update is another program)",
 }
-MAKERS = ("jax", "jaxlib", "flax", "optax", "recurrax")  # packages whose other versions may trace other programs
-SHOWN = 5  # differences that are named
+MAKERS = ("jax", "jaxlib", "flax", "optax", "recurrax")  # packages whose versions may change the traced programs
+SHOWN = 5  # the number of differences that a message lists
 
 
 def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What must be the same for a run to go on, in plain values.
+    """The plain values that must be equal for a run to resume.
 
     Args:
-        recipe: what is trained, on what, by what.
-        plan: how; a longer budget or other devices go on with the same run.
-        config: whatever else must be the same.
+        recipe: the model, task and optimiser.
+        plan: the plan; a longer budget or other devices still give the same run.
+        config: additional values that must be equal.
 
     Raises:
         ValueError: the model or the optimiser cannot be used; nothing has been compiled.
@@ -57,7 +56,7 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
     settings = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in plan.sweep}
 
     def built(key: jax.Array, settings: Settings) -> Any:
-        model = recipe.build(key, **named_by(recipe.build, settings))
+        model = recipe.build(key, **accepted_by(recipe.build, settings))
         check_model(model)
         check_noise(recipe.task, model)
         return model
@@ -74,7 +73,7 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
         examples = jax.eval_shape(lambda key: batch(recipe.task, key, recipe.batch_size), jax.random.key(0))
     try:
         objective, _ = trace(lambda run, examples: recipe.step(run, examples)[0].optimizer, run, examples)
-    except Exception:  # it will be raised again where the update is compiled, unless the run is refused before
+    except Exception:  # compiling the update will raise it again, unless the run is refused before
         objective = "none"
     planned = {field.name: getattr(plan, field.name) for field in dataclasses.fields(plan)}
     return {
@@ -91,25 +90,25 @@ def identity(recipe: Recipe, plan: Plan, config: Mapping[str, Any]) -> dict[str,
 
 
 def fingerprint(function: Callable[..., Any], *arguments: Any) -> str:
-    """A hash of the program that JAX traces of a function: operations, shapes and constants, and no names.
+    """A hash of the program that JAX traces for a function: operations, shapes and constants, without names.
 
     It is the same in every process with the same versions of JAX and of the libraries that the function calls.
 
     Args:
-        function: takes and gives pytrees of arrays.
-        arguments: arrays, or `jax.ShapeDtypeStruct` in place of them.
+        function: maps pytrees of arrays to pytrees of arrays.
+        arguments: arrays, or `jax.ShapeDtypeStruct` instead.
     """
     return trace(function, *arguments)[0]
 
 
 def trace(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
-    """The `fingerprint` of a function, and what it gives, as shapes."""
+    """The `fingerprint` of a function, and the shapes of its results."""
     program, outputs = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return _Program().of(program), outputs
 
 
 class _Program:
-    """Hashes programs; one that is called in many places is hashed once."""
+    """Hashes programs; a program that is called in many places is hashed once."""
 
     def __init__(self) -> None:
         self._known: dict[int, str] = {}
@@ -123,7 +122,7 @@ class _Program:
         return self._known[id(jaxpr)]
 
     def told(self, jaxpr: Jaxpr) -> list[Any]:
-        """Inputs, operations and outputs; variables are told by number and by dtype and shape."""
+        """Describes inputs, operations and outputs; variables by number, dtype and shape."""
         numbers: dict[Any, int] = {}
 
         def one(atom: Any) -> list[Any]:
@@ -144,7 +143,7 @@ class _Program:
         return [inputs, operations, [one(atom) for atom in jaxpr.outvars]]
 
     def parameter(self, value: Any) -> Any:
-        """A parameter of an operation; of what is no plain value, e.g. where it runs, the class alone."""
+        """Describes a parameter of an operation; if it is not a plain value, such as a device, only its class."""
         if isinstance(value, ClosedJaxpr):
             return self.of(value)
         if isinstance(value, Jaxpr):
@@ -169,12 +168,12 @@ def _hash(told: Any) -> str:
 
 
 def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Marks the folder as that of a run with these settings, or makes sure that it is.
+    """Claims the folder for a run with these settings, or checks that it already belongs to it.
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         settings: see `identity`.
-        about: what is worth knowing beside it: versions, device, commit, command.
+        about: additional information: versions, device, commit, command.
 
     Raises:
         CheckpointError: the folder holds a run with other settings; the message names each difference.
@@ -187,7 +186,7 @@ def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -
             more = f"; and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
             raise CheckpointError(
                 f"{folder} holds a run with other settings: {'; '.join(different[:SHOWN])}{more}. Allowed: the same "
-                "settings, which go on where it stopped. Use another folder, or delete this one to start again."
+                "settings, which resume where it stopped. Use another folder, or delete this one to start again."
             )
     elif (folder / "checkpoints").exists() and any((folder / "checkpoints").iterdir()):
         raise CheckpointError(
@@ -196,7 +195,7 @@ def claim(folder: Path, settings: Mapping[str, Any], about: Mapping[str, Any]) -
         )
     elif is_main():
         write(path, json.dumps({"format": FORMAT, "settings": settings, "about": describe(about)}, indent=1) + "\n")
-    together("settings")
+    barrier("settings")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -219,11 +218,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def verdict(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
-    """What makes two runs differ, in phrases; nothing if one can go on with the other.
+    """The differences between two runs as phrases; empty if one can resume the other.
 
     Args:
         theirs: ``settings`` and ``about`` of the run in the folder.
-        mine: those of the run that is to go on.
+        mine: those of the run that should resume.
     """
     there, here = theirs["settings"], mine["settings"]
     versions = [one.get("about", {}).get("versions", {}) for one in (theirs, mine)]
@@ -240,8 +239,8 @@ def verdict(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
         if None in fingerprints or fingerprints[0] != fingerprints[1]:
             found[part] = differences(there.get(part), here.get(part), part, shared=not same)
             if None not in fingerprints and not found[part] and not found["model"]:
-                found[part] = [phrase]  # of another model every program is another one
-    objective = found.pop("objective")  # which differs with whatever else does, and is named where nothing else is
+                found[part] = [phrase]  # another model changes every program
+    objective = found.pop("objective")  # it differs with anything else, so name it only if nothing else differs
     if objective and not any(found.values()):
         return objective
     order = ("optimizer", "build", *(key for key in found if key not in PROGRAMS))

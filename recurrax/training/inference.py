@@ -1,4 +1,4 @@
-"""A trained model on new data: outputs and metrics, in batches or streamed from beginning to end."""
+"""Applies a trained model to new data: outputs and metrics, in batches or as one stream."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def predict(
     """The outputs of a model for all examples, as NumPy arrays ``[N, ...]``.
 
     Args:
-        model: one model, e.g. ``history.best()``, as it is evaluated: without dropout.
-        task: says how the model is called.
-        examples: every leaf ``[N, ...]``; only what `Task.apply` reads is needed, so ``Example(inputs, None)`` will do.
-            Of a `FiniteTask`, `HostTask` or `Stream` also the name of a split.
-        batch_size: examples at once; the last batch is filled up, so that one program serves all of them. A `Stream`
-            is read from beginning to end, whatever it says.
-        precision: of the computation, as `Plan` has it.
+        model: one model, e.g. ``history.best()``; it runs in evaluation mode, without dropout.
+        task: defines how to call the model.
+        examples: every leaf ``[N, ...]``; `Task.apply` needs only part of them, so ``Example(inputs, None)`` suffices.
+            For a `FiniteTask`, `HostTask` or `Stream` also the name of a split.
+        batch_size: examples per batch; the last batch is filled up, so that all batches use one program. A `Stream`
+            ignores it and is read from beginning to end.
+        precision: precision of the computation, see `Plan`.
 
     Returns:
-        The outputs, ``[N, T, O]``; of a `Stream` ``[N, O]``, one for each step of the split.
+        The outputs, ``[N, T, O]``; for a `Stream` ``[N, O]``, one for each step of the split.
 
     Raises:
-        ValueError: examples are named by a split that the task does not have.
+        ValueError: the task does not have the split of this name.
     """
     recipe = _recipe(task, precision)
     if isinstance(task, Stream) and isinstance(examples, str):
@@ -51,10 +51,10 @@ def predict(
 def evaluate(
     model: Model, task: Task, examples: Example | str, batch_size: int = 128, precision: str | None = None
 ) -> dict[str, float]:
-    """The metrics of a model over all steps that count; the arguments and errors are those of `predict`.
+    """The metrics of a model over all steps that count; arguments and errors are those of `predict`.
 
     Returns:
-        ``{name: value}``: what `Task.metrics` and `Task.finish` say, ``loss`` among them.
+        ``{name: value}``: the results of `Task.metrics` and `Task.finish`, including ``loss``.
     """
     recipe = _recipe(task, precision)
     if isinstance(task, Stream) and isinstance(examples, str):
@@ -66,7 +66,7 @@ def evaluate(
 
 
 def _recipe(task: Task, precision: str | None) -> Recipe:
-    return Recipe(lambda key: key, task, None, precision=precision)  # what is neither built nor trained
+    return Recipe(lambda key: key, task, None, precision=precision)  # nothing is built or trained
 
 
 def _examples(task: Task, examples: Example | str) -> Example:
@@ -83,7 +83,7 @@ def _examples(task: Task, examples: Example | str) -> Example:
 
 
 def _streamed(recipe: Recipe, task: Stream, model: Model, split: str) -> Any:
-    """The outputs at each step of a split that is read as one stream."""
+    """The outputs at each step of a split, read as one stream."""
 
     @jax.jit
     def window(model: Model, carry: Any, index: jax.Array) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Which device holds what: a mesh with the axes "run" and "batch", and the start of several hosts."""
+"""The placement of arrays on devices: a mesh with the axes "run" and "batch", and the start of several hosts."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from recurrax.storage.folders import barrier as barrier
 from recurrax.storage.folders import is_main as is_main
-from recurrax.storage.folders import together as together
 
 
 def connect(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
-    """Joins this process to those on the other hosts, before anything else uses jax.
+    """Connects this process to the processes on other hosts; call it before anything else uses jax.
 
     Without arguments `jax.distributed.initialize` reads the cluster's environment (SLURM, GKE, Cloud TPU, Open MPI).
 
     Args:
         coordinator: ``host:port`` of process 0.
-        processes: how many there are.
-        process: which one this is, from 0.
+        processes: the number of processes.
+        process: the index of this process, from 0.
 
     Raises:
-        ValueError: some but not all arguments are given, or no cluster is found and none is given.
+        ValueError: only some of the arguments are given, or none is given and no cluster is found.
     """
     given = [value is not None for value in (coordinator, processes, process)]
     if any(given) and not all(given):
@@ -45,10 +45,10 @@ def connect(coordinator: str | None = None, processes: int | None = None, proces
 
 
 def first_devices(count: int | None) -> list[Any] | None:
-    """The first so many devices of every host; None is all of them.
+    """The first ``count`` devices; None takes all.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer devices.
     """
     if count is None:
         return None
@@ -60,20 +60,20 @@ def first_devices(count: int | None) -> list[Any] | None:
 
 
 def make_mesh(runs: int, batch_size: int, devices: Sequence[Any] | None = None) -> Mesh:
-    """The mesh ``run x batch`` for an ensemble: runs are split first, as they never communicate, then the batch.
+    """The mesh ``run x batch`` for an ensemble: it splits runs first, because they never communicate, then the batch.
 
     With N devices the axis "run" has gcd(N, runs) of them, and "batch" gcd(N / run, batch_size).
 
     Args:
         runs: S.
-        batch_size: B of one update.
-        devices: all of every host by default.
+        batch_size: B, the examples of one update.
+        devices: the devices; by default all devices of every host.
 
     Raises:
-        ValueError: no device; or, with several hosts, sizes that would leave a device out.
+        ValueError: there is no device; or, with several hosts, the sizes leave a device unused.
 
     Warns:
-        RuntimeWarning: sizes leave a device out.
+        RuntimeWarning: the sizes leave a device unused.
     """
     devices = jax.devices() if devices is None else list(devices)
     if not devices:
@@ -91,18 +91,18 @@ def make_mesh(runs: int, batch_size: int, devices: Sequence[Any] | None = None) 
     return Mesh(grid, ("run", "batch"), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
-def over_runs(mesh: Mesh) -> NamedSharding:
-    """Leaves with a leading axis S, split over the devices of "run"."""
+def sharded_by_run(mesh: Mesh) -> NamedSharding:
+    """Sharding of leaves with a leading axis S over the mesh axis "run"."""
     return NamedSharding(mesh, PartitionSpec("run"))
 
 
-def everywhere(mesh: Mesh) -> NamedSharding:
-    """Leaves that every device holds whole: what the hosts read."""
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Sharding of leaves that are replicated on every device, so that all hosts can read them."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split_batch(mesh: Mesh, tree: Any) -> Any:
-    """The tree with its leading axis B split over the devices of "batch", inside a jitted program."""
+    """Shards the leading axis B of a tree over the mesh axis "batch", inside a jitted program."""
     if mesh.size == 1:
         return tree
     sharding = NamedSharding(mesh, PartitionSpec("batch"))
@@ -110,7 +110,7 @@ def split_batch(mesh: Mesh, tree: Any) -> Any:
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
-    """The tree on the devices of the sharding, those of other hosts too; every host gives the same values."""
+    """Places the tree on the devices of the sharding, on other hosts too; every host passes the same values."""
     if jax.process_count() == 1:
         return jax.device_put(tree, sharding)
 
@@ -122,12 +122,12 @@ def place(tree: Any, sharding: NamedSharding) -> Any:
 
 
 def without_keys(leaf: Any) -> Any:
-    """The leaf, or its bits where it holds random keys."""
+    """The leaf, or its bits if it holds random keys."""
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
 def with_keys(like: Any, leaf: Any) -> Any:
-    """The leaf, as random keys where ``like`` holds them."""
+    """The leaf, converted to random keys if ``like`` holds keys."""
     return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(like)) if _is_key(like) else leaf
 
 

@@ -1,4 +1,4 @@
-"""What a run writes while it goes: a line for each run at each evaluation: JSONL, CSV and, if asked, TensorBoard."""
+"""Metrics files, with one line for each run at each evaluation: JSONL, CSV and, optionally, TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from recurrax.training.history import History
 
 
 class Metrics:
-    """The files ``metrics.jsonl`` (appended to after every evaluation) and ``metrics.csv`` (the same, at the end).
+    """The files ``metrics.jsonl`` (extended after every evaluation) and ``metrics.csv`` (written at the end).
 
     Args:
-        folder: of the run.
+        folder: the folder of the run.
         tensorboard: also write event files, for ``tensorboard --logdir <folder>``.
 
     Raises:
-        ImportError: TensorBoard is asked for and tensorboardX is not installed.
+        ImportError: ``tensorboard`` is True and tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path, tensorboard: bool = False):
         self.folder, self._written, self._events, self._writer = folder, 0, None, None
         if tensorboard:
             try:
-                from tensorboardX import SummaryWriter  # only where asked for
+                from tensorboardX import SummaryWriter  # optional dependency
             except ImportError as error:
                 raise ImportError(
                     'TensorBoard needs tensorboardX: python -m pip install "recurrax[tensorboard]". '
@@ -37,7 +37,7 @@ class Metrics:
             self._writer = SummaryWriter
 
     def restart(self, history: History) -> None:
-        """Makes the files those of this history: lines past the checkpoint it came from go away."""
+        """Rewrites the files from this history, which removes lines after the checkpoint."""
         write(self.folder / "metrics.jsonl", _lines(history, 0))
         self._written = len(history.steps)
         if self._writer is not None:
@@ -45,7 +45,7 @@ class Metrics:
             self._events = self._writer(str(self.folder / "tensorboard"), purge_step=done + 1)
 
     def append(self, history: History) -> None:
-        """Adds the evaluations that are not written yet."""
+        """Adds the evaluations that have not been written yet."""
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(_lines(history, self._written))
         if self._events is not None:
@@ -58,7 +58,7 @@ class Metrics:
         self._written = len(history.steps)
 
     def close(self, history: History) -> None:
-        """Writes the CSV and ends the event file."""
+        """Writes the CSV and closes the event file."""
         text = io.StringIO()
         rows = list(history.rows())
         writer = csv.DictWriter(text, list(rows[0]))
@@ -70,7 +70,7 @@ class Metrics:
 
 
 def _lines(history: History, start: int) -> str:
-    """Rows as JSON; NaN and infinities become null, which every reader knows."""
+    """Formats rows as JSON; NaN and infinities become null, which every reader accepts."""
     rows = ({k: v if _finite(v) else None for k, v in row.items()} for row in history.rows(start))
     return "".join(json.dumps(row) + "\n" for row in rows)
 

@@ -1,4 +1,4 @@
-"""The optimisers that experiments use, how any Optax transformation is asked for an update, and averages of weights."""
+"""The optimisers of the experiments, support for any Optax transformation, and averages of weights."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from recurrax.storage.leaves import entry_name
 from recurrax.training.clipping import check_positive, counted
 from recurrax.training.parameters import Parameters
 
-Optimizer = Any  # an Optax transformation, or a function of settings that gives one
-Settings = Mapping[str, Any]  # hyperparameters of one run by name, scalars
+Optimizer = Any  # an Optax transformation, or a function of settings that returns one
+Settings = Mapping[str, Any]  # scalar hyperparameters of one run, by name
 
 
 def adam(
     learning_rate: float = 1e-3, clip_norm: float | None = None, clip_value: float | None = None
 ) -> optax.GradientTransformation:
-    """Adam, after clipping where a limit is given.
+    """Adam, with optional gradient clipping.
 
     Args:
         learning_rate: positive and finite.
-        clip_norm: largest norm of the gradient of all parameters together, see `clip_by_norm`; None does not clip it.
-        clip_value: largest size of its entries, see `clip_by_value`; None does not clip them.
+        clip_norm: largest global norm of the gradient, see `clip_by_norm`; None means no clipping.
+        clip_value: largest absolute value of its entries, see `clip_by_value`; None means no clipping.
 
     Raises:
-        ValueError: a value is not positive and finite (a traced one, in a sweep, was checked before).
+        ValueError: a value is not positive and finite (traced values of a sweep are checked beforehand).
 
     Source: Kingma & Ba (2015); clipping: Pascanu, Mikolov & Bengio (2013).
     """
@@ -39,7 +39,7 @@ def adam(
 def sgd(
     learning_rate: float = 1e-2, clip_norm: float | None = None, clip_value: float | None = None
 ) -> optax.GradientTransformation:
-    """Stochastic gradient descent without momentum after clipping; arguments and errors are those of `adam`."""
+    """Gradient descent without momentum, with optional clipping; arguments and errors are those of `adam`."""
     return _clipped(optax.sgd, learning_rate, clip_norm, clip_value)
 
 
@@ -52,7 +52,7 @@ def _clipped(
         if limit is not None:
             check_positive(name, limit)
             clips.append(clip(limit))
-    # One count for both: an update that either of them changed counts once.
+    # One counter for both, so that an update counts once even if both changed it.
     return optax.chain(*([counted(optax.chain(*clips))] if clips else []), optimizer(rate))
 
 
@@ -63,11 +63,11 @@ class AverageState(NamedTuple):
 
 
 def average(decay: float = 0.999) -> optax.GradientTransformation:
-    r"""Keeps an exponential average of the parameters, which evaluations and the best model then use.
+    r"""Keeps an exponential average of the parameters for evaluations and the best model.
 
     .. math:: \bar\theta \leftarrow d \, \bar\theta + (1 - d) \, \theta
 
-    The last member of a chain, ``optax.chain(optax.adam(1e-3), training.average(0.999))``; it changes no update.
+    Put it last in a chain, ``optax.chain(optax.adam(1e-3), training.average(0.999))``; it does not change the updates.
 
     Args:
         decay: d, in [0, 1).
@@ -91,7 +91,7 @@ def average(decay: float = 0.999) -> optax.GradientTransformation:
 
 
 def averaged(params: Parameters, state: optax.OptState) -> Parameters:
-    """The parameters to evaluate: the average, where the optimiser keeps one (`average`, schedule-free)."""
+    """The parameters to evaluate: the average if the optimiser keeps one (`average`, schedule-free)."""
     kinds = (AverageState, optax.contrib.ScheduleFreeState)
     for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds)):
         if isinstance(node, AverageState):
@@ -103,7 +103,7 @@ def averaged(params: Parameters, state: optax.OptState) -> Parameters:
 
 
 def _where_known(average: Parameters, params: Parameters) -> Parameters:
-    """The average, and the parameters where a mask or labels keep it from an optimiser."""
+    """The average, or the parameters themselves if a mask or labels exclude them from the averaging optimiser."""
 
     def is_masked(node: Any) -> bool:
         return isinstance(node, optax.MaskedNode)
@@ -112,7 +112,7 @@ def _where_known(average: Parameters, params: Parameters) -> Parameters:
 
 
 def learning_rates(state: optax.OptState) -> dict[str, jax.Array]:
-    """The learning rates that a state tells (`optax.inject_hyperparams` does): one, or several by their place."""
+    """The learning rates in an optimiser state (from `optax.inject_hyperparams`): one, or several with their labels."""
     found = optax.tree_utils.tree_get_all_with_path(state, "learning_rate")
     numbers = [(path, value) for path, value in found if isinstance(value, jax.Array) and value.ndim == 0]
     if len(numbers) == 1:
@@ -121,25 +121,25 @@ def learning_rates(state: optax.OptState) -> dict[str, jax.Array]:
 
 
 def _place(path: tuple[Any, ...]) -> list[str]:
-    """The labels of `optax.partition` on a path, or else all of its names but the last."""
+    """The labels of `optax.partition` on a path; without labels, all names of the path but the last."""
     labels = [str(entry.key) for entry in path if isinstance(entry, jax.tree_util.DictKey)][:-1]
     return labels or [entry_name(step) for step in path][:-1]
 
 
 def transformation(optimizer: Optimizer, settings: Settings) -> optax.GradientTransformationExtraArgs:
-    """The Optax transformation at these settings; it may be given ``value``, ``grad`` and ``value_fn``.
+    """The Optax transformation for these settings; its update accepts ``value``, ``grad`` and ``value_fn``.
 
     Raises:
-        TypeError: the optimiser is no Optax transformation and gives none.
+        TypeError: the optimiser neither is an Optax transformation nor returns one.
     """
     factory = callable(optimizer) and not _transforms(optimizer)
-    found: Any = optimizer(**named_by(optimizer, settings)) if factory else optimizer
+    found: Any = optimizer(**accepted_by(optimizer, settings)) if factory else optimizer
     if not _transforms(found):
         raise TypeError(
             f"the optimizer is {type(found).__name__}; allowed: an Optax transformation, or a function of settings "
             "that gives one. Try optax.adam(1e-3)."
         )
-    # optax.MultiSteps has both functions and is no GradientTransformation; its update takes more arguments itself.
+    # optax.MultiSteps has both functions but is not a GradientTransformation; its update accepts extra arguments.
     if not isinstance(found, optax.GradientTransformation):
         return optax.GradientTransformationExtraArgs(found.init, found.update)
     return optax.with_extra_args_support(found)
@@ -166,7 +166,7 @@ def check_optimizer(optimizer: optax.GradientTransformationExtraArgs, params: Pa
 
 
 def one_update(optimizer: optax.GradientTransformation, params: Parameters) -> tuple[Any, Any]:
-    """An optimiser's first state, and the updates and state of its first update, of stand-ins for gradient and loss."""
+    """An optimiser's first state, and the result of its first update with placeholder gradient and loss."""
 
     def value_fn(params: Parameters) -> jax.Array:
         return sum((jnp.sum(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(params)), start=value)
@@ -176,8 +176,8 @@ def one_update(optimizer: optax.GradientTransformation, params: Parameters) -> t
     return state, update(params, state, params, value=value, grad=params, value_fn=value_fn)
 
 
-def named_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
-    """Those of the settings that the function's signature names."""
+def accepted_by(function: Callable[..., Any], settings: Settings) -> dict[str, Any]:
+    """The settings whose names are parameters of the function."""
     if _transforms(function):
         return {}
     taken = inspect.signature(function).parameters
@@ -194,7 +194,7 @@ def _kinds(tree: Any) -> Any:
 
 
 def _outline(params: Parameters) -> str:
-    """The first two levels of names."""
+    """The first two levels of names in a tree."""
     if not isinstance(params, dict):
         return type(params).__name__
     inner = (f"{name}: {{{', '.join(v)}}}" if isinstance(v, dict) else name for name, v in params.items())

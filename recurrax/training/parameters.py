@@ -1,7 +1,7 @@
-"""What of a model is trained: its `nnx.Param` arrays, as nested dicts that an optimiser, a mask or labels can name.
+"""The trained part of a model: its `nnx.Param` arrays as nested dicts, which optimisers, masks and labels can address.
 
-The rest of a model, such as the statistics of `nnx.BatchNorm` or the counters of `nnx.Rngs`, is its state: a call in
-training may change it, the changed state goes on to the next update, and no optimiser sees it.
+The rest of a model, such as the statistics of `nnx.BatchNorm` or the counters of `nnx.Rngs`, is its state. A call in
+training may change the state; the new state is used in the next update, and no optimiser sees it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from recurrax.tasks import Stream, Task
 from recurrax.tasks.calling import takes
 
 Model = Any  # a pytree that maps inputs to outputs, e.g. a SequenceModel
-Parameters = Any  # nested dicts of arrays, named as the model's attributes are
+Parameters = Any  # nested dicts of arrays with the names of the model's attributes
 
 
 class Leaf(NamedTuple):
-    """One array of a model: where it is, what holds it, and whether it is trained."""
+    """One array of a model: its path, the variable that holds it, and whether it is trained."""
 
     path: tuple[str, ...]
     holder: Any
@@ -31,13 +31,14 @@ class Leaf(NamedTuple):
 
 
 def parameters(model: Model) -> Parameters:
-    """The trained arrays of a model as nested dicts by attribute, ``{"layer": {"cell": {"kernel": ...}}}``.
+    """The trained arrays of a model, as nested dicts by attribute, ``{"layer": {"cell": {"kernel": ...}}}``.
 
-    This is what an Optax transformation of `recurrax.training.fit` is given; a mask or labels have the same names, and
-    a string or bool may stand for a whole branch.
+    `recurrax.training.fit` passes this tree to the Optax transformation. Masks and labels use the same names; a string
+    or bool may stand for a whole branch.
 
     Args:
-        model: a Flax module, whose `nnx.Param` leaves are trained; of any other pytree all floating-point leaves are.
+        model: a Flax module, whose `nnx.Param` leaves are trained, or another pytree, whose floating-point leaves are
+            trained.
     """
     tree: dict[str, Any] = {}
     for leaf in leaves(model):
@@ -50,7 +51,7 @@ def parameters(model: Model) -> Parameters:
 
 
 def with_parameters(model: Model, values: Parameters) -> Model:
-    """The model with other values of its parameters, and with the state that it has."""
+    """The model with new values of its parameters and with its current state."""
 
     def found(leaf: Leaf) -> Any:
         if not leaf.trained:
@@ -64,12 +65,12 @@ def with_parameters(model: Model, values: Parameters) -> Model:
 
 
 def state(model: Model) -> list[Any]:
-    """The leaves that are not trained, in order."""
+    """The untrained leaves in order."""
     return [leaf.value for leaf in leaves(model) if not leaf.trained]
 
 
 def with_state(model: Model, values: list[Any]) -> Model:
-    """The model with other values of the leaves that are not trained, each in the dtype that it has."""
+    """The model with new values of the untrained leaves, which keep their dtypes."""
     rest = iter(values)
 
     def found(leaf: Leaf) -> Any:
@@ -91,7 +92,7 @@ def leaves(model: Model) -> Iterator[Leaf]:
 
 
 def in_precision(model: Model, dtype: str | None) -> Model:
-    """The model with its parameters in another dtype; its state, such as running averages, stays as it is."""
+    """The model with its parameters in another dtype; its state, such as running averages, keeps its dtype."""
     if dtype is None:
         return model
     cast = [
@@ -102,7 +103,7 @@ def in_precision(model: Model, dtype: str | None) -> Model:
 
 
 def check_model(model: Model) -> None:
-    """Raises ValueError if a parameter cannot be trained as it is, by the path to it."""
+    """Raises ValueError, with its path, if a parameter cannot be trained."""
     seen: dict[int, str] = {}
     for leaf in leaves(model):
         path = "model." + ".".join(leaf.path)
@@ -125,7 +126,7 @@ def check_model(model: Model) -> None:
 
 
 def check_unchanged(before: list[Leaf], model: Model) -> None:
-    """Raises ValueError if a call has set a parameter, which only the optimiser may, or added a variable."""
+    """Raises ValueError if a call has changed a parameter, which only the optimiser may do, or added a variable."""
     after = list(leaves(model))
     added = {leaf.path for leaf in after} - {leaf.path for leaf in before}
     if added:
@@ -143,7 +144,7 @@ def check_unchanged(before: list[Leaf], model: Model) -> None:
 
 
 def check_noise(task: Task, model: Model) -> None:
-    """Raises ValueError if the model has a dropout rate that the task's way of calling it leaves unused."""
+    """Raises ValueError if the model has a dropout rate but the task's call does not use it."""
     own = type(task).advance is not Stream.advance if isinstance(task, Stream) else type(task).apply is not Task.apply
     if own or not isinstance(model, nnx.Module) or takes(model, "dropout_key") or takes(model, "rngs"):
         return
@@ -157,10 +158,10 @@ def check_noise(task: Task, model: Model) -> None:
 
 
 def in_evaluation(model: Model) -> Model:
-    """The model as it is evaluated: a Flax module with dropout off and running averages in use, ``model.eval()``."""
+    """The model in evaluation mode: for a Flax module ``model.eval()``, without dropout and with running averages."""
     for part in jax.tree.leaves(model, is_leaf=lambda node: isinstance(node, nnx.Module)):
         if isinstance(part, nnx.Module):
-            part.eval()  # of the copy that this trace holds
+            part.eval()  # changes only the copy in this trace
     return model
 
 

@@ -1,4 +1,4 @@
-"""The settings of a fit: what is trained for how long, and what is written where."""
+"""The settings of a fit: the training plan and the output."""
 
 from __future__ import annotations
 
@@ -18,35 +18,34 @@ if TYPE_CHECKING:
     from recurrax.training.history import History
 
 SEEDS = 2**32  # JAX takes a seed modulo this number
-LARGEST = float(np.finfo(np.float32).max)  # of a sweep, whose values a run holds as float32
+LARGEST = float(np.finfo(np.float32).max)  # largest value of a sweep, because runs store the values as float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How long and on what to train: every seed at every point of the sweep, all in one compiled program.
+    """The training plan: all seeds at all points of the sweep, in one compiled program.
 
-    NumPy's and JAX's scalars and arrays, lists and ranges are taken as the numbers they hold.
+    Scalars and arrays of NumPy and JAX, lists and ranges are accepted as numbers.
 
     Args:
-        steps: updates at most, for each run.
-        batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split.
-        chunk: updates between two evaluations; steps to criterion are known to this precision.
-        held_out: examples of an evaluation, the same ones every time and for every run. Of a `FiniteTask` the whole
-            validation split is evaluated, and so many of its examples at once; a `Stream` is evaluated whole.
-        seeds: one run each, from 0 to 2**32 - 1; all of them are reported.
-        sweep: values of hyperparameters by name, e.g. ``{"learning_rate": (1e-3, 3e-3)}``; numbers only, for they
-            become arrays. Each name is an argument of ``build``, ``optimizer``
-            or ``penalty``.
-        stop_when_solved: end when every run has met the criterion or diverged.
-        freeze_solved: a run that has met the criterion makes no further updates.
-        precision: "float32" or "bfloat16" for the model's computation alone; None is that of the parameters.
-        devices: how many to use; all of every host by default.
-        patience: a run stops after so many evaluations in a row without a better value of what the task monitors;
-            None never stops it.
+        steps: largest number of updates of each run.
+        batch_size: new examples for each update; for a `FiniteTask` they are drawn from the training split.
+        chunk: updates between two evaluations; this is the resolution of the steps to the criterion.
+        held_out: examples per evaluation, the same ones every time and for every run. For a `FiniteTask` it is the
+            batch size for evaluating the whole validation split; a `Stream` is always evaluated as a whole.
+        seeds: seeds of the runs, from 0 to 2**32 - 1; all of them are reported.
+        sweep: values of hyperparameters by name, e.g. ``{"learning_rate": (1e-3, 3e-3)}``; numbers only, because they
+            become arrays. Each name is an argument of ``build``, ``optimizer`` or ``penalty``.
+        stop_when_solved: stop when every run has met the criterion or diverged.
+        freeze_solved: stop updating a run once it has met the criterion.
+        precision: "float32" or "bfloat16" for the model's computation; None uses the dtype of the parameters.
+        devices: number of devices to use; by default all devices of every host.
+        patience: stop a run after this number of successive evaluations without improvement of the monitored metric;
+            None means never.
 
     Raises:
-        ValueError: no seeds, the same seed twice, a seed or a number out of range, a sweep of anything but different
-            finite numbers, or an unknown precision.
+        ValueError: there are no seeds, a seed occurs twice, a number is out of range, a sweep has other values than
+            different finite numbers, or the precision is unknown.
     """
 
     steps: int = 2000
@@ -75,24 +74,25 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """What a fit shows and where it writes.
+    """The output of a fit: progress and files.
 
     Args:
-        folder: of this run and no other: checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``, and at
-            the end ``best/``, the best model of each run, see `recurrax.load`. With the same folder and settings a fit
-            goes on where it stopped. ``~`` is the home folder; None writes nothing.
-        title: stands before the progress; "" means "training".
-        progress: None shows a bar in terminals and notebooks, and in other places lines now and then if there is a
-            title; True shows the lines without a title too; False shows nothing.
-        checkpoint_every: updates between checkpoints, counted in whole chunks; each chunk by default, so that a crash
-            costs the chunk in flight and no more.
-        keep: how many of the last checkpoints stay.
+        folder: a folder for this run alone, with checkpoints, ``metrics.jsonl``, ``metrics.csv``, ``settings.json``,
+            and at the end ``best/``, the best model of each run, see `recurrax.load`. With the same folder and settings
+            a fit resumes where it stopped. ``~`` is the home folder; None writes nothing.
+        title: label of the progress; "" means "training".
+        progress: None shows a bar in terminals and notebooks, and elsewhere occasional lines if there is a title; True
+            shows the lines without a title too; False shows nothing.
+        checkpoint_every: updates between checkpoints, rounded to whole chunks; by default every chunk, so that a crash
+            loses at most one chunk.
+        keep: number of latest checkpoints to keep.
         tensorboard: also write TensorBoard's event files (needs the extra ``tensorboard``).
-        config: whatever else must be the same for a run to go on, e.g. an experiment's settings; kept beside it.
-        on_chunk: called after every evaluation with the history so far, e.g. to draw it.
+        config: additional values that must be equal for a run to resume, e.g. an experiment's settings; stored with the
+            run.
+        on_chunk: function called after every evaluation with the history so far, e.g. to plot it.
 
     Raises:
-        ValueError: a number below 1, or a ``progress`` that is none of the three.
+        ValueError: a number is below 1, or ``progress`` is not one of the three values.
     """
 
     folder: str | Path | None = None
@@ -153,7 +153,7 @@ def _numbers(name: str, values: Any) -> tuple[float, ...]:
     numbers = [_plain(value) for value in _entries(values)]
     for number in numbers:
         sized = isinstance(number, int | float) and not isinstance(number, bool)
-        if not sized or not abs(number) <= LARGEST:  # nor is NaN
+        if not sized or not abs(number) <= LARGEST:  # also rejects NaN
             raise ValueError(
                 f"sweep {name} holds {number!r}; allowed: finite numbers, which float32 can hold. Make it a fit of its "
                 "own."
@@ -167,14 +167,14 @@ def _numbers(name: str, values: Any) -> tuple[float, ...]:
 
 
 def _entries(values: Any) -> list[Any]:
-    """What a sequence or an array holds; nothing where it is neither."""
+    """The entries of a sequence or an array; empty for other values."""
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable) or not getattr(values, "ndim", 1):
         return []
     return list(values)
 
 
 def _plain(value: Any) -> Any:
-    """The Python number in a scalar of NumPy or JAX; anything else as it is."""
+    """The Python number of a NumPy or JAX scalar; other values are returned unchanged."""
     if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0:
         return value.item()
     return value

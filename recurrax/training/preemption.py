@@ -1,4 +1,4 @@
-"""SIGTERM, which a cluster sends before it takes a machine away."""
+"""Handling of SIGTERM, which a cluster sends before it takes a machine away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 
 
 class Preempted(SystemExit):
-    """The run was asked to end, saved its state and ends with status 143, as after SIGTERM."""
+    """Raised after a run has saved its state because of SIGTERM; the process ends with status 143."""
 
     def __init__(self, text: str):
         super().__init__(143)
@@ -23,17 +23,17 @@ class Preempted(SystemExit):
 
 
 @contextlib.contextmanager
-def noticed() -> Iterator[Callable[[int], bool]]:
-    """Gives ``asked(count)``: whether SIGTERM has come, on any host, and all of them are to stop now.
+def watch_sigterm() -> Iterator[Callable[[int], bool]]:
+    """Yields ``stop_requested(count)``, which is true if any host received SIGTERM and all must stop now.
 
-    It is to be called after every chunk, with the number of calls so far: several hosts agree on the next number, by
-    JAX's own service, which then has the signal. A second SIGTERM ends a process that is alone at once. The cluster's
-    grace period limits how long a chunk may take.
+    Call it after every chunk with the number of calls so far. With several hosts, JAX's own service handles the signal,
+    and the hosts agree on the call at which to stop. In a single process, a second SIGTERM ends the process at once. A
+    chunk must be shorter than the cluster's grace period.
     """
     if jax.process_count() > 1:
         yield multihost_utils.reached_preemption_sync_point
         return
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
+    if threading.current_thread() is not threading.main_thread():  # signals can be handled only in the main thread
         yield lambda count: False
         return
     came = False

@@ -1,4 +1,4 @@
-"""How far a fit is: a bar in terminals and notebooks, a line now and then in a log that asks for it."""
+"""Progress of a fit: a bar in terminals and notebooks, or occasional lines in a log."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_FRAMES = 0.1
-BAR_WIDTH, LEAST_BAR = 20, 4  # characters; the bar gives way first where a terminal is narrow
+BAR_WIDTH, LEAST_BAR = 20, 4  # characters; in a narrow terminal the bar shrinks first
 
 Show = Callable[[int, str], None]
 
 
 @contextlib.contextmanager
 def progress(title: str, total: int, done: int = 0, shown: bool | None = None) -> Iterator[Show]:
-    """Gives ``show(done, text)``, which shows updates done, their rate, the time left and the text.
+    """Yields ``show(done, text)``, which shows updates done, their rate, the remaining time and the text.
 
-    The rate is that after the first chunk, which shares its time with compilation.
+    The rate excludes the first chunk, whose time includes compilation.
 
     Args:
-        title: stands in front; "" means "training".
-        total: updates at most.
+        title: label in front; "" means "training".
+        total: the largest number of updates.
         done: updates before this call.
         shown: None shows a bar in terminals and notebooks, and plain lines elsewhere if there is a title; True shows
             the lines without a title too; False shows nothing.
@@ -49,7 +49,7 @@ class _Pace:
     def __init__(self, total: int, done: int):
         self.total, self.first, self.done, self.text = total, done, done, ""
         self.opened = self.began = time.perf_counter()
-        self.counted = 0  # updates whose time is known: the first chunk shares its own with compilation
+        self.counted = 0  # timed updates, without the first chunk, whose time includes compilation
 
     def line(self, done: int, text: str) -> str:
         self.done, self.text = done, text
@@ -70,7 +70,7 @@ def _clock(seconds: float) -> str:
     return str(datetime.timedelta(seconds=round(seconds)))
 
 
-# What draws: a context manager (title, total, done) that gives draw(done, line, is_last).
+# Context managers (title, total, done) that yield draw(done, line, is_last).
 Draw = Callable[[int, str, bool], None]
 
 
@@ -84,20 +84,20 @@ def _choose(title: str, shown: bool | None) -> Callable[..., contextlib.Abstract
 
 
 def _in_notebook() -> bool:
-    """Whether this process is a kernel of Jupyter, Colab and the like."""
+    """Whether this process is a notebook kernel (Jupyter, Colab and others)."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and getattr(ipython.get_ipython(), "kernel", None) is not None
 
 
 def _on_terminal() -> bool:
     """Whether stderr is a terminal that can move its cursor."""
-    with contextlib.suppress(ValueError):  # it may be closed
+    with contextlib.suppress(ValueError):  # stderr may be closed
         return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     return False
 
 
 class _Tolerant:
-    """A stream whose errors are dropped: a terminal that has gone, or a log on a full disk, must not end a fit."""
+    """A stream that ignores errors, so that a closed terminal or a full disk does not end a fit."""
 
     def __init__(self, stream: Any):
         self._stream = stream
@@ -106,7 +106,7 @@ class _Tolerant:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # the last: stderr was closed before the start
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # the last if stderr was closed at start
             self._stream.write(text)
         return len(text)
 
@@ -140,14 +140,14 @@ def _terminal(title: str, total: int, done: int) -> Iterator[Draw]:
     from rich.live import Live
 
     console = Console(file=_Tolerant(sys.stderr))  # type: ignore[arg-type]
-    to_file = sys.stdout is None or not sys.stdout.isatty()  # what is printed there stays there
+    to_file = sys.stdout is None or not sys.stdout.isatty()  # printed lines cannot be replaced there
     with Live(console=console, auto_refresh=False, redirect_stdout=not to_file) as live:
         yield _limited(lambda done, line: live.update(_bar(title, total, done, line, console.width), refresh=True))
 
 
 @contextlib.contextmanager
 def _notebook(title: str, total: int, done: int) -> Iterator[Draw]:
-    """Needs no widgets, which some notebooks lack: the output of the cell is replaced."""
+    """Replaces the output of the notebook cell; it needs no widgets, which some notebooks lack."""
     from IPython.display import display
     from rich import get_console
 
@@ -165,7 +165,7 @@ def _notebook(title: str, total: int, done: int) -> Iterator[Draw]:
 
 
 def _bar(title: str, total: int, done: int, line: str, width: int) -> Any:
-    """Title, bar and line side by side; without the bar, and on several lines if need be, where that is too wide."""
+    """Title, bar and line side by side; if that is too wide, without the bar and on several lines."""
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -180,7 +180,7 @@ def _bar(title: str, total: int, done: int, line: str, width: int) -> Any:
 
 
 def _limited(frame: Callable[[int, str], object]) -> Draw:
-    """Drawn at most ten times a second; the last frame always is."""
+    """Limits drawing to ten times per second, but always draws the last frame."""
     drawn = -SECONDS_BETWEEN_FRAMES
 
     def draw(done: int, line: str, last: bool) -> None:

@@ -1,6 +1,6 @@
-"""One run as pure functions of its state. `jax.vmap` over runs makes the ensemble.
+"""A single run as pure functions of its state; `jax.vmap` over runs gives the ensemble.
 
-A `Recipe` is what all runs of an ensemble share; a `Run` is what its next step depends on, and nothing else is.
+A `Recipe` holds what all runs of an ensemble share; a `Run` is the complete state of one run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import optax
 
 from recurrax.tasks import Example, Stream, Task
 from recurrax.tasks.task import count
-from recurrax.training.optimizers import Optimizer, Settings, check_optimizer, named_by, transformation
+from recurrax.training.optimizers import Optimizer, Settings, accepted_by, check_optimizer, transformation
 from recurrax.training.parameters import (
     Model,
     Parameters,
@@ -33,23 +33,23 @@ from recurrax.training.parameters import (
 )
 
 PRECISIONS = ("float32", "bfloat16")
-NOISE = 2**31 - 3  # of the key of dropout and other noise; no update has this number
+NOISE = 2**31 - 3  # fold_in number for the key of dropout and other noise; no update has this number
 Metrics = dict[str, jax.Array]
 
 
 class Run(NamedTuple):
-    """The state of a training run: everything that its next step depends on."""
+    """The state of a training run, which determines its next step completely."""
 
     model: Model
     optimizer: optax.OptState
-    key: jax.Array  # of the data; step t draws from fold_in(key, t)
-    step: jax.Array  # updates done
+    key: jax.Array  # key of the data; step t draws from fold_in(key, t)
+    step: jax.Array  # number of updates made
     settings: dict[str, jax.Array]  # the swept hyperparameters of this run
-    carry: Any = ()  # of a Stream: where its streams are
+    carry: Any = ()  # the carry of the streams of a `Stream`
 
 
 class Pass(NamedTuple):
-    """What a model gave for a batch: outputs, the carry of a `Stream`, and the state of the model after the call."""
+    """Results of a model for a batch: outputs, the carry of a `Stream`, and the model's state after the call."""
 
     outputs: Any
     carry: Any
@@ -58,20 +58,20 @@ class Pass(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What is trained, on what, and how one update is made.
+    """The model, task and optimiser, and the definition of one update.
 
     Args:
         build: ``(key) -> model``; `recurrax.tasks.Task.apply` calls the model.
-        task: makes the examples, and judges the outputs.
-        optimizer: an Optax transformation, or a function that gives one, such as `adam`.
-        batch_size: examples of an update, all fresh; of a `FiniteTask`, drawn from its training split; of a `Stream`,
-            streams that are read side by side.
-        precision: of the model's computation, "float32" or "bfloat16"; None computes in the dtype of the parameters.
-            Parameters, optimiser and loss stay as they are.
-        constrain: applied to every batch of examples; a mesh shards them with it.
-        penalty: ``(model, examples) -> scalar``, added to the loss in training and nowhere reported.
+        task: generates the examples and judges the outputs.
+        optimizer: an Optax transformation, or a function that returns one, such as `adam`.
+        batch_size: new examples for each update; for a `FiniteTask` they are drawn from the training split; for a
+            `Stream` it is the number of parallel streams.
+        precision: precision of the model's computation, "float32" or "bfloat16"; None computes in the dtype of the
+            parameters. Parameters, optimiser and loss keep their dtypes.
+        constrain: function applied to every batch of examples, which shards them over a mesh.
+        penalty: ``(model, examples) -> scalar``, added to the training loss, but not reported.
 
-    Each function is given, by name, the swept settings that its signature names.
+    Each function receives, by name, those swept settings that are among its parameters.
 
     Raises:
         ValueError: the precision is not known.
@@ -89,14 +89,14 @@ class Recipe:
         check_precision(self.precision)
 
     def start(self, seed: jax.Array | int, settings: Settings | None = None) -> Run:
-        """A run at step 0: the model and the data stream each get a key of their own from the seed.
+        """Initialises a run at step 0; the model and the data stream get different keys from the seed.
 
         Raises:
             ValueError: the model or the optimiser cannot be used; nothing has been compiled.
         """
         settings = dict(settings or {})
         model_key, data_key = jax.random.split(jax.random.key(seed))
-        model = self.build(model_key, **named_by(self.build, settings))
+        model = self.build(model_key, **accepted_by(self.build, settings))
         check_model(model)
         check_noise(self.task, model)
         optimizer, params = transformation(self.optimizer, settings), parameters(model)
@@ -105,7 +105,7 @@ class Recipe:
         return run._replace(carry=self.initial_carry(model, self.batch_size))
 
     def step(self, run: Run, batch: Example | None = None) -> tuple[Run, jax.Array]:
-        """One update, on fresh examples unless a batch is given; gives the new run and the loss before the update."""
+        """Makes one update, on new examples unless a batch is given; returns the new run and the previous loss."""
         examples = self.constrain(self.examples(run) if batch is None else batch)
         key = jax.random.fold_in(jax.random.fold_in(run.key, NOISE), run.step)
 
@@ -117,7 +117,7 @@ class Recipe:
 
         params = parameters(run.model)
         (value, (loss, passed)), gradient = jax.value_and_grad(objective, has_aux=True)(params)
-        gradient = jax.tree.map(jnp.conj, gradient)  # of a complex parameter JAX gives the conjugate of the ascent
+        gradient = jax.tree.map(jnp.conj, gradient)  # for complex parameters JAX returns the conjugate direction
         updates, optimizer = transformation(self.optimizer, run.settings).update(
             gradient, run.optimizer, params, value=value, grad=gradient, value_fn=lambda params: objective(params)[0]
         )
@@ -126,23 +126,23 @@ class Recipe:
         return Run(model, optimizer, run.key, run.step + 1, run.settings, passed.carry), loss
 
     def chunk(self, steps: int, run: Run, batches: Example | None = None) -> tuple[Run, jax.Array]:
-        """``steps`` updates in one `jax.lax.scan`; gives the new run and the losses ``[steps]``."""
+        """Makes ``steps`` updates in one `jax.lax.scan`; returns the new run and the losses ``[steps]``."""
         return jax.lax.scan(self.step, run, batches, length=steps)
 
     def examples(self, run: Run) -> Example:
-        """The examples of the run's next update: drawn, or the next window of a `Stream`."""
+        """The examples of the run's next update: new ones, or the next window of a `Stream`."""
         if isinstance(self.task, Stream):
             return self.task.segment("train", self._window(run), self.batch_size)
         return batch(self.task, jax.random.fold_in(run.key, run.step), self.batch_size)
 
     def initial_carry(self, model: Model, streams: int) -> Any:
-        """The carry that a `Stream` starts from; nothing for other tasks."""
+        """The initial carry of a `Stream`; ``()`` for other tasks."""
         if not isinstance(self.task, Stream):
             return ()
         return self.task.initialize_carry(in_precision(model, self.precision), streams)
 
     def carry_before(self, run: Run, model: Model) -> Any:
-        """The carry before the next window of a `Stream`, which begins anew, from that of the model."""
+        """The carry before the next window of a `Stream`; restarts use the model's initial carry."""
         if not isinstance(self.task, Stream):
             return ()
         key = jax.random.fold_in(run.key, run.step) if self.task.restart_rate else None
@@ -151,7 +151,7 @@ class Recipe:
     def forward(self, model: Model, examples: Example, carry: Any = (), key: jax.Array | None = None) -> Pass:
         """The model's outputs for a batch, computed in the recipe's precision; with a key in training.
 
-        The model must be one of this trace: a call may set its state.
+        The model must belong to this trace, because a call may set its state.
         """
         model = in_precision(model, self.precision)
         before = list(leaves(model))
@@ -162,12 +162,12 @@ class Recipe:
         else:
             outputs = self.task.apply(model, given, key)
         check_unchanged(before, model)
-        if self.precision is not None:  # losses and metrics are of float32
+        if self.precision is not None:  # losses and metrics are computed in float32
             outputs = jax.tree.map(_at_least_float32, outputs)
         return Pass(outputs, carry, state(model))
 
     def mean_loss(self, outputs: Any, examples: Example) -> jax.Array:
-        """The mean loss of a batch: each example counts the same, each step of a `Stream` does."""
+        """The mean loss of a batch, equally weighted over examples, or over steps of a `Stream`."""
         losses = self._each("loss", jax.vmap(self.task.loss)(outputs, examples), examples)
         if not isinstance(self.task, Stream):
             return jnp.mean(losses)
@@ -176,14 +176,14 @@ class Recipe:
 
     def penalized(self, model: Model, examples: Example, settings: Settings) -> jax.Array | float:
         """The penalty, or 0."""
-        return 0.0 if self.penalty is None else self.penalty(model, examples, **named_by(self.penalty, settings))
+        return 0.0 if self.penalty is None else self.penalty(model, examples, **accepted_by(self.penalty, settings))
 
     def loss(self, model: Model, examples: Example) -> jax.Array:
-        """Mean loss of the model, as it is evaluated, over a batch of examples; a scalar."""
+        """Mean loss of the model in evaluation mode over a batch of examples; a scalar."""
         return self.mean_loss(self.outputs(model, examples), examples)
 
     def outputs(self, model: Model, examples: Example) -> Any:
-        """The outputs of the model, as it is evaluated, for a batch of examples: ``[B, T, O]``."""
+        """The outputs of the model in evaluation mode for a batch of examples: ``[B, T, O]``."""
         model = in_evaluation(copied(model))
         return self.forward(model, examples, self.initial_carry(model, _size(examples))).outputs
 
@@ -192,18 +192,18 @@ class Recipe:
         return self._judged(self.outputs(model, examples), examples)
 
     def evaluate(self, model: Model, examples: Example) -> Metrics:
-        """The metrics over a batch of examples, each of which counts the same; scalars."""
+        """The mean metrics over a batch of examples; scalars."""
         return self._finished({name: jnp.mean(score) for name, score in self.scores(model, examples).items()})
 
     def evaluate_split(self, model: Model, examples: Example, size: int) -> Metrics:
         """The metrics over all steps that count of a whole split, in batches of at most ``size`` examples.
 
-        Batches are equal: the last one is filled with the first examples, whose scores are dropped.
+        All batches have equal size: the last one is filled up with the first examples, whose scores are dropped.
         """
         total = _size(examples)
         scores = jax.lax.map(functools.partial(self.scores, model), in_batches(examples, size))
         steps = jax.vmap(count)(examples)
-        # An example without a step that counts has a mean of 0 / 0.
+        # The mean of an example without counted steps is 0 / 0.
         sums = {k: jnp.sum(jnp.where(steps > 0, steps * v.ravel()[:total], 0)) for k, v in scores.items()}
         return self._finished({name: value / jnp.sum(steps) for name, value in sums.items()})
 
@@ -218,7 +218,7 @@ class Recipe:
             passed = self.forward(in_evaluation(copied(model)), examples, carry)
             steps = jax.vmap(count)(examples)
             scores = self._judged(passed.outputs, examples)
-            # A stream that has ended counts nothing, and its mean is 0 / 0.
+            # A stream that has ended has weight 0, and its mean is 0 / 0.
             return passed.carry, ({k: jnp.sum(jnp.where(steps > 0, steps * v, 0)) for k, v in scores.items()}, steps)
 
         carry = self.initial_carry(model, streams)
@@ -230,7 +230,7 @@ class Recipe:
         return {name: self._each(name, score, examples) for name, score in scores.items()}
 
     def _each(self, name: str, score: jax.Array, examples: Example) -> jax.Array:
-        """The score of each example, ``[B]``; raises ValueError where it is no scalar."""
+        """The score of each example, ``[B]``; raises ValueError if a score is not a scalar."""
         if score.shape != (_size(examples),):
             raise ValueError(
                 f"{name} of one example has shape {list(score.shape[1:])} in {type(self.task).__name__}; allowed: a "
@@ -239,7 +239,7 @@ class Recipe:
         return score
 
     def _finished(self, means: Metrics) -> Metrics:
-        """What the task makes of the means; raises ValueError where the loss or what it monitors is missing."""
+        """Applies `Task.finish` to the means; raises ValueError if the loss or the monitored metric is missing."""
         found = self.task.finish(means)
         for name in ("loss", self.task.monitor):
             if name not in found:
@@ -265,12 +265,12 @@ def check_precision(precision: str | None) -> None:
 
 
 def batch(task: Task, key: jax.Array, size: int) -> Example:
-    """``size`` examples: inputs ``[B, T, D]``."""
+    """Draws ``size`` examples: inputs ``[B, T, D]``."""
     return jax.vmap(task.sample)(jax.random.split(key, size))
 
 
 def in_batches(examples: Example, size: int) -> Example:
-    """Examples in equal batches of at most ``size``, ``[batches, size, ...]``; the first ones fill the last batch."""
+    """Splits examples into equal batches, ``[batches, size, ...]``; the first examples fill up the last batch."""
     total = _size(examples)
     batches = -(-total // size)
     filled = jnp.arange(batches * -(-total // batches)) % total
@@ -278,7 +278,7 @@ def in_batches(examples: Example, size: int) -> Example:
 
 
 def cast(tree: Any, dtype: str | None) -> Any:
-    """The tree with its floating-point leaves in another dtype."""
+    """Casts the floating-point leaves of the tree to another dtype."""
 
     def one(leaf: Any) -> Any:
         floating = dtype is not None and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
@@ -293,7 +293,7 @@ def _at_least_float32(leaf: Any) -> Any:
 
 
 def copied(model: Model) -> Model:
-    """The model as one of this trace, whose state may be set."""
+    """A copy of the model that belongs to this trace, so that its state may be set."""
     return jax.tree.map(lambda leaf: leaf, model)
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: settings, checkpoints and metrics together."""
+"""The folder of a run with its settings, checkpoints and metrics."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from recurrax.training.run import Recipe
 
 
 class Store:
-    """Restores a run from its folder and writes it there; without a folder it does nothing."""
+    """Restores a run from its folder and writes to it; without a folder it does nothing."""
 
     def __init__(self, output: Output, checkpoints: Checkpoints | None, metrics: Metrics | None):
         self.output, self.checkpoints, self.metrics = output, checkpoints, metrics
         self._saved = 0
 
     def restore(self, history: History, steps: int) -> None:
-        """Puts the last checkpoint, if there is one, into the history of a run that is to have so many updates.
+        """Loads the last checkpoint, if there is one, into the history of a run of ``steps`` updates.
 
         Raises:
-            CheckpointError: it is damaged, or of another or a longer run.
+            CheckpointError: the checkpoint is damaged, or belongs to another or a longer run.
         """
         if self.checkpoints is None:
             return
@@ -43,11 +43,11 @@ class Store:
                 "at least as many. Raise steps, or use another folder."
             )
         if self.metrics is not None:
-            with _told("metrics", self.output.folder):
+            with _as_checkpoint_error("metrics", self.output.folder):
                 self.metrics.restart(history)
 
     def record(self, history: History, *, last: bool) -> None:
-        """Writes the metrics, and the checkpoint if it is due; returns when both are safe on disk.
+        """Writes the metrics, and a checkpoint if one is due; returns when both are on disk.
 
         Raises:
             CheckpointError: they cannot be written.
@@ -59,20 +59,20 @@ class Store:
             self._saved = done
         try:
             if self.metrics is not None:
-                with _told("metrics", self.output.folder):
+                with _as_checkpoint_error("metrics", self.output.folder):
                     self.metrics.append(history)
         finally:
             if self.checkpoints is not None:
                 self.checkpoints.wait()
 
     def close(self, history: History) -> None:
-        """Writes what belongs to the end: the table of metrics, and the best model of each run.
+        """Writes the final files: the table of metrics, and the best model of each run.
 
         Raises:
             CheckpointError: it cannot be written.
         """
         if self.metrics is not None:
-            with _told("metrics", self.output.folder):
+            with _as_checkpoint_error("metrics", self.output.folder):
                 self.metrics.close(history)
         if self.output.folder is not None:
             save_best(Path(self.output.folder) / "best", history)
@@ -80,10 +80,10 @@ class Store:
 
 @contextlib.contextmanager
 def open_store(output: Output, recipe: Recipe, plan: Plan) -> Iterator[Store]:
-    """The store of a run, and nobody else's while it is open.
+    """Opens the store of a run with an exclusive lock.
 
     Raises:
-        CheckpointError: the folder is that of another run, another process is using it, or it cannot be written to.
+        CheckpointError: the folder belongs to another run, another process is using it, or it is not writable.
         ValueError: nothing can be written there.
     """
     if output.folder is None:
@@ -91,22 +91,22 @@ def open_store(output: Output, recipe: Recipe, plan: Plan) -> Iterator[Store]:
         return
     folder = check_folder(Path(output.folder))
     settings = identity(recipe, plan, output.config)
-    with _alone(folder):
-        with _told("settings", folder):
+    with _exclusive_lock(folder):
+        with _as_checkpoint_error("settings", folder):
             claim(folder, settings, provenance())
             metrics = Metrics(folder, output.tensorboard) if is_main() else None
             checkpoints = Checkpoints(folder, output.keep)
         try:
             yield Store(output, checkpoints, metrics)
         except BaseException:
-            with contextlib.suppress(CheckpointError):  # Orbax raises once more what was told already
+            with contextlib.suppress(CheckpointError):  # Orbax raises the same error again
                 checkpoints.close()
             raise
         checkpoints.close()
 
 
 @contextlib.contextmanager
-def _told(what: str, folder: Path | str | None) -> Iterator[None]:
+def _as_checkpoint_error(what: str, folder: Path | str | None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -117,8 +117,8 @@ def _told(what: str, folder: Path | str | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two processes that train into one folder would spoil it; the lock goes with the process, however it ends."""
+def _exclusive_lock(folder: Path) -> Iterator[None]:
+    """Locks the folder against a second training process; the lock ends with the process in any case."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -126,7 +126,7 @@ def _alone(folder: Path) -> Iterator[None]:
     if fcntl is None or not is_main():
         yield
         return
-    with _told("lock", folder):
+    with _as_checkpoint_error("lock", folder):
         file = (folder / "lock").open("w")
     with file:
         try:

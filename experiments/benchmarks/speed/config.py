@@ -20,7 +20,7 @@ WITH_IPYTHON = "recurrax with IPython"  # an import of it
 
 
 def check_shapes(config: lab.Settings, *names: str) -> None:
-    """Raises ValueError where a shape of one of these settings has a zero."""
+    """Raises ValueError if a shape of one of these settings has a zero."""
     for name in names:
         if min(map(min, getattr(config, name))) < 1:
             config.refuse(name, "B T D H, all >= 1")
@@ -76,17 +76,17 @@ class Config(lab.Settings):
     cells: tuple[Name, ...] = CELLS
     """Cells to time."""
     measurements: tuple[Measurement, ...] = get_args(Measurement)
-    """What to time."""
+    """Measurements to make."""
     implementations: tuple[Implementation, ...] = get_args(Implementation)
     """Libraries to time; one that is not installed is a row that says so."""
     engines: tuple[str, ...] = ("scan", "adjoint", "auto")
     """Engines of recurrax, by name; one that refuses a cell is a row that says why."""
     dtypes: tuple[DType, ...] = ("float32",)
-    """Of parameters, inputs and state."""
+    """Dtype of parameters, inputs and state."""
     precision: Literal["default", "highest"] = "default"
     """Matrix products of float32: default lets JAX and PyTorch use TF32 where the device has it, highest neither."""
     parts: tuple[Part, ...] = get_args(Part)
-    """What to measure; "start" is import and first call."""
+    """Measurements to make; "start" is import and first call."""
     rounds: int = 31
     """Most samples of an implementation in a case, one of each in turn."""
     seconds_per_case: float = 450.0

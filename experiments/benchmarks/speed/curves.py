@@ -1,4 +1,4 @@
-"""How the cost grows, the engines that are parallel over time, and what it costs to begin.
+"""Growth of the cost, engines that are parallel over time, and start-up costs.
 
 The curves: time of a training step against T, H, B and the number of runs, and its memory against T.
 """
@@ -154,7 +154,7 @@ def memory_rows(cell: str, variants: dict[str, Any], shape: Shape) -> dict[str, 
 
 
 def weighed(layer: peers.Layer, shape: Shape) -> dict[str, Any]:
-    """What the compiled training step needs; nothing is run, and no input of that size is made."""
+    """The memory needs of the compiled training step; nothing is run, and no input of that size is made."""
     run, parameters, _ = peers.step(layer, (1, 1, shape[2], shape[3]))
     program = timing.compiled(run, parameters, jax.ShapeDtypeStruct(shape[:3], jnp.float32))
     return {"memory": program.memory, "compile_seconds": program.compile_seconds}
@@ -197,7 +197,7 @@ def newtons(config: Config) -> dict[str, Any]:
 
 
 def solve(programs: tuple[Any, Any], cell: Any, xs: jax.Array) -> dict[str, Any]:
-    """How Newton's iteration ended, how far its outputs are from Scan's, and milliseconds of both forward passes."""
+    """The end of Newton's iteration, the deviation from Scan's outputs, and milliseconds of both forward passes."""
     newton, scan = programs
     carry = cell.initialize_carry(xs.shape[1:])
     found, (_, expected) = newton(cell, carry, xs), scan(cell, xs)
@@ -227,7 +227,8 @@ def imports(repeats: int) -> dict[str, list[float]]:
     """Seconds of ``import jax, flax, optax``, and of recurrax or flax.nnx after it, each in a new process.
 
     As in a plain installation: flax.nnx imports IPython where that is found, so it is hidden, and counted apart where
-    there is one. All from bytecode, as pip installs them: a source tree has none where Python is told not to write it.
+    there is one. All are imported from bytecode, as pip installs them; a source tree has none if Python does not write
+    it.
     """
     packages = ("recurrax", "flax.nnx", *((WITH_IPYTHON,) if importlib.util.find_spec("IPython") else ()))
     rows: dict[str, list[float]] = {"base": [], **{package: [] for package in packages}}

@@ -24,7 +24,7 @@ MARKS = {
 }  # fmt: skip
 OTHER = ("#8A2BE2", "h")
 CELLS = {"GRU": ("-", "o"), "MinGRU": ("--", "s"), "MinLSTM": (":", "v"), "DiagonalRNN": (":", "D"), "LRU": (":", "P")}
-# Of engines in the curves.
+# Looks of engines in the curves.
 COLORS = {
     "scan": "#0072B2", "adjoint": "#D55E00", "associative": "#CC79A7", "flax.nnx": "#009E73",
     "Scan()": "#0072B2", "Adjoint()": "#D55E00", "Scan(checkpoint_every=100)": "#56B4E9",
@@ -83,7 +83,7 @@ def comparison(e: Evidence, cases: list[Case]) -> Figure:
 
 
 def takeaway(e: Evidence) -> str:
-    """What the comparison shows, in a line."""
+    """The main result of the comparison, in one line."""
     ratios = e.ratios("training", e.main()).values()
     if not ratios:
         return "Training step"
@@ -110,7 +110,7 @@ def scaling(e: Evidence, curves: list[str]) -> Figure:
 
 
 def against_flax(point: Case, axis: str) -> str:
-    """What the largest size of a curve shows, in a line."""
+    """The result at the largest size of a curve, in one line."""
     ours, theirs = "GRU adjoint", "GRU flax.nnx"
     if not (timed(point, ours) and timed(point, theirs)):
         return f"Training step against {axis}"

@@ -1,4 +1,4 @@
-"""What was found, in sentences made from the record; and the numbers that page and figure read from it."""
+"""The findings as sentences made from the record, and the numbers for page and figure."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def surely(e: Evidence) -> str:
 
 
 def noise(e: Evidence) -> str:
-    """How far two rows of one program are apart: "auto" is `Adjoint`."""
+    """The difference between two timings of one program: "auto" is `Adjoint`."""
     both = e.ratios("training", "recurrax auto", "recurrax adjoint").values()
     if not both:
         return ""
@@ -133,7 +133,7 @@ def pytorch(e: Evidence) -> str:
 
 
 def nnx(e: Evidence) -> str:
-    """How much longer flax.nnx.RNN takes than each engine, on an accelerator."""
+    """The time of flax.nnx.RNN over that of each engine, on an accelerator."""
     said = []
     for name in e.ours() if e.accelerated else ():
         if ratios := e.ratios("training", "flax.nnx", name):
@@ -218,7 +218,7 @@ def begin(e: Evidence) -> str:
 
 
 def not_measured(e: Evidence) -> str:
-    """What the record cannot say."""
+    """The measurements that are missing in the record."""
     rows = [case["rows"] for case in e.cases("training")]
     missing = [who for who in PEERS if any("not installed" in row.get(who, {}).get("refused", "") for row in rows)]
     others = ACCELERATORS.get(e.results["origin"]["platform"], "any other device")
@@ -226,7 +226,7 @@ def not_measured(e: Evidence) -> str:
 
 
 def of(some: Any, every: Any) -> str:
-    """How many of how many: "none of the 21 cases"."""
+    """A count as words: "none of the 21 cases"."""
     return f"all {len(every)} cases" if len(some) == len(every) else f"{len(some) or 'none'} of the {len(every)} cases"
 
 

@@ -23,14 +23,14 @@ from experiments.benchmarks.speed.config import Config
 from recurrax import report, timing
 from recurrax.timing import Shape
 
-READING = ("figure.py", "findings.py", "page.py")  # of this package: they measure nothing
+READING = ("figure.py", "findings.py", "page.py")  # files of this package without measurements
 PACKAGES = ("jax", "jaxlib", "flax", "dm-haiku", "equinox", "keras", "torch", "numpy")
 VARIABLES = ("XLA_FLAGS", "OMP_NUM_THREADS", "GLIBC_TUNABLES", "LD_PRELOAD")
 STEPS = 50  # streaming steps of a sample, at least
 
 
 def parts(config: Config) -> dict[str, Callable[[], Any]]:
-    """What is to be measured, by name; each part says how long the rest will take if it goes on like this.
+    """The measurements by name; each part reports an estimate of the remaining time.
 
     A half-done record is deleted first if other code, other versions or another device have made it.
     """
@@ -98,7 +98,7 @@ def warm_up(names: tuple[str, ...]) -> None:
 
 
 def names(config: Config) -> Iterator[str]:
-    """Of the rows of a case: every engine of recurrax, then the peers."""
+    """The names of a case's rows: every engine of recurrax, then the peers."""
     for name in config.implementations:
         if name == "recurrax":
             yield from (f"recurrax {engine}" for engine in config.engines)
@@ -107,7 +107,7 @@ def names(config: Config) -> Iterator[str]:
 
 
 def program(name: str, measurement: str, cell: str, shape: Shape, dtype: str = "float32") -> timing.Program:
-    """What is timed: ``training`` step, ``forward`` pass or ``streaming`` step of an implementation, compiled.
+    """The timed program: ``training`` step, ``forward`` pass or ``streaming`` step of an implementation, compiled.
 
     Raises:
         Refused: it is not installed, has no such cell or engine, or cannot use this device.

@@ -42,7 +42,7 @@ def summary(record: Record) -> str:
 
 
 def method(e: Evidence) -> str:
-    """How it was measured."""
+    """The method of measurement."""
     config, made = e.config, e.results["origin"]
     tf32 = "TF32 allowed where the device has it" if config["precision"] == "default" else "no TF32"
     rest = (
@@ -58,7 +58,7 @@ def method(e: Evidence) -> str:
         f"There are as many samples of each (n) as fit into {seconds} s, but at least {least} and at most {most}.\n"
         "The tables show medians [quartiles]; compilation and memory are reported apart. Parameters are handed over\n"
         "as a list of arrays, so no number includes what a module costs as an argument of a call. Every library keeps\n"
-        "its own initial weights and biases. On Linux, malloc was told to keep freed blocks of up to 32 MiB, for all\n"
+        "its own initial weights and biases. On Linux, malloc was set to keep freed blocks of up to 32 MiB, for all\n"
         "alike. Haiku's RNN has a ReLU in place of tanh: we show it, but do not compare with it. Matrix products have\n"
         f"{config['precision']} precision, {tf32}.\n"
         f"PyTorch runs eagerly with {made['torch_threads']} threads; JAX has {made['cores']} CPU cores."
@@ -120,7 +120,7 @@ def table(e: Evidence, measurement: str, show: Any) -> str:
 
 
 def head(case: dict[str, Any]) -> dict[str, str]:
-    """What a row is about."""
+    """The leading columns of a row."""
     shape = ", ".join(map(str, case["shape"]))
     return {"cell": case["cell"], "B, T, D, H": shape if case["dtype"] == "float32" else f"{shape}, {case['dtype']}"}
 
@@ -253,7 +253,7 @@ def start(e: Evidence) -> list[str]:
 
 
 def refusals(e: Evidence) -> str:
-    """What has no number, and why, each reason once."""
+    """The missing numbers with their reasons, each reason once."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name, part in e.results.items():
         for point in part if isinstance(part, list) else [part]:

@@ -76,7 +76,7 @@ def parts(config: Config) -> dict[str, Callable[[], Any]]:
 
 
 def in_fresh_process(work: Callable[[], Any]) -> Any:
-    """What the work gives in a new process of one core."""
+    """The result of the work in a new process on one core."""
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn, initializer=on_one_core) as pool:
         return pool.submit(work).result()

@@ -41,7 +41,7 @@ def page(record: Record) -> list[Any]:
 
 
 def races(record: Record, batch: int) -> list[Any]:
-    """What was timed, by context."""
+    """The timings by context."""
     return [entry for entry in record["results"].values() if entry.get("batch") == batch]
 
 
@@ -90,7 +90,7 @@ def slope(record: Record, name: str, batch: int) -> float:
 
 
 def findings(record: Record) -> Iterator[str]:
-    """What was found, in sentences made from the numbers."""
+    """The findings as sentences, made from the numbers."""
     config = record["config"]
     shortest, longest = config["contexts"][0], config["contexts"][-1]
     for batch in config["batches"] if FULL in config["models"] else ():

@@ -5,8 +5,8 @@
     recurrax train --task recall --length 50 --distractors 0.5 --cells LRU --backend associative
     recurrax list tasks
 
-All seeds at all points of the grid train in one compiled program; cells and sizes follow one another. The same command
-resumes a run that was stopped, by SIGKILL too. A run has solved the task when it meets the task's own criterion.
+All seeds at all points of the grid train in one compiled program; cells and sizes run one after another. The same
+command resumes a stopped run, even after SIGKILL. A run has solved the task when it meets the task's criterion.
 """
 
 from __future__ import annotations

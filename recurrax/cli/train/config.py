@@ -14,14 +14,14 @@ from recurrax.tasks import TASKS
 
 @dataclasses.dataclass(frozen=True)
 class Base(Settings):
-    """Seeds times a grid of settings for each cell and size, on one task."""
+    """All seeds and a grid of settings for each cell and size, on one task."""
 
     task: Literal[*TASKS] = "adding"  # type: ignore[valid-type]
-    """What must be remembered; `recurrax list tasks` describes the tasks."""
+    """The memory task; `recurrax list tasks` describes the tasks."""
     length: int = 100
     """Size of the task: the delay of copy and recall, the lag of time_lag, the length of the others."""
     variant: str | None = None
-    """Published definition of the task; unset: the first choice of the library, see `recurrax list tasks`."""
+    """Published definition of the task; unset: the default, see `recurrax list tasks`."""
     cells: tuple[Literal[*models.CELLS], ...] = ("RNN", "GRU", "LSTM")  # type: ignore[valid-type]
     """Cells to train, one after another."""
     hidden: tuple[int, ...] = (32,)
@@ -31,34 +31,34 @@ class Base(Settings):
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
     """Training seeds; each of them is reported."""
     learning_rate: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)
-    """Adam's learning rates. Every seed runs at each of them, and at each value of the settings that follow."""
+    """Learning rates of Adam. Every seed runs with each of them, and with each value of the following settings."""
     clip_norm: tuple[float, ...] = (1.0,)
-    """Largest norms of the gradient."""
+    """Largest norms of the gradient, for clipping."""
     steps: int = 500
-    """Updates at most, the same for every run; they end earlier once all have met the task's criterion. A larger number
-    resumes runs that have ended."""
+    """Largest number of updates of every run; training ends earlier once all runs have met the task's criterion. A
+    larger number resumes runs that have ended."""
     batch_size: int = 32
-    """Fresh examples of an update."""
+    """New examples for each update."""
     chunk: int = 50
-    """Updates between evaluations; updates to the criterion are known to this precision."""
+    """Updates between evaluations; this is the resolution of the updates to the criterion."""
     held_out: int = 512
-    """Examples of an evaluation."""
+    """Examples for each evaluation."""
     freeze_solved: bool = False
-    """A run that has met the criterion makes no further updates."""
+    """Stop updating a run once it has met the criterion."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the model's computation; parameters, optimiser and loss are float32 in any case."""
+    """Precision of the model's computation; parameters, optimiser and loss are always float32."""
     devices: int | None = dataclasses.field(default=None, metadata=FREE)
-    """How many devices to use; unset: all. Runs are split over them first, then the batch."""
+    """Number of devices to use; unset: all. Runs are split over devices first, then the batch."""
     hosts: str | None = dataclasses.field(default=None, metadata=FREE)
     """Run the same command on several hosts: auto (reads the cluster's environment) or HOST:PORT,PROCESSES,PROCESS."""
     checkpoint_every: int | None = dataclasses.field(default=None, metadata=FREE)
-    """Updates between checkpoints; unset: each chunk, so that a crash costs one chunk."""
+    """Updates between checkpoints; unset: every chunk, so that a crash loses at most one chunk."""
     keep: int = dataclasses.field(default=2, metadata=FREE)
-    """How many of the last checkpoints stay."""
+    """Number of latest checkpoints to keep."""
     tensorboard: bool = dataclasses.field(default=False, metadata=FREE)
     """Also write TensorBoard's event files."""
     fresh: bool = dataclasses.field(default=False, metadata=FREE)
-    """Start again, and delete what these runs have saved."""
+    """Start again, and delete the saved files of these runs."""
     out: Path = dataclasses.field(default=Path("runs") / "train", metadata=FREE)
     """Folder of the record, its page and its figure, and of the checkpoints and metrics of every cell."""
 

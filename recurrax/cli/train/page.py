@@ -1,4 +1,4 @@
-"""The page, the table and the figure of `recurrax train`: functions of the record and of nothing else."""
+"""The page, the table and the figure of `recurrax train`, computed from the record alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def caption(record: Record) -> str:
 
 
 def finding(record: Record) -> str:
-    """Which cells solved the task, at the best point of the grid."""
+    """A sentence on the cells that solved the task at their best point of the grid."""
     counts = {}
     for name, entry in record["results"]["runs"].items():
         at = np.asarray(entry["solved_at"])
@@ -60,7 +60,7 @@ def finding(record: Record) -> str:
 
 
 def explanation(record: Record) -> str:
-    """What the table means."""
+    """The explanation of the table."""
     config, results = record["config"], record["results"]
     fixed = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in settings(record, fixed=True).items())
     text = (
@@ -81,12 +81,12 @@ def rows(record: Record) -> list[dict[str, str]]:
 
 
 def summary(record: Record) -> list[dict[str, str]]:
-    """`rows` for a terminal: without the intervals."""
+    """`rows` for a terminal, without the intervals."""
     return [line | {"solved": line["solved"].partition(" ")[0]} for line in rows(record)]
 
 
 def settings(record: Record, fixed: bool = False) -> dict[str, Any]:
-    """The settings of the grid with several values; or those with one, and that value."""
+    """The settings of the grid with several values, or those with a single value."""
     found: dict[str, set[float]] = {}
     for entry in record["results"]["runs"].values():
         for key, values in entry["settings"].items():
@@ -95,7 +95,7 @@ def settings(record: Record, fixed: bool = False) -> dict[str, Any]:
 
 
 def points(record: Record) -> list[tuple[str, Any, np.ndarray]]:
-    """Every fit at every point of its grid: name, entry, and which of its runs are of that point."""
+    """Every fit at every point of its grid: name, entry, and the runs of the point."""
     found = []
     for name, entry in record["results"]["runs"].items():
         columns = {key: np.asarray(values) for key, values in entry["settings"].items()}
@@ -120,12 +120,12 @@ def row(name: str, entry: Any, runs: np.ndarray, names: Any) -> dict[str, str]:
 
 
 def label(record: Record, name: str) -> str:
-    """The name of a fit, without its size where there is but one."""
+    """The name of a fit, without its size if there is only one size."""
     return name if len(record["config"]["hidden"]) > 1 else name.partition(" ")[0]
 
 
 def draw(record: Record) -> Figure:
-    """Test loss of every run along the grid, and the learning curves at each cell's best point of it."""
+    """Draws the test loss of every run along the grid, and the learning curves at each cell's best point."""
     figure = Figure(figsize=(8.4, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     runs = record["results"]["runs"]
@@ -149,13 +149,13 @@ def draw(record: Record) -> Figure:
 
 
 def along_grid(axes: Axes, record: Record, name: str, style: Any, place: float) -> None:
-    """Each run as a point; the abscissa is the first setting with several values, else nothing but room."""
+    """Draws each run as a point; the x axis is the first setting with several values, if there is one."""
     entry, names = record["results"]["runs"][name], list(settings(record))
     loss = np.asarray(entry["test_loss"], float)
     x = np.asarray(entry["settings"][names[0]], float) if names else np.zeros(len(loss))
     positive = bool(names) and x.min() > 0
     width = np.ptp(x) or 1.0
-    x = x * 1.06**place if positive else x + 0.02 * width * place  # beside each other, not on top
+    x = x * 1.06**place if positive else x + 0.02 * width * place  # side by side
     axes.plot(x, loss, style["marker"], color=style["color"], ms=4, alpha=0.7, lw=0)
     axes.set(xlabel=names[0].replace("_", " ") if names else "", ylabel="test loss")
     if positive:
@@ -169,7 +169,7 @@ def along_grid(axes: Axes, record: Record, name: str, style: Any, place: float) 
 
 
 def learning(axes: Axes, name: str, entry: Any, runs: np.ndarray, style: Any) -> None:
-    """Every seed as a thin line, their median as a thick one."""
+    """Draws a thin line for every seed and a thick line for the median."""
     steps, curves = np.asarray(entry["steps"]), np.asarray(entry["loss"], float)[runs]
     axes.plot(steps, curves.T, color=style["color"], lw=0.5, alpha=0.5)
     some = np.isfinite(curves).any(axis=0)

@@ -1,4 +1,4 @@
-"""Trains every cell and size in turn, and writes the record after each; then its page and its figure."""
+"""Trains all cells and sizes one after another, writes the record after each, and then the page and the figure."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from recurrax.cli.tables import show
 from recurrax.cli.train import page
 from recurrax.tasks import MemoryTask
 from recurrax.training import History, Output, Plan, adam, first_devices, fit
-from recurrax.training.mesh import is_main, together
+from recurrax.training.mesh import barrier, is_main
 
 NAME = "train"
 OUTCOME = (
     "seeds", "settings", "steps", "loss", "accuracy", "solved_at", "diverged_at", "best_at", "test_loss",
     "test_accuracy", "seconds", "compile_seconds", "resumed_at",
 )  # fmt: skip
-QUEUE = ("cells", "hidden", "steps")  # of the settings, what the folder of one cell and size does not depend on
+QUEUE = ("cells", "hidden", "steps")  # settings that do not affect the folder of one cell and size
 
 
 class Job(NamedTuple):
-    """One cell and size: all of its seeds and settings."""
+    """All seeds and settings of one cell and size."""
 
     cell: str
     hidden: int
@@ -40,14 +40,14 @@ class Job(NamedTuple):
 
 
 def prepare(config: Any) -> tuple[MemoryTask, list[Job]]:
-    """The task and all that is to be trained on it.
+    """The task and all jobs on it.
 
     Raises:
-        ValueError: a setting cannot be used; nothing has been compiled.
+        ValueError: a setting is invalid; nothing has been compiled.
     """
     task, swept = models.task_of(config), models.sweep_of(config, config.cells)
     report.check_folder(config.out)
-    first_devices(config.devices)  # refuses more than there are
+    first_devices(config.devices)  # raises if there are fewer devices
     sweep = {"learning_rate": config.learning_rate, "clip_norm": config.clip_norm} | swept
     names = ("steps", "batch_size", "chunk", "held_out", "seeds", "freeze_solved", "precision", "devices")
     plan = Plan(**{name: getattr(config, name) for name in names}, sweep=sweep)
@@ -61,7 +61,7 @@ def prepare(config: Any) -> tuple[MemoryTask, list[Job]]:
 
 
 def output(config: Any, cell: str, hidden: int) -> Output:
-    """What the runs of one cell and size show and write."""
+    """The output of the runs of one cell and size."""
     return Output(
         folder_of(config, cell, hidden), f"{cell}, {hidden} units", config.checkpoint_every, config.keep,
         config.tensorboard, config={"cell": cell, "hidden": hidden, "optimizer": "adam"},
@@ -69,14 +69,14 @@ def output(config: Any, cell: str, hidden: int) -> Output:
 
 
 def folder_of(config: Any, cell: str, hidden: int) -> Path:
-    """Where one cell and size keeps its checkpoints and metrics, whatever else is in the queue."""
+    """The folder of one cell and size for checkpoints and metrics; it does not depend on other jobs."""
     settings = {name: value for name, value in report.settings(config).items() if name not in QUEUE}
-    given = {name: value for name, value in settings.items() if value not in (None, [])}  # flags to come change nothing
+    given = {name: value for name, value in settings.items() if value not in (None, [])}  # new flags do not change it
     return Path(config.out).expanduser() / f"{cell}-H{hidden}-{report.digest(given)}"
 
 
 def main(config: Any, prepared: tuple[MemoryTask, list[Job]]) -> dict[str, Any]:
-    """Trains, prints the table, and writes record, page and figure; gives the record."""
+    """Trains, prints the table, and writes record, page and figure; returns the record."""
     task, jobs = prepared
     began, entry = time.perf_counter(), {}
     results: dict[str, Any] = {
@@ -104,7 +104,7 @@ def main(config: Any, prepared: tuple[MemoryTask, list[Job]]) -> dict[str, Any]:
 
 
 def runs(plan: Plan) -> str:
-    """How many runs train at once, in words."""
+    """The number of parallel runs as text."""
     points = 1
     for values in plan.sweep.values():
         points *= len(values)
@@ -112,7 +112,7 @@ def runs(plan: Plan) -> str:
 
 
 def outcome(config: Any, job: Job, task: MemoryTask) -> dict[str, Any]:
-    """What the record keeps of one cell and size: every run."""
+    """The part of the record for one cell and size, with every run."""
     history = train(config, job, task)
     found = {name: getattr(history, name) for name in OUTCOME}
     return {"cell": job.cell, "hidden": job.hidden, **found}
@@ -122,5 +122,5 @@ def train(config: Any, job: Job, task: MemoryTask) -> History:
     """All seeds and settings of one cell and size, in its own folder."""
     if config.fresh and is_main():
         shutil.rmtree(Path(job.output.folder or ""), ignore_errors=True)
-    together("fresh")
+    barrier("fresh")
     return fit(job.build, task, adam, job.plan, job.output)

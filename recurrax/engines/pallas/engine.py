@@ -1,13 +1,13 @@
-r"""One fused kernel for every real cell of structure DENSE, in Pallas.
+r"""One fused Pallas kernel for every real cell of structure DENSE.
 
     a_t = u_t + sum_k U_k s_{t-1,k} + b        s_t = update(s_{t-1}, a_t)
 
-A law of `Cell` says that ``mix`` is affine: applied to the identity it gives each U, applied to zero it gives b. The
-kernel keeps all U on the chip and runs all T steps; inside it calls the cell's own ``update``. The tangents of the
-states solve a linear system, whose transpose is solved by the backward kernel: it carries state cotangents only and
-takes JAX's derivative of ``update`` inside. All that holds a parameter (``project``, ``mix`` for all steps at once,
-weight gradients) stands outside, as in `Adjoint`, and is JAX's; so forward mode, in a loop, and derivatives of any
-order work too.
+By the laws of `Cell`, ``mix`` is affine: applied to the identity it gives each U, and applied to zero it gives b. The
+kernel keeps all U on the chip, runs all T steps, and calls the cell's own ``update`` in each step. The tangents of the
+states solve a linear system. The backward kernel solves its transpose: it carries only state cotangents and uses JAX's
+derivative of ``update``. As in `Adjoint`, everything with a parameter (``project``, ``mix`` for all steps at once,
+weight gradients) is computed outside the kernel by JAX. So forward mode, in a loop, and derivatives of any order work
+too.
 """
 
 from __future__ import annotations
@@ -31,38 +31,39 @@ from recurrax.engines.pallas.tiles import Tiles, multiple
 from recurrax.engines.sharding import check_not_varying, is_varying
 from recurrax.kernels import is_sharded
 
-# KiB of shared memory that a block of threads gets, by CUDA's compute capability (CUDA programming guide).
+# KiB of shared memory per block of threads, by CUDA's compute capability (CUDA programming guide).
 SHARED = {"7.0": 96, "7.5": 64, "8.0": 163, "8.7": 163, "9.0": 227, "10.0": 227, "10.3": 227}
-LEAST_SHARED, MOST_SHARED = 99, 227  # of capabilities that are not listed; where no CUDA device is
-LEAST_BLOCK = 8 if jax.__version_info__ >= (0, 9) else 16  # columns that a matrix may multiply on CUDA
-REGISTERS = 128  # of a thread's 255, for matrices on CUDA; the kernels of LSTM and GRU take as many for the rest
+LEAST_SHARED, MOST_SHARED = 99, 227  # for unlisted capabilities; without a CUDA device
+LEAST_BLOCK = 8 if jax.__version_info__ >= (0, 9) else 16  # fewest columns of a matrix product on CUDA
+REGISTERS = 128  # registers of a thread for matrices on CUDA, of 255; LSTM and GRU need the others
 EXACT = ("highest", "float32")  # values of jax_default_matmul_precision
 
 
 @dataclasses.dataclass(frozen=True)
 class Pallas(Engine):
-    """The whole recurrence in one kernel, forward and backward, with the recurrent weights at hand.
+    """Runs the whole recurrence in one kernel, forward and backward, with the recurrent weights on the chip.
 
-    Computes what `Scan` does; sums and ``update`` are float32 where the cell is bfloat16. Products of float32 are
-    rounded as JAX's own are on the device, to TF32 on CUDA; under ``jax.default_matmul_precision("highest")`` they are
-    float32's, on CUDA from three products in TF32, which leaves the last bit or two open. Keeps the states
-    ``[T, *batch, H]`` for the backward pass. Sizes are padded to the device's tiles with zeros, where ``update`` must
-    be finite. Tangents in forward mode come from a loop as that of `Scan`, and derivatives of any order exist.
+    It computes the same as `Scan`; for a bfloat16 cell, sums and ``update`` are float32. Products of float32 are
+    rounded as JAX rounds them on the device, to TF32 on CUDA. Under ``jax.default_matmul_precision("highest")`` they
+    have float32 precision; CUDA computes them from three TF32 products, so the last bit or two may differ. The states
+    ``[T, *batch, H]`` are stored for the backward pass. Sizes are padded with zeros to the device's tiles, so
+    ``update`` must be finite at zero. Forward mode runs a loop like that of `Scan`, and derivatives of any order exist.
 
     Args:
-        block: sequences that one kernel instance runs; by default 8 on CUDA (16 before jax 0.9), up to 128 on a TPU.
-        platform: "cuda" (through Triton), "tpu" (through Mosaic), or "interpret": the same kernel step by step as
-            plain JAX on any device, to test it, slowly. None: by `jax.default_backend`, "interpret" on a CPU. It is
-            chosen when a function is traced: the tiles and the limits on sizes follow from it.
+        block: sequences per kernel instance; by default 8 on CUDA (16 before jax 0.9), and up to 128 on a TPU.
+        platform: "cuda" (through Triton), "tpu" (through Mosaic), or "interpret", which runs the same kernel slowly as
+            plain JAX on any device, for tests. None follows `jax.default_backend`, with "interpret" on a CPU. The
+            platform is chosen when a function is traced; it determines the tiles and the limits on sizes.
 
     Raises:
-        ValueError: an option is not allowed; or, in the call, a cell of structure GENERAL, complex states, or sizes or
-            dtypes beyond the device. On CUDA all recurrent matrices have to fit into the registers and the shared
-            memory of one multiprocessor: on an H100 an LSTM or GRU up to H = 128, in float32 at highest precision up to
-            H = 64, an RNN in bfloat16 up to H = 256; on a TPU all weights and one step of a block into 6 MiB.
+        ValueError: an option is not allowed; or, in the call, the cell has structure GENERAL or complex states, or its
+            sizes or dtypes are beyond the device. On CUDA all recurrent matrices must fit into the registers and the
+            shared memory of one multiprocessor: on an H100, an LSTM or GRU up to H = 128 (up to H = 64 in float32 at
+            highest precision), and an RNN in bfloat16 up to H = 256. On a TPU all weights and one step of a block must
+            fit into 6 MiB.
 
-    Source: weights kept on chip through all steps: Diamos et al. (2016), "Persistent RNNs"; gradients of any cell's
-    elementwise part fused with them: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
+    Source: weights on the chip for all steps: Diamos et al. (2016), "Persistent RNNs"; fused gradients of any cell's
+        elementwise part: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
     """
 
     block: int | None = None
@@ -99,7 +100,7 @@ class Pallas(Engine):
         return jax.tree.map(lambda leaf: leaf.reshape(*batch, -1), last), cell.readout(carries, xs)
 
     def fits(self, cell: Cell, carry: Carry, xs: jax.Array) -> bool:
-        """Whether the default device is an NVIDIA GPU whose kernel can run the cell over ``xs: [T, *batch, D]``."""
+        """Whether the default device is an NVIDIA GPU and its kernel can run the cell over ``xs: [T, *batch, D]``."""
         if not _is_cuda() or is_sharded(xs) or is_varying(xs) or cell.num_feature_axes != 1:
             return False
         try:
@@ -109,7 +110,7 @@ class Pallas(Engine):
         return _is_finite_where_padded(cell, carry)
 
     def _tiles(self, cell: Cell, carry: Carry, B: int) -> Tiles:
-        """How the kernel runs the cell, or ValueError where it cannot."""
+        """The tiles with which the kernel runs the cell; raises ValueError if it cannot."""
         name, dtype, H = type(cell).__name__, cell_dtype(cell), cell.hidden_features
         if cell.structure is not Structure.DENSE:
             raise ValueError(f"Pallas got {name} of {cell.structure}; allowed: {Structure.DENSE}. Use Scan().")
@@ -130,7 +131,7 @@ class Pallas(Engine):
             block, allowed, tf32 = self.block or LEAST_BLOCK, f"powers of two >= {LEAST_BLOCK}", lax.DotAlgorithmPreset
             precision = tf32.TF32_TF32_F32_X3 if exact else tf32.TF32_TF32_F32
             fits = block >= LEAST_BLOCK and block & (block - 1) == 0
-            registers = 0 if exact and dtype == jnp.float32 else REGISTERS  # in three products a matrix is two
+            registers = 0 if exact and dtype == jnp.float32 else REGISTERS  # three products need two copies of a matrix
             tiles = Tiles(platform, block, N, precision, True, registers, fallback=self.platform is None)
         if not fits:
             raise ValueError(f"Pallas got block={block}; allowed on {platform}: {allowed}. Leave it out.")
@@ -140,10 +141,10 @@ class Pallas(Engine):
 
 
 def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) -> None:
-    """Raises ValueError where what registers do not hold, and a tile for each gate and one more, are too large."""
+    """Raises ValueError if the matrices outside registers and the tiles of all gates exceed the shared memory."""
     dtype, H = jnp.dtype(cell_dtype(cell)), cell.hidden_features
     N, gates = tiles.units, len(jax.tree.leaves(jax.eval_shape(cell.mix, carry)))
-    copies = 2 if exact and dtype == jnp.float32 else 1  # a matrix and what TF32 leaves of it
+    copies = 2 if exact and dtype == jnp.float32 else 1  # a matrix and its remainder after rounding to TF32
     matrices = max(0, gates * len(_reads(cell, carry)) - tiles.matrices_in_registers(dtype))
     needed = (matrices * copies * N**2 + (gates + 1) * tiles.block * N) * dtype.itemsize // KIB
     device = jax.devices()[0]
@@ -158,7 +159,7 @@ def _check_shared_memory(tiles: Tiles, cell: Cell, carry: Carry, exact: bool) ->
 
 
 def _is_cuda() -> bool:
-    """Whether programs run on an NVIDIA GPU by default, and JAX still has the compiler of kernels for it."""
+    """Whether the default device is an NVIDIA GPU and JAX has a kernel compiler for it."""
     device: Any = jax.config.jax_default_device or jax.devices()[0]  # type: ignore[attr-defined]
     if getattr(device, "platform", device) not in ("gpu", "cuda"):
         return False
@@ -166,7 +167,7 @@ def _is_cuda() -> bool:
 
 
 def _is_finite_where_padded(cell: Cell, carry: Carry) -> bool:
-    """Whether ``update`` of zeros is finite: a NaN among the padding would reach what it stands beside."""
+    """Whether ``update`` of zeros is finite; a NaN in the padding would spread to its neighbours."""
     with jax.ensure_compile_time_eval():
         zeros = jax.tree.map(lambda leaf: jnp.zeros((1, 1), leaf.dtype), carry)
         a = jax.eval_shape(lambda: preactivations(cell.project(jnp.zeros((1, cell.in_features or 1))), cell.mix(carry)))
@@ -197,7 +198,7 @@ def _states(tiles: Tiles, cell: Cell, initial: Carry, xs: jax.Array, flags: Any)
 def _states_jvp(tiles: Tiles, primals: Any, tangents: Any) -> Any:
     cell, initial, xs, flags = primals
     last, carries = _states(tiles, *primals)
-    # Rematerialised, so that the pre-activations are computed again in the backward pass and not kept for it.
+    # Rematerialised, so that the backward pass recomputes the pre-activations instead of storing them.
     run = jax.checkpoint(functools.partial(_tangents, tiles), prevent_cse=False)
     d_carries = run(cell, initial, xs, flags, carries, tangents[:3])
     return (last, carries), (jax.tree.map(lambda d: d[-1], d_carries), d_carries)
@@ -225,9 +226,9 @@ def _tangents(
 
 
 def _tied(tree: Any, others: Any) -> Any:
-    """The same numbers as functions of all others: JAX transposes and differentiates a system only as a whole.
+    """Makes each array depend on all others, because JAX transposes and differentiates a system only as a whole.
 
-    Where one array of its right side had no tangent, JAX would fail. What is added is compiled away.
+    JAX would fail if an array of the right side had no tangent. The compiler removes the added terms.
     """
     never = jnp.zeros((), bool)
     nothing: Any = sum(jnp.where(never, leaf.ravel()[0], 0) for leaf in jax.tree.leaves(others))
@@ -236,36 +237,36 @@ def _tied(tree: Any, others: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """The tangents ``d_t`` of the carries as the solution of a linear system of all steps; without mask and resets
+    """The linear system whose solution is the tangents ``d_t`` of the carries.
 
         d_0 = b_0,    d_t - J_t d_{t-1} = b_t,    J_t = update' + update_a' mix'
 
-    The unknown and the right side are pairs: of the initial carry, and of all carries ``[T, B, H]``. The transposed
-    system is solved by the kernel, from the last step back.
+    The unknown and the right side are pairs: one part for the initial carry, and one for all carries ``[T, B, H]``. The
+    kernel solves the transposed system from the last step back.
     """
 
     tiles: Tiles
     cell: Cell
     keep: jax.Array | None
     reset: jax.Array | None
-    before: Carry  # each step's, after its reset
+    before: Carry  # the carry before each step, after its reset
     a: Any
 
     def step(self, carry: Carry, a: Any, d_carry: Carry) -> Carry:
-        """``J d``, of one step or of all of them."""
+        """``J d``, for one step or for all steps."""
         _, d_mixed = jax.jvp(self.cell.mix, (carry,), (d_carry,))
         zeros = jax.tree.map(jnp.zeros_like, a)
         return jax.jvp(self.cell.update, (carry, a), (d_carry, preactivations(zeros, d_mixed)))[1]
 
     def residual(self, unknown: tuple[Carry, Carry]) -> tuple[Carry, Carry]:
-        """The left side, for all steps at once."""
+        """The left side of the system, for all steps at once."""
         d_initial, d_carries = unknown
         d_before = _before(d_initial, d_carries, self.reset)
         d_new = hold(self.keep, self.step(self.before, self.a, d_before), d_before)
         return _tied((d_initial, jax.tree.map(jnp.subtract, d_carries, d_new)), (self.before, self.a))
 
     def forward(self, b: tuple[Carry, Carry]) -> tuple[Carry, Carry]:
-        """The solution, step by step."""
+        """Solves the system step by step."""
         d_initial, direct = b
 
         def step(d_carry: Carry, inputs: Any) -> tuple[Carry, Carry]:
@@ -279,7 +280,7 @@ class System:
         return d_initial, jax.lax.scan(step, d_initial, steps)[1]
 
     def backward(self, flags: Any, d: tuple[Carry, Carry]) -> tuple[Carry, Carry]:
-        """The solution of the transposed system, by the kernel."""
+        """Solves the transposed system with the kernel."""
         d_initial, d_carries = d
         a, tree = jax.tree.flatten(self.a)
 
@@ -308,12 +309,12 @@ def _before(initial: Carry, carries: Carry, reset: jax.Array | None) -> Carry:
 
 
 def cell_dtype(cell: Cell) -> Any:
-    """The dtype of the parameters, which `unroll` has cast to that of the computation; None without any."""
+    """The dtype of the parameters, which `unroll` has cast to the dtype of the computation; None without parameters."""
     return next((leaf.dtype for leaf in jax.tree.leaves(cell)), None)
 
 
 def _with_bias(us: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[Any]]:
-    """The inputs' parts with the constants of ``mix`` added, for all steps at once; and what is left to the kernel."""
+    """The input parts plus the constants of ``mix`` for all steps at once, and the rest for the kernel."""
     if not b:
         return us, []
     pairs = list(zip(us, b, strict=True))
@@ -322,14 +323,14 @@ def _with_bias(us: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[tuple[Any, ...]
 
 
 def _mixed(cell: Cell, carry: Carry, a: Any) -> tuple[int, ...]:
-    """The places, among the gates ``a`` that a cell has, of those with a part from the carry."""
+    """The indices of those gates ``a`` that have a recurrent part."""
     v = jax.eval_shape(cell.mix, carry)
     there = [c is not None for gate, c in zip(a, v, strict=True) if gate is not None] if v else []
     return tuple(place for place, has in enumerate(there) if has)
 
 
 def _on_device(tiles: Tiles, cell: Cell, update: Callable[..., Carry]) -> Callable[..., Carry]:
-    """``update`` in float32 or wider, as the kernel calls it."""
+    """Wraps ``update`` so that the kernel calls it in float32 or wider."""
 
     def widened(*operands: Any) -> Carry:
         return update(*cast(operands, wide(cell_dtype(cell))))
@@ -339,9 +340,9 @@ def _on_device(tiles: Tiles, cell: Cell, update: Callable[..., Carry]) -> Callab
 
 
 def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[jax.Array]], Any]:
-    """``U_k: [H, H]`` of every gate, for each leaf k of the carry that ``mix`` reads, and ``b: [B, H]`` of every gate.
+    """``U_k: [H, H]`` of every gate for each leaf k of the carry that ``mix`` reads, and ``b: [B, H]`` of every gate.
 
-    With ``derivative`` they are those of the derivative of ``mix``, which differ where the cell stops its gradient.
+    With ``derivative`` they belong to the derivative of ``mix``, which differs if the cell stops the gradient.
     """
     precise = cast(cell, wide(cell_dtype(cell)))
     leaves, tree = jax.tree.flatten(carry)
@@ -354,13 +355,13 @@ def _affine(cell: Cell, carry: Carry, derivative: bool) -> tuple[dict[int, list[
             return jax.jvp(precise.mix, (zero,), (unit,))[1]
         return jax.tree.map(lambda v, b: v - b[:1], precise.mix(unit), b)
 
-    with jax.default_matmul_precision("highest"):  # the default would round U
+    with jax.default_matmul_precision("highest"):  # the default precision would round U
         b = precise.mix(cast(jax.tree.map(jnp.zeros_like, carry), cell_dtype(precise)))
         return {k: jax.tree.leaves(cast(linear(k), cell_dtype(cell))) for k in _reads(cell, carry)}, b
 
 
 def _reads(cell: Cell, carry: Carry) -> list[int]:
-    """Which leaves of the carry reach ``mix``'s result: those of an LSTM's h, not of its c."""
+    """The leaves of the carry that ``mix`` reads, such as the h of an LSTM but not its c."""
     jaxpr = jax.make_jaxpr(cell.mix)(carry).jaxpr
     live = {id(out) for out in jaxpr.outvars}
     for equation in reversed(jaxpr.eqns):

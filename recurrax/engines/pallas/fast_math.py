@@ -1,4 +1,4 @@
-"""Tanh and sigmoid in few instructions and without branches, for kernels that run on a GPU."""
+"""Fast tanh and sigmoid without branches, for kernels on a GPU."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-CALLS = ("jit", "pjit")  # of jitted functions, by JAX's version
+CALLS = ("jit", "pjit")  # the primitive of a jitted function in different JAX versions
 
-# Odd and even powers of x in the quotient, from the highest; beyond the limit tanh rounds to 1.
+# Coefficients of the odd and even powers of x, the highest first; beyond the limit tanh rounds to 1.
 NUMERATOR = (
     -2.76076848e-16,
     2.0001879e-13,
@@ -29,19 +29,19 @@ LIMIT = 7.99881172
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def tanh(x: jax.Array, ptx: bool = False) -> jax.Array:
-    """``x p(x^2) / q(x^2)`` in float32, within 6 units in the last place of tanh.
+    """Tanh as ``x p(x^2) / q(x^2)`` in float32, within 6 units in the last place.
 
-    CUDA's takes one of two branches for each number, and one after the other where the numbers of a warp differ.
+    CUDA's tanh has two branches, and a warp runs both one after the other if its numbers differ.
 
-    Source: the minimax quotient of Eigen, which XLA too computes tanh by.
+    Source: the minimax quotient of Eigen, which XLA uses too.
     """
-    x = jnp.where(x > LIMIT, LIMIT, jnp.where(x < -LIMIT, -LIMIT, x))  # not clip, which drops nan on a GPU
+    x = jnp.where(x > LIMIT, LIMIT, jnp.where(x < -LIMIT, -LIMIT, x))  # clip would lose NaN on a GPU
     return x * _horner(NUMERATOR, x * x) * _instruction("rcp", _horner(DENOMINATOR, x * x), ptx)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def sigmoid(x: jax.Array, ptx: bool = False) -> jax.Array:
-    """``1 / (1 + 2^(-x log2(e)))`` in float32, within 1.2e-7 of sigmoid, below 2^-126 zero."""
+    """Sigmoid as ``1 / (1 + 2^(-x log2(e)))`` in float32, within 1.2e-7; zero below 2^-126."""
     return _instruction("rcp", 1 + _instruction("ex2", x * -math.log2(math.e), ptx), ptx)
 
 
@@ -57,13 +57,13 @@ def _(ptx: bool, primals: Any, tangents: Any) -> Any:
     return y, tangents[0] * (y * (1 - y))
 
 
-FAST = {"tanh": tanh, "logistic": sigmoid}  # by JAX's names
+FAST = {"tanh": tanh, "logistic": sigmoid}  # keyed by the names of JAX's primitives
 
 
 def _instruction(name: str, x: jax.Array, ptx: bool) -> jax.Array:
-    """``1 / x`` or ``2^x``: with ``ptx`` one instruction of NVIDIA's, exact but for the last bit.
+    """``1 / x`` or ``2^x``; with ``ptx`` it is a single NVIDIA instruction, exact up to the last bit.
 
-    What CUDA makes of a division are nine, for quotients of numbers that are larger or smaller than any here.
+    CUDA compiles a division to nine instructions, which handle larger and smaller numbers than occur here.
     """
     if not ptx:
         return 1 / x if name == "rcp" else jnp.exp2(x)
@@ -82,9 +82,9 @@ def _horner(coefficients: tuple[float, ...], z: jax.Array) -> jax.Array:
 
 
 def fast(f: Callable[..., Any], ptx: bool = False) -> Callable[..., Any]:
-    """``f`` with these functions for those of float32, or ``f`` itself where it has loops or rules of its own.
+    """Replaces the float32 functions in ``f`` by these; returns ``f`` itself if it has loops or custom rules.
 
-    With ``ptx`` it can be run in a kernel for CUDA and nowhere else.
+    With ``ptx`` the result runs only in a CUDA kernel.
     """
 
     def g(*args: Any) -> Any:
@@ -97,7 +97,7 @@ def fast(f: Callable[..., Any], ptx: bool = False) -> Callable[..., Any]:
 
 
 def _plain(jaxpr: Any) -> bool:
-    """Whether no equation but a call of a jitted function holds another jaxpr."""
+    """Whether only calls of jitted functions contain another jaxpr."""
     return all(
         _plain(e.params["jaxpr"].jaxpr)
         if e.primitive.name in CALLS

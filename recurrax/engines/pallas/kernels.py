@@ -1,10 +1,10 @@
-"""The two kernels of `Pallas`, one loop forward and one backward, and how they are cut to a device's tiles.
+"""The forward and the backward kernel of `Pallas`, and their division into a device's tiles.
 
-All arguments of a kernel but ``update`` are trees of references: ``weights: {k: [U_k of each gate]}``, a matrix
-``[out, in]`` each; ``rows`` of shape ``[B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]``, one chunk of time.
-On a GPU they lie another way, see `Tiles`, and what is read of them is ``[H, B]``.
+All arguments of a kernel but ``update`` are trees of references: ``weights: {k: [U_k of each gate]}`` with matrices
+``[out, in]``; ``rows: [B, H]``; ``flags: [T, B, 1]`` and ``streams: [T, B, H]`` of one chunk of time. On a GPU they
+have another layout, see `Tiles`, and a read gives ``[H, B]``.
 
-JAX's Pallas is imported only where a kernel is made, as most programs that import recurrax make none.
+JAX's Pallas is imported only when a kernel is built, because most programs that import recurrax need no kernel.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from recurrax.engines.engine import hold, where
 from recurrax.engines.pallas.tiles import Tiles, multiple, pad
 
 KIB = 1024
-BLOCK_BYTES = 12 * KIB * KIB  # TPU: of the 16 MiB of VMEM that a kernel gets; the rest is for temporaries
+BLOCK_BYTES = 12 * KIB * KIB  # TPU: part of the 16 MiB of VMEM of a kernel; the rest is for temporaries
 LONGEST_CHUNK = 16  # steps in one block of the pipeline
 
 
 def forward_kernel(
     update: Any, tiles: Tiles, weights: Any, flags: Any, rows: Any, us: Any, last: Any, carries: Any
 ) -> None:
-    """One chunk of time for one block of sequences. ``rows``: the initial carry, and each gate's b or None."""
+    """Runs one chunk of time for one block of sequences. ``rows``: the initial carry, and each gate's b or None."""
     start, b = _read(rows)
     weights = tiles.matrices(weights) if tiles.gpu else weights
 
@@ -58,10 +58,10 @@ def backward_kernel(
     d_rows: Any,
     d_carries: Carry,
 ) -> None:
-    """One chunk of time, from its end. ``d_rows``: of the initial carry, and of the same through resets.
+    """Runs one chunk of time backwards. ``d_rows``: cotangents of the initial carry, directly and through resets.
 
-    ``mixed`` are the places of the gates that the matrices belong to. What is written at every step is the cotangent of
-    the carry after it, with all that comes back from later steps.
+    ``mixed`` are the indices of the gates that the matrices belong to. Every step writes the cotangent of the carry
+    after it, including the contributions of later steps.
     """
     del rows
     weights = tiles.matrices(weights) if tiles.gpu else weights
@@ -88,7 +88,7 @@ def backward_kernel(
 
 
 def _loop(tiles: Tiles, streams: Any, step: Any, start: Any, reverse: bool = False) -> Any:
-    """``step(t, rows, streams_t)`` over the steps of a chunk; int32 with 64-bit JAX too, as a TPU counts so."""
+    """Runs ``step(t, rows, streams_t)`` over a chunk; the counter is always int32, as a TPU requires."""
     zero, T = np.int32(0), np.int32(jax.tree.leaves(streams)[0].shape[0])
 
     def at(i: Any) -> Any:
@@ -105,7 +105,7 @@ def _loop(tiles: Tiles, streams: Any, step: Any, start: Any, reverse: bool = Fal
 
 
 def _resume(start: Any, rows: Any) -> Any:
-    """``start`` in the first chunk, then what the last chunk left in an output, which all devices keep till the end."""
+    """``start`` in the first chunk; later the result of the last chunk, which stays in an output until the end."""
     from jax.experimental import pallas as pl
 
     first = pl.program_id(1) == 0
@@ -122,12 +122,12 @@ def _write(refs: Any, values: Any) -> None:
 
 
 def _flag(flags: Any, name: str, t: Any, carry: Carry) -> jax.Array | None:
-    """The flag of a step, of the carry's shape: devices broadcast numbers more readily than booleans."""
+    """The flag of a step with the carry's shape; it is broadcast as a number because devices handle booleans badly."""
     return jnp.broadcast_to(flags[name][t], jax.tree.leaves(carry)[0].shape) != 0 if name in flags else None
 
 
 def _dot(a: jax.Array, U: jax.Array, tiles: Tiles) -> jax.Array:
-    """``U a`` of columns, ``a U^T`` of rows, exact in bfloat16, summed in float32 or wider."""
+    """``U a`` for columns, ``a U^T`` for rows; exact products of bfloat16, summed in float32 or wider."""
     precision = None if a.dtype == jnp.bfloat16 else tiles.precision
     (left, right), axis = ((U, a), 0) if tiles.gpu else ((a, U), 1)
     return jax.lax.dot_general(
@@ -136,7 +136,7 @@ def _dot(a: jax.Array, U: jax.Array, tiles: Tiles) -> jax.Array:
 
 
 def wide(dtype: Any) -> Any:
-    """What is computed in: float32, or float64 if the dtype is that."""
+    """The dtype of the computation: float64 if the dtype is float64, else float32."""
     return jnp.promote_types(dtype, jnp.float32)
 
 
@@ -145,9 +145,9 @@ def launch(
 ) -> Any:
     """Pads to the tiles, runs the kernel over blocks of sequences and chunks of time, and cuts the padding off.
 
-    ``weights: [H, H]``, out and in, are whole in every block, ``rows: [B, H]`` are cut along B, ``flags: [T, B]`` and
-    ``streams: [T, B, H]`` along T and B; ``kernel(tiles)`` is the kernel, and ``out`` is the shapes of rows and streams
-    that it writes. Chunks run one after the other, with ``reverse`` from the last.
+    Every block gets all ``weights: [H, H]`` (out, in). ``rows: [B, H]`` are cut along B; ``flags: [T, B]`` and
+    ``streams: [T, B, H]`` are cut along T and B. ``kernel(tiles)`` is the kernel, and ``out`` gives the shapes of its
+    output rows and streams. Chunks run one after the other; with ``reverse`` the last chunk is first.
     """
     from jax.experimental import pallas as pl
 
@@ -160,7 +160,7 @@ def launch(
     chunk = _chunk(tiles, T, jax.tree.leaves(weights), jax.tree.leaves((flags, rows, streams, out)))
 
     def cut(a: Any, axis: int, size: int | None) -> pl.BlockSpec:
-        """Sequences, an axis, into blocks; time, the first axis of three, into chunks."""
+        """Cuts the axis of sequences into blocks, and time, the first of three axes, into chunks."""
 
         def index(b: Any, t: Any) -> tuple[Any, ...]:
             t = T // chunk - 1 - t if reverse else t
@@ -189,7 +189,7 @@ def launch(
         )
 
     operands = weights, flags, rows, streams
-    if tiles.fallback:  # a program for a GPU may be sent to the host's CPU
+    if tiles.fallback:  # a program for a GPU may run on the host's CPU
         out = jax.lax.platform_dependent(*operands, cuda=call(tiles), default=call(tiles.interpreted()))
     else:
         out = call(tiles)(*operands)
@@ -198,12 +198,12 @@ def launch(
 
 
 def has_triton() -> bool:
-    """Whether JAX still compiles such kernels for a GPU; version 0.12 announces the end of it."""
+    """Whether JAX still compiles such kernels for a GPU; version 0.12 deprecates them."""
     return importlib.util.find_spec("jax.experimental.pallas.triton") is not None
 
 
 def _parameters(tiles: Tiles) -> Any:
-    """Options of the device's compiler; each from its own module: JAX 0.12 announces the end of the one for Triton."""
+    """Options of the device's compiler, each from its own module because JAX 0.12 deprecates the one for Triton."""
     if tiles.platform == "cuda":
         from jax.experimental.pallas import triton
 
@@ -216,7 +216,7 @@ def _parameters(tiles: Tiles) -> Any:
 
 
 def _chunk(tiles: Tiles, T: int, weights: list[Any], others: list[Any]) -> int:
-    """Steps in one block: all on CUDA, where a block is an address; else a divisor of T that leaves the TPU room."""
+    """Steps in one block: all on CUDA, where a block is an address; else a divisor of T that fits the TPU's memory."""
     if tiles.platform == "cuda":
         return T
     lanes = max(128, tiles.units)

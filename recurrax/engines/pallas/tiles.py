@@ -1,4 +1,4 @@
-"""How arrays lie in the kernels of `Pallas`: cut to a device's tiles, and on a GPU in the order of its threads."""
+"""The memory layout of arrays in the kernels of `Pallas`: tiles of the device, and the order of a GPU's threads."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-ROWS, PAIR = 8, 2  # of a result of the tensor cores, per thread: see `Tiles`
-WARPS, THREADS = 8, 32  # warps of a block, at most, and threads of a warp
+ROWS, PAIR = 8, 2  # rows and neighbouring columns of a tensor-core result per thread, see `Tiles`
+WARPS, THREADS = 8, 32  # the most warps of a block, and the threads of a warp
 
 
 @dataclasses.dataclass(frozen=True)
 class Tiles:
-    """How arrays are cut, sequences in a block and H padded to the device's tiles, and how float32 is multiplied.
+    """The sizes of tiles (sequences of a block, H padded to the device's tiles), and the precision of float32 products.
 
-    With ``gpu`` the kernel is written for one. It reads its matrices before the loop and each step's streams one step
-    ahead: a reference points to the device's memory, and what is read stays in registers and shared memory (on a TPU
-    the blocks are on the chip already). As many matrices as fit into ``registers`` of each thread, of 32 bits, lie in
-    memory as threads hold a factor ``[16, 8]`` of the tensor cores (``[16, 16]`` of 16 bits), and never move again;
-    the others are read from shared memory at every step. Sequences are columns, ``[H, B]``, so that a matrix multiplies
-    8 of them at once and not 16. A step of a stream lies in memory as the tensor cores leave a product ``[H, 8]``: of
-    16 rows each of 32 threads holds two neighbours in row r and two in row r + 8. What a thread reads of u it then adds
-    to what it holds of v, and no step waits for threads to trade numbers but for those of the state.
+    With ``gpu`` the kernel is written for a GPU. There a reference points to device memory, so the kernel reads its
+    matrices before the loop and each step's streams one step ahead, and keeps them in registers and shared memory (on a
+    TPU the blocks are on the chip already). As many matrices as fit into ``registers`` of each thread (of 32 bits) are
+    laid out as threads hold a factor ``[16, 8]`` of the tensor cores (``[16, 16]`` for 16 bits), and they stay in
+    registers. The others are read from shared memory at every step. Sequences are columns, ``[H, B]``, so that a matrix
+    multiplies 8 sequences at once instead of 16. A step of a stream is laid out as the tensor cores return a product
+    ``[H, 8]``: each of 32 threads holds two neighbours in row r and two in row r + 8 of 16 rows. So each thread adds
+    its part of u to its part of v, and threads exchange only the numbers of the state.
 
     Source: NVIDIA, "Parallel thread execution ISA", matrix fragments of mma.m16n8k8 and, of 16 bits, mma.m16n8k16.
     """
@@ -34,27 +34,27 @@ class Tiles:
     precision: Any = jax.lax.Precision.HIGHEST
     gpu: bool = False
     registers: int = 0
-    fallback: bool = False  # whether the same kernel is interpreted where the program runs on no GPU
+    fallback: bool = False  # whether the kernel is interpreted if the program runs without a GPU
 
     def interpreted(self) -> Tiles:
-        """The same tiles where the kernel is run step by step as plain JAX."""
+        """The same tiles for a kernel that runs step by step as plain JAX."""
         return dataclasses.replace(self, platform="interpret", precision=jax.lax.Precision.HIGHEST, fallback=False)
 
     @property
     def warps(self) -> int:
-        """Of a block on CUDA: each multiplies 16 rows of a matrix, or as many times as many."""
+        """The number of warps of a CUDA block; each multiplies 16 rows of a matrix or a multiple of 16."""
         return min(WARPS, self.units // (2 * ROWS))
 
     def matrices_in_registers(self, dtype: Any) -> int:
-        """How many matrices of the dtype fit."""
+        """The number of matrices of the dtype that fit into registers."""
         return 4 * self.registers * THREADS * self.warps // (self.units**2 * jnp.dtype(dtype).itemsize)
 
     def pad(self, a: Any) -> Any:
-        """``a: [..., B, H]`` with zeros up to whole tiles."""
+        """Pads ``a: [..., B, H]`` with zeros to whole tiles."""
         return pad(a, multiple(a.shape[-2], self.block), self.units)
 
     def to_device(self, a: Any) -> Any:
-        """Rows ``[B, H]`` or a stream ``[T, B, H]``, padded, as the kernel has it."""
+        """Pads rows ``[B, H]`` or a stream ``[T, B, H]`` and converts them to the kernel's layout."""
         if not self.gpu:
             return a
         if a.ndim == 2:
@@ -74,7 +74,7 @@ class Tiles:
         return a.reshape(T, blocks * self.block, -1)
 
     def weights_to_device(self, weights: Any) -> Any:
-        """Matrices ``[N, N]``, those for registers as ``[N N]`` in the order of warps, threads and registers."""
+        """Matrices ``[N, N]``; the ones for registers become ``[N N]`` in the order of warps, threads and registers."""
         leaves, tree = jax.tree.flatten(weights)
         count = self.matrices_in_registers(leaves[0].dtype) if leaves else 0
         return jax.tree.unflatten(tree, [*map(self._to_threads, leaves[:count]), *leaves[count:]])
@@ -85,7 +85,7 @@ class Tiles:
         return a.transpose(0, 4, 1, 3, 6, 5, 2, 7).reshape(-1)
 
     def matrices(self, weights: Any) -> Any:
-        """The matrices ``[N, N]`` of references to what `weights_to_device` gives."""
+        """Reads matrices ``[N, N]`` from references to the result of `weights_to_device`."""
         return jax.tree.map(lambda ref: ref[...] if ref.ndim == 2 else self._from_threads(ref[...]), weights)
 
     def _from_threads(self, a: jax.Array) -> jax.Array:
@@ -94,7 +94,7 @@ class Tiles:
         return a.transpose(0, 2, 6, 3, 1, 5, 4, 7).reshape(self.units, self.units)
 
     def read(self, streams: Any, t: Any) -> Any:
-        """Step t of every stream, ``[H, B]`` on a GPU, ``[B, H]`` elsewhere."""
+        """Reads step t of every stream, ``[H, B]`` on a GPU, ``[B, H]`` elsewhere."""
 
         def read(ref: Any) -> jax.Array:
             if not self.gpu:
@@ -105,7 +105,7 @@ class Tiles:
         return jax.tree.map(read, streams)
 
     def write(self, streams: Any, steps: Any, t: Any) -> None:
-        """The inverse of `read`."""
+        """Writes step t of every stream, the inverse of `read`."""
         for ref, step in zip(jax.tree.leaves(streams), jax.tree.leaves(steps), strict=True):
             step = step.astype(ref.dtype)
             if self.gpu:
@@ -119,5 +119,5 @@ def multiple(size: int, of: int) -> int:
 
 
 def pad(a: Any, rows: int, columns: int) -> Any:
-    """Zeros after the last two axes."""
+    """Pads the last two axes with zeros."""
     return jnp.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, rows - a.shape[-2]), (0, columns - a.shape[-1])])
