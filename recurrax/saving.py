@@ -95,7 +95,7 @@ def load(path: str | Path, *, like: Model) -> Model:
         A new model.
 
     Raises:
-        FileNotFoundError: there is not a model.
+        FileNotFoundError: there is no model.
         TypeError: ``like`` is not a model.
         ValueError: ``like`` has another structure, shape, dtype or setting; the message names each difference. The
             engine and the mode (training or evaluation) may differ; the loaded model has those of ``like``.
@@ -156,7 +156,7 @@ def _check_target(folder: Path, overwrite: bool) -> list[int]:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / "model.json"
     if not path.is_file():
-        found = "there is no such folder" if not folder.exists() else "there is not a model.json in it"
+        found = "there is no such folder" if not folder.exists() else "there is no model.json in it"
         raise FileNotFoundError(
             f"{folder} holds no model ({found}); allowed: a folder that recurrax.save wrote whole. The best models of "
             "a training run are in the folder best/ of its own."
