@@ -68,7 +68,7 @@ def count(what: str) -> str:
 
 
 def published_1997() -> str:
-    """How many published means of the paper of 1997 come out."""
+    """The number of published means of the paper of 1997 that come out."""
     verdicts = module("hochreiter1997.verdicts")
     return verdicts.summary(verdicts.lines(verdicts.cited(lab.records("hochreiter1997")))).replace("\n", " ")
 

@@ -50,6 +50,11 @@ def rendered(text: str) -> str:
             raise ValueError(f"<!-- {name} --> begins a line, which Markdown takes for HTML. Put a word before it.")
         return f"<!-- {name} -->{line}{readme.get(name) or facts.fact(name)}{line}<!-- end -->"
 
+    found = len(BLOCK.findall(text))
+    if found != (ends := text.count("<!-- end -->")):
+        raise ValueError(
+            f"a page has {ends} times <!-- end --> and {found} blocks; allowed: as many. A name may not contain '>'."
+        )
     return BLOCK.sub(current, text)
 
 

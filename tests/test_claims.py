@@ -123,6 +123,7 @@ def test_a_linear_model_that_is_as_good_makes_the_lstm_overkill(record):
 
 
 def test_claims_of_another_experiment_wait_for_its_rows(record):
+    record["results"].pop("transformers")
     assert all(verdicts(record)[claim] == NOT_YET for claim in LATER.values())
     rows = {name: {"verdict": FAILS, "measured": "1", "rule": "2"} for name in LATER}
     record["results"]["transformers"] = rows

@@ -29,3 +29,9 @@ def test_what_the_pages_say_around_the_numbers_holds():
     assert float(facts.explodes("tanh, orthogonal")) > 1  # a spectral radius above 1 is not enough
     learnt = next(row.split("|")[2:] for row in facts.comparison().splitlines() if "updates to learn" in row)
     assert int(learnt[2]) < int(learnt[1])  # the GRU in fewer updates than the LSTM
+
+
+@pytest.mark.parametrize("text", ["<!-- finding a > b -->\n<!-- end -->\n", "nothing before <!-- end -->"])
+def test_a_block_that_nobody_would_fill_is_refused(text):
+    with pytest.raises(ValueError, match="blocks; allowed: as many"):
+        rendering.rendered(text)

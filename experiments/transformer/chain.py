@@ -1,4 +1,4 @@
-"""How many operations of a program wait for each other: the longest chain through its jaxpr.
+"""The longest chain of operations of a program that wait for each other, read off its jaxpr.
 
 However many cores a device has, it cannot be faster than that chain. The count is of operations on whole arrays,
 whatever their size. A loop counts as often as it runs, but with the chain from its carry to its carry alone: what a

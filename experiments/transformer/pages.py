@@ -85,7 +85,7 @@ def step_findings(record: Record) -> Iterator[str]:
 
 
 def chain_findings(record: Record) -> Iterator[str]:
-    """How much of a training step waits for something else."""
+    """A sentence on the longest chain of a training step, if it was measured."""
     chains = record["results"].get("chains", {})
     words = [f"{net} {chain[str(TIMED[0])]:,} to {chain[str(TIMED[-1])]:,}" for net, chain in chains.items()]
     if words:

@@ -31,7 +31,7 @@ QUESTIONS: dict[str, tuple[str, str, int, Callable[[int], MemoryTask]]] = {
     "parity": ("parity", "bits", 20, tasks.Parity),
 }
 TIMED, TIMED_BATCH = (64, 256, 1024), 4  # steps and sequences of the training step that is timed
-PARALLEL = ("LRU-block",)  # of those compared, what `Associative` runs all at once and "auto" does not on a CPU
+PARALLEL = ("LRU-block",)  # on a CPU "auto" runs these step by step; `Associative` runs all steps at once
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,7 @@ def verdicts(record: Record, tokens: Record) -> dict[str, dict[str, str]]:
 
 
 def growth(record: Record, net: str) -> float:
-    """How many times longer the longest chain becomes from the shortest to the longest sequences."""
+    """The longest chain over the longest sequences, over that of the shortest."""
     chain = record["results"]["chains"][net]
     return chain[str(TIMED[-1])] / chain[str(TIMED[0])]
 
