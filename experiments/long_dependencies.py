@@ -4,8 +4,8 @@
     python -m experiments.long_dependencies --preset table      # nine cells: adding, copy, order and noisy recall
     python -m experiments.long_dependencies --preset longer     # nine cells: adding over 200 and 400 steps
     python -m experiments.long_dependencies --preset families   # the tasks of the table for a cell of each other family
-    python -m experiments.long_dependencies --preset symbols    # all of them: associations, induction, parity, counting
-    python -m experiments.long_dependencies --preset music      # all of them: JSB chorales, which need --data-dir
+    python -m experiments.long_dependencies --preset symbols    # eleven cells: associations, induction, parity, counting
+    python -m experiments.long_dependencies --preset music      # every cell: JSB chorales, which need --data-dir
     python -m experiments.long_dependencies --help
 
 One layer of each cell with a linear head; "-block" is the same cell in `recurrax.layers.Block`, as modern cells are
@@ -94,7 +94,7 @@ PRESETS = {
     "table": Config(cells=COMPARED, tasks=MEMORY),
     "longer": Config(cells=COMPARED, tasks=LONGER),
     "families": Config(cells=FAMILIES, tasks=MEMORY),
-    "symbols": Config(cells=EVERY, tasks=SYMBOLS),
+    "symbols": Config(cells=(*COMPARED, "sLSTM", "GatedDeltaNet-block"), tasks=SYMBOLS),
     "music": Config(cells=EVERY, tasks=("music",), hidden=128, batch_size=16, steps=1000, chunk=50),
     "smoke": Config(cells=("LRU-block",), tasks=("parity",), hidden=4, learning_rate=(1e-2, 1e-3), grid_steps=2,
                     seeds=(10, 11), steps=4, batch_size=4, chunk=2, held_out=8),
