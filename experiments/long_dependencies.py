@@ -4,7 +4,7 @@
     python -m experiments.long_dependencies --preset table      # nine cells: adding, copy, order and noisy recall
     python -m experiments.long_dependencies --preset longer     # nine cells: adding over 200 and 400 steps
     python -m experiments.long_dependencies --preset families   # the tasks of the table for a cell of each other family
-    python -m experiments.long_dependencies --preset symbols    # eleven cells: associations, induction, parity, counting
+    python -m experiments.long_dependencies --preset symbols    # eleven: associations, induction, parity, counting
     python -m experiments.long_dependencies --preset music      # every cell: JSB chorales, which need --data-dir
     python -m experiments.long_dependencies --help
 

@@ -10,6 +10,7 @@ import pytest
 import trainee
 
 from recurrax import training
+from recurrax.tasks import Task, make_task
 from recurrax.training import Output
 
 PLAN = dataclasses.replace(trainee.PLAN, steps=20)
@@ -90,11 +91,29 @@ def test_tensorboard_that_is_missing_is_told_how_to_get(tmp_path, monkeypatch):
         trainee.train(tmp_path, PLAN, tensorboard=True)
 
 
+class Plain(Task):
+    """A task without a criterion."""
+
+    def sample(self, key):
+        raise NotImplementedError
+
+    def loss(self, outputs, example):
+        raise NotImplementedError
+
+
 def test_summary_of_a_run_whose_losses_are_all_nan(run):
     from recurrax.training.fit import summary
 
     history = dataclasses.replace(run[1], metrics={"loss": np.full((4, 3), np.nan)})
     assert summary(history) == "loss nan, 0/4 solved"
+    assert summary(history, judged=False) == "loss nan"
+
+
+@pytest.mark.parametrize("task, judged", [(make_task("adding", 5), True), (Plain(), False)], ids=["adding", "plain"])
+def test_only_a_task_with_a_criterion_says_how_many_runs_solve_it(task, judged):
+    from recurrax.training.fit import judges
+
+    assert judges(task) == judged
 
 
 def test_a_history_is_shown_in_a_line_a_table_and_a_figure(run):

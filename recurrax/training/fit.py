@@ -83,7 +83,7 @@ def fit(
                 programs.advance(history, task)
                 store.record(history, last=finished(history, plan))
                 done = int(history.steps[-1])
-                show(done, summary(history))
+                show(done, summary(history, judged=judges(task)))
                 if output.on_chunk is not None:
                     output.on_chunk(history)
                 if stop_requested(len(history.steps)) and not finished(history, plan):
@@ -183,13 +183,18 @@ def finished(history: History, plan: Plan) -> bool:
     return bool(history.steps[-1] >= plan.steps or over.all())
 
 
-def summary(history: History) -> str:
-    """The median of the monitored metric over the runs, and the number of solved runs."""
+def judges(task: Task) -> bool:
+    """Whether a task has a criterion that a run can meet."""
+    return type(task).success is not Task.success or type(task).solved is not Task.solved
+
+
+def summary(history: History, judged: bool = True) -> str:
+    """The median of the monitored metric over the runs, and the number of solved runs if the task has a criterion."""
     last = history.metric(history.monitor)[:, -1]
     value = np.nanmedian(last) if np.isfinite(last).any() else np.nan
     diverged = int(np.sum(history.diverged_at >= 0))
-    tail = f", {diverged} diverged" if diverged else ""
-    return f"{history.monitor} {value:.4f}, {np.sum(history.solved_at >= 0)}/{len(history)} solved{tail}"
+    solved = [f"{np.sum(history.solved_at >= 0)}/{len(history)} solved"] if judged else []
+    return ", ".join([f"{history.monitor} {value:.4f}", *solved, *([f"{diverged} diverged"] if diverged else [])])
 
 
 def resume_hint(output: Output) -> str:
