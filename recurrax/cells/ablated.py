@@ -118,7 +118,7 @@ class NoForgetGateCell(AblatedLSTM):
 
     Shapes: ``x: [..., D]``, carry ``(C, h)``, both ``[..., H]``, output ``h``. Parameters, gates i, c~, o first:
     ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b). Arguments and errors are those
-        of `AblatedLSTM`, without ``forget_bias``.
+    of `AblatedLSTM`, without ``forget_bias``.
 
     Source: Hochreiter & Schmidhuber (1997); Greff et al. (2017).
     """

@@ -61,8 +61,8 @@ class Hochreiter1997Cell(Cell):
     paper, in which errors flow back through C alone.
 
     Shapes: ``x: [..., D]``, carry ``(C, i, o, h)``, all ``[..., H]`` (a gate is repeated for each cell of its block),
-        output ``h``. Parameters, units in the order input gates, output gates, cells, N = 2 K + H of them: ``kernel:
-        [D, N]`` (W),
+    output ``h``. Parameters, units in the order input gates, output gates, cells, N = 2 K + H of them: ``kernel:
+    [D, N]`` (W),
     ``recurrent_kernel: [N, N]`` (U, from row to column), ``bias: [n]`` (b) of the first n units, as ``biased`` says.
 
     Args:
@@ -87,7 +87,7 @@ class Hochreiter1997Cell(Cell):
             for a gate that the cell does not have or for another number of blocks.
 
     Source: Hochreiter & Schmidhuber (1997), "Long short-term memory", sections 4 and appendix A.1. (Table 10 of the
-        paper swaps the ranges of g and h; the cell follows equations 3 to 5 of the appendix.)
+    paper swaps the ranges of g and h; the cell follows equations 3 to 5 of the appendix.)
     """
 
     def __init__(

@@ -18,8 +18,7 @@ class Write(NamedTuple):
     key: k, ``[..., N, K]``.
     value: v, ``[..., N, V]``.
     rate: beta of the delta rule, ``[..., N]``; None adds without erasing.
-    log_gain: i, ``[..., N]``, of an exponential input gate; None is 0. Allowed only with one decay per head and no
-        rate.
+    log_gain: i, ``[..., N]``, of an exponential input gate; None is 0. It needs one decay per head and no rate.
     """
 
     log_decay: jax.Array

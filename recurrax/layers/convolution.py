@@ -26,7 +26,7 @@ class ShortConvolution(Picklable, nnx.Module):
     that is the last k - 1 inputs, is passed on to the next call or the next `step`.
 
     Shapes: ``x: [..., C]``, window ``[..., k - 1, C]`` with the latest input last. Parameters: ``kernel: [k, C]`` (w,
-        the weight of the current step first), ``bias: [C]``.
+    the weight of the current step first), ``bias: [C]``.
 
     Args:
         features: C.

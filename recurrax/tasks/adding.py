@@ -181,10 +181,10 @@ class Adding(MemoryTask):
         """Whether held-out means meet `criterion`; elementwise on arrays.
 
         hochreiter1997: all errors are below 0.04, the stopping rule of the paper for its last 2,000 training sequences;
-            the other part of the rule, a mean error below 0.01, then holds for the squared error. pascanu2013: less
-            than 1% of 10,000 answers are wrong, as published. The other papers publish only curves, so MSE < 0.01 is
-            our criterion. It lies well below 1/12, the plateau of a network that remembers one marked value X and
-            answers X + 1/2.
+        the other part of the rule, a mean error below 0.01, then holds for the squared error. pascanu2013: less
+        than 1% of 10,000 answers are wrong, as published. The other papers publish only curves, so MSE < 0.01 is
+        our criterion. It lies well below 1/12, the plateau of a network that remembers one marked value X and
+        answers X + 1/2.
         """
         if self.variant == "hochreiter1997":
             return accuracy > 1 - 1e-6  # the float32 mean of ones may round to less than 1

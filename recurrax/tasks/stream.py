@@ -58,7 +58,7 @@ class Stream(Task):
         """A whole split, "train", "validation" or "test", as one example of N steps.
 
         ``inputs: [N, ...]``, ``targets: [N, ...]``; ``weights: [N]``, or None if all steps count; ``resets: [N]`` bool,
-            True at the beginning of a document, or None.
+        True at the beginning of a document, or None.
         """
 
     def advance(self, model: Any, carry: Any, example: Example, key: Array | None = None) -> tuple[Any, Any]:

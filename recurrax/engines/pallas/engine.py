@@ -63,7 +63,7 @@ class Pallas(Engine):
             fit into 6 MiB.
 
     Source: weights on the chip for all steps: Diamos et al. (2016), "Persistent RNNs"; fused gradients of any cell's
-        elementwise part: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
+    elementwise part: Pöppel, Beck & Hochreiter (2024), "FlashRNN".
     """
 
     block: int | None = None
