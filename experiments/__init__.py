@@ -13,7 +13,7 @@ APPLICATIONS = (
     "language_model", "pronunciation", "translation", "speech", "forecasting", "glucose", "activity", "anomaly",
 )  # fmt: skip
 # Whose committed record is that of the preset "table".
-TABLES = (*APPLICATIONS, "claims", "memory_capacity")
+TABLES = (*APPLICATIONS, "claims", "memory_capacity", "long_dependencies", "transformer")
 BENCHMARKS = (
     "benchmarks.speed", "benchmarks.engine_options", "benchmarks.ensembles", "benchmarks.zoo", "benchmarks.token_cost",
     "benchmarks.streaming",

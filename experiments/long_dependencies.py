@@ -206,13 +206,9 @@ def draw(record: Record) -> Figure:
     for (row, column), value in np.ndenumerate(shares):
         entry = entry_of(record, asked[column], cells[row])
         middle, *_ = baseline.median_time(entry["solved_at"], entry["budget"])
-        text = (
-            f"{middle:.0f}"
-            if np.isfinite(middle)
-            else f"{np.sum(np.asarray(entry['solved_at']) >= 0)} seeds"
-            if value
-            else ""
-        )
+        number = int(np.sum(np.asarray(entry["solved_at"]) >= 0))
+        few = f"{number} seed{'s' * (number > 1)}" if number else ""
+        text = f"{middle:.0f}" if np.isfinite(middle) else few
         panel.text(column, row, text, ha="center", va="center", fontsize=6, color="w" if value > 0.6 else "k")
     panel.set_yticks(range(len(cells)), cells)
     panel.set_xticks(range(len(asked)), [entry_of(record, name, cells[0])["task"] for name in asked], rotation=30,
