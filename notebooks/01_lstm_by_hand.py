@@ -135,9 +135,9 @@ axes[2].set(ylabel="memory C", xlabel="step")
 plt.show()
 
 # %% [markdown]
-# **What you should see.** At a pulse the gates move for one step and then return. A pulse of 2 shuts the input gate
-# nearly to 0.1, so little is written; a pulse of -2 opens it to almost 0.9, so much is written. After a pulse the memory fades, because
-# the forget gate is 0.73 in silence: of the memory 73% is left after one step, and 4% after ten.
+# **What you should see.** At a pulse the gates move for one step and then return. A pulse of 2 closes the input gate
+# to about 0.1, so little is written; a pulse of -2 opens it to almost 0.9, so much is written. After a pulse the memory fades, because
+# the forget gate is near 0.73 while the input is 0: of the memory 73% is left after one step, and 4% after ten.
 
 # %% [markdown]
 # ## How far back the error travels
