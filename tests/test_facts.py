@@ -8,7 +8,7 @@ from experiments import facts, rendering
 
 
 def test_a_page_that_asks_for_a_fact_that_there_is_not_is_told():
-    with pytest.raises(ValueError, match="allowed: finding, reach"):
+    with pytest.raises(ValueError, match="allowed: finding, first"):
         rendering.rendered("It is <!-- nonsense --><!-- end -->.")
     with pytest.raises(ValueError, match="has 0 findings"):
         rendering.rendered("It is <!-- finding claims: Nothing like it --><!-- end -->.")
