@@ -1,4 +1,7 @@
-"""The two claims of articles about Transformers, with rules that were written before the record of the table.
+"""The two claims of articles about Transformers, each with the rule that decides it.
+
+The rules were written before the record of the table was read. The chains had been counted by then, and a first record
+of adding and recall for the LSTM and the Transformer was known.
 
 *Transformers train in parallel over the steps, RNNs do not.* Let g be how many times longer the longest chain of
 operations of a training step becomes from T = 64 to T = 1,024, which is 16 times as long. The claim holds if g is below
