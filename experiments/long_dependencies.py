@@ -159,13 +159,17 @@ def findings(record: Record) -> list[str]:
     score = {cell: sum(share(entry_of(record, name, cell)) == 1 for name in asked) for cell in cells}
     most = max(score.values())
     leaders = listed([cell for cell in cells if score[cell] == most])
-    lines = [f"Most tasks, {most} of {len(asked)}, are solved with every seed by {leaders}."]
+    lines = [
+        f"{leaders} {'solves' if leaders in cells else 'solve'} {most} of {len(asked)} tasks with every seed, the most."
+    ]
     for name in asked:
         title = entry_of(record, name, cells[0])["task"]
         whole = [cell for cell in cells if share(entry_of(record, name, cell)) == 1]
         none = [cell for cell in cells if share(entry_of(record, name, cell)) == 0]
         done = f"every seed of {listed(whole)} solves it" if whole else "no cell solves it with every seed"
         rest = f"; {listed(none)} never {'does' if len(none) == 1 else 'do'}" if none else ""
+        if len(none) == len(cells):
+            done, rest = "no cell solves it with any seed", ""
         lines.append(f"{title[0].upper()}{title[1:]}: {done}{rest}.")
     return lines
 
@@ -215,7 +219,7 @@ def draw(record: Record) -> Figure:
                      ha="right")  # fmt: skip
     panel.set(xlabel="task", ylabel="cell")
     panel.set_title("updates until half of the seeds solve a task; empty: none does")
-    figure.colorbar(image, ax=panel, label="seeds that solve it")
+    figure.colorbar(image, ax=panel, label="share of seeds that solve it")
     plots.takeaway(figure, findings(record)[0])
     return figure
 

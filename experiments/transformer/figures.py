@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from experiments import plots
 from experiments.lab import Record
-from experiments.transformer.pages import entry_of, findings
+from experiments.transformer.pages import entry_of, headline
 from experiments.transformer.training import LONGER, QUESTIONS
 from recurrax.palette import looks
 
@@ -20,7 +20,7 @@ def draw(record: Record) -> Figure:
     for letter, panel, name in zip("abcd", axes[0], names, strict=False):
         carried(panel, record, name)
         panel.set_title(f"{letter}  {QUESTIONS[name][0].capitalize()}")
-    plots.takeaway(figure, next(iter(findings(record))))
+    plots.takeaway(figure, headline(record))
     plots.legend_below(figure, axes[0, 0])
     return figure
 

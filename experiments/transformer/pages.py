@@ -56,6 +56,7 @@ def seconds_to_criterion(entry: Any) -> np.ndarray:
 def findings(record: Record) -> Iterator[str]:
     """The findings as sentences, made from the numbers."""
     cells = record["config"]["cells"]
+    yield headline(record)
     for name in record["config"]["tasks"]:
         title, what, length, _ = QUESTIONS[name]
         counts = {cell: [solved(record, name, cell, times * length)[0] for times in LONGER] for cell in cells}
@@ -76,6 +77,20 @@ def findings(record: Record) -> Iterator[str]:
         yield f"Text, {min(seconds):.0f} to {max(seconds):.0f} s of training: bits a character are {ordered}."
 
 
+def headline(record: Record) -> str:
+    """Tasks that every seed of a net solves, at the length of training and at the longest one."""
+    asked, n = record["config"]["tasks"], len(record["config"]["seeds"])
+
+    def whole(cell: str, times: int) -> int:
+        return sum(solved(record, name, cell, times * QUESTIONS[name][2])[0] == n for name in asked)
+
+    counts = ", ".join(f"{cell} {whole(cell, 1)} and {whole(cell, LONGER[-1])}" for cell in record["config"]["cells"])
+    return (
+        f"Tasks of {len(asked)} that every seed solves at the length of training and at {LONGER[-1]} times that "
+        f"length: {counts}."
+    )
+
+
 def step_findings(record: Record) -> Iterator[str]:
     """The growth of the time of a training step with the length."""
     for cell in (cell for cell in record["config"]["cells"] if cell in ("LSTM-fb1", "LSTM")):
@@ -85,25 +100,22 @@ def step_findings(record: Record) -> Iterator[str]:
 
 
 def chain_findings(record: Record) -> Iterator[str]:
-    """A sentence on the longest chain of a training step, if it was measured."""
-    chains = record["results"].get("chains", {})
+    """A sentence on the longest chain of a training step."""
+    chains = record["results"]["chains"]
     words = [f"{net} {chain[str(TIMED[0])]:,} to {chain[str(TIMED[-1])]:,}" for net, chain in chains.items()]
-    if words:
-        yield (
-            f"From T = {TIMED[0]} to T = {TIMED[-1]:,} the longest chain of operations that wait for each other, "
-            f"forward and back, grows so: {listed(words)}."
-        )
+    yield (
+        f"From T = {TIMED[0]} to T = {TIMED[-1]:,} the longest chain of operations that wait for each other, forward "
+        f"and back, grows as follows: {listed(words)}."
+    )
 
 
 def chain_section(record: Record) -> list[str]:
     """The longest chains in a table."""
-    chains = record["results"].get("chains")
-    if not chains:
-        return []
+    chains = record["results"]["chains"]
     table = [{"net": net} | {f"T = {T:,}": f"{chain[str(T)]:,}" for T in TIMED} for net, chain in chains.items()]
     said = (
         "## What waits in a training step\n\nThe longest chain of operations on whole arrays in a training step, each "
-        "of which waits for the one\nbefore. On a device with cores enough, it bounds the time."
+        "of which waits for the one\nbefore. With enough cores this chain bounds the time."
     )
     return [said, markdown_table(table)]
 

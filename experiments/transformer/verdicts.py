@@ -74,7 +74,9 @@ def parallel(record: Record) -> tuple[str, str]:
     if grown[RIVAL] >= CONSTANT or not set(GATED) <= set(long):
         return FAILS, measured
     if others:
-        return only_if(f"its state is nonlinear: {listed(others)} train in parallel too"), measured
+        return only_if(
+            f"the recurrent net is nonlinear like the LSTM: {listed(others)} train in parallel too"
+        ), measured
     return HOLDS, measured
 
 
