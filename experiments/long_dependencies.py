@@ -159,9 +159,8 @@ def findings(record: Record) -> list[str]:
     score = {cell: sum(share(entry_of(record, name, cell)) == 1 for name in asked) for cell in cells}
     most = max(score.values())
     leaders = listed([cell for cell in cells if score[cell] == most])
-    lines = [
-        f"{leaders} {'solves' if leaders in cells else 'solve'} {most} of {len(asked)} tasks with every seed, the most."
-    ]
+    verb = "solves" if leaders in cells else "solve"
+    lines = [f"{leaders} {verb} the most tasks with every seed: {most} of {len(asked)}."]
     for name in asked:
         title = entry_of(record, name, cells[0])["task"]
         whole = [cell for cell in cells if share(entry_of(record, name, cell)) == 1]

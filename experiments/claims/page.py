@@ -26,8 +26,8 @@ METHOD = (
     "margin is shown by two one-sided tests at 5%, the interval of 90%. Margins and rules were fixed before the run, "
     "but for two: that equality of times has to be shown was settled after a first timing, and the times were taken "
     "anew; the rules for Transformers were written when their chains of operations had been counted and a first record "
-    "of adding and recall was known. The learning rate of every cell, task and number of sequences comes from one grid, "
-    "by seeds that are not "
+    "of adding and recall was known. The learning rate of every cell, task and number of sequences comes from one "
+    "grid, by seeds that are not "
     "reported."
 )
 
