@@ -3,6 +3,8 @@
     python -m experiments.hochreiter1997                         # a CPU core, a quarter of an hour: 4, 6a, parts of 2
     python -m experiments.hochreiter1997 --preset random-lags    # 2c with cells that see inputs only
     python -m experiments.hochreiter1997 --preset reber          # 1, with output units that see inputs and gates too
+    python -m experiments.hochreiter1997 --preset reber-0.5      # 1 with 4 blocks and the rate 0.5
+    python -m experiments.hochreiter1997 --preset as-printed     # 1, 2c, 5 and 6b without a change
     python -m experiments.hochreiter1997 --preset multiplication # 5 with the error of equations 16 and 17
     python -m experiments.hochreiter1997 --preset shifted        # 2a and 2b with input gates that start shut
     python -m experiments.hochreiter1997 --preset orders         # 6b with two changes

@@ -47,6 +47,8 @@ PRESETS = {
     "reber": Config(
         rows=("1-264-steps", "1-276-steps", "1-264-wide", "1-276-wide", "1-276-wide-0.2", "1-276-wide-0.5")
     ),
+    "reber-0.5": Config(rows=("1-264-0.5", "1-264-wide-0.5")),
+    "as-printed": Config(rows=("1-264", "1-276", "2c-50", "2c-100", "2c-200", "5", "6b")),
     "multiplication": Config(rows=("5-whole",)),
     "shifted": Config(rows=("2a-shifted", "2a-shifted-direct", "2b-shifted", "2b-shifted-direct", "2b")),
     "orders": Config(rows=("6b-inputs", "6b-direct")),

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments import plots
 from experiments.hochreiter1997.network import Network, activate, states
+from experiments.hochreiter1997.published import PUBLISHED, WIDE
 from experiments.hochreiter1997.rows import Setup
 from experiments.hochreiter1997.training import Trial
 from recurrax.palette import COLORS
@@ -149,24 +150,34 @@ def section(record: Any) -> list[str]:
     """The part of a record's page, empty where no cells were looked at."""
     if not rows(record["results"]):
         return []
+    figure = f"![Input gates, states and slopes of the cells of experiment 1]({record['hash']}-drift.png)"
     return [
         "## Why experiment 1 fails: bias units and drift",
         "Medians over all cells of the nets, on all 512 strings: mean input gate; state and h'(C) / h'(0) at the end,\n"
         f"the step that asks for the second T or P. A bias unit has a mean input gate >= {BIAS:g} and\n"
         f"h'(C) / h'(0) <= {FLAT:g}. A cell keeps T or P if the first T or P explains at least {KEEPS:.0%} of the\n"
         "variance of h(C) at the end.",
-        f"![Input gates, states and slopes of the cells of experiment 1]({record['hash']}-drift.png)",
+        *([figure] if pair(record["results"]) else []),
         table(record["results"]),
     ]
 
 
-def draw(results: Any) -> Figure:
-    """The first row as printed and the first with wider outputs: gates and states of all cells, and states of a net.
+def pair(results: Any) -> tuple[str, str] | None:
+    """The first row as printed and the first with wider outputs; None where one of them is missing."""
+    wide = [row for row in rows(results) if PUBLISHED[row].differs.startswith(WIDE)]
+    printed = [row for row in rows(results) if row not in wide]
+    return (printed[0], wide[0]) if printed and wide else None
 
-    Wider outputs see inputs and gates too, not cells alone.
+
+def draw(results: Any) -> Figure | None:
+    """Gates and states of all cells as printed and with wider outputs, and the states of two nets.
+
+    Wider outputs see inputs and gates too, not cells alone. None where the record lacks one of the two.
     """
-    named = rows(results)
-    printed, wide = (next((row for row in named if word in row), named[0]) for word in ("steps", "wide"))
+    found = pair(results)
+    if found is None:
+        return None
+    printed, wide = found
     words = {printed: "As printed", wide: "Wider outputs"}
     figure, axes = plots.panels(2, 2, 3.9, 2.7)
     for letter, panel, row in zip("ab", axes[0], (printed, wide), strict=True):
@@ -189,6 +200,8 @@ def headline(results: Any, printed: str, wide: str) -> str:
         return biases(gate, slope), np.any(keeps >= KEEPS, axis=1)
 
     (served, _), (_, kept) = of(printed, "failed"), of(wide, "solved")
+    if not len(served):
+        return f"In {kept.sum()} of {len(kept)} nets that solve it with wider outputs a cell keeps T or P"
     return (
         f"As printed, {served.sum(1).mean():.1f} of {served.shape[1]} cells of a failed net serve as bias units and "
         f"drift away; in {kept.sum()} of {len(kept)} nets that solve it with wider outputs a cell keeps T or P"

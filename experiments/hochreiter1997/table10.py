@@ -35,6 +35,7 @@ def reber() -> dict[str, Setup]:
     flat = changed(wide, net=changed(wide.net, state_range=2.0))
     return {
         "1-264": changed(plain, net=four, rate=0.1),
+        "1-264-0.5": changed(plain, net=four),
         "1-276": plain,
         "1-stepwise": changed(plain, stepwise=True),
         "1-exact": changed(plain, net=exact),
@@ -42,6 +43,7 @@ def reber() -> dict[str, Setup]:
         "1-264-steps": changed(steps, net=four),
         "1-276-steps": steps,
         "1-264-wide": changed(wide, net=changed(four, outputs_see="all")),
+        "1-264-wide-0.5": changed(flat, net=changed(four, outputs_see="all", state_range=2.0), rate=0.5),
         "1-276-wide": wide,
         "1-276-wide-0.2": changed(flat, rate=0.2),
         "1-276-wide-0.5": changed(flat, rate=0.5),
@@ -51,8 +53,8 @@ def reber() -> dict[str, Setup]:
 def lags(length: int) -> dict[str, Setup]:
     """Experiments 2a and 2b: one cell without output gate that is added late.
 
-    Of b one would not expect much: what a cell of a and b is given, ``i g``, cannot be negative, so its state can but
-    grow, and every random symbol adds to it. The rows "shifted" differ: input gates start shut.
+    Experiment 2b should be hard: the input ``i g`` of a cell is never negative, so its state can only grow, and every
+    random symbol adds to it. The rows "shifted" differ: their input gates start shut.
     """
     one = Net(1, bound=0.2, biased="none", output_biased=False, kind="B")
     simple, shut = changed(one, kind="simple"), changed(one, shift=SHIFT)

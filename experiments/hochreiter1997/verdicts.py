@@ -189,5 +189,6 @@ def reasons(records: list[Record], place: str) -> list[str]:
         sentences = drift.finding(record["results"])
         if sentences:
             figure = f"![Input gates, states and slopes of cells]({place}/{record['hash']}-drift.png)"
-            found += ["\n".join(f"- {sentence}" for sentence in sentences), figure]
+            found += ["\n".join(f"- {sentence}" for sentence in sentences)]
+            found += [figure] if drift.pair(record["results"]) else []
     return ["## Why experiment 1 fails as printed: bias units and drift", *found] if found else []
