@@ -10,7 +10,7 @@ same budget (see `experiments.tuning`). By default a run solves the problem at a
 the variant itself asks for. A network that keeps one of the two values and guesses the other is at half of chance, 1/12
 for the sum: this second plateau is reported as such and not as learning.
 
-Presets and what they stand beside:
+Presets, and the published results to compare them with:
 
     default           T = 100, 32 units; the tanh RNN and the IRNN of Le, Jaitly & Hinton (2015) at the LSTM's budget
     bai2018           T = 600, about 70,000 parameters, markers anywhere: Bai, Kolter & Koltun (2018), table 1

@@ -102,7 +102,7 @@ class Row:
 
     @property
     def table(self) -> tuple[Any, ...]:
-        """Rows that are equal in this stand in one table."""
+        """The key of the row's table: rows with the same key share a table."""
         return self.task, self.criterion, self.chance, self.measure, self.budget, self.unit
 
 

@@ -10,7 +10,7 @@ wrong step, and ten-symbol copy (arjovsky2016), solved where at least 99% of the
 learning rate is chosen for each cell from the same grid, with seeds that are not reported; then every cell has the same
 budget (see `experiments.tuning`). A run that does not solve its task counts as one that would need longer.
 
-Presets and what they stand beside:
+Presets, and the published results to compare them with:
 
     default      five bits at delays 2, 10 and 30, ten symbols at 2 and 5; 64 units
     tallec2018   ten symbols, delay 500, 128 units: the chrono LSTM beside the standard one, Tallec & Ollivier (2018)

@@ -49,7 +49,7 @@ class Config(pascanu2013.Settings):
     tasks: tuple[Name, ...] = ("temporal_order",)
     """Tasks to learn."""
     networks: tuple[Network, ...] = ("basic tanh", "LSTM", "GRU")
-    """Networks: the paper's three, which are trained by clipped SGD with Omega, LSTM and GRU, which are by Adam."""
+    """Networks: the paper's three, trained by clipped SGD with Omega, and LSTM and GRU, trained by Adam."""
     train_lengths: tuple[int, ...] = (50, 60, 70, 80, 90, 100)
     """Lengths in training, equally likely for every example; rising."""
     test_lengths: tuple[int, ...] = (50, 100, 150, 200, 250, 500, 1000, 2000, 3000, 5000)

@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from experiments import baseline, lab, plots, tuning
 from experiments.baseline import Published, Row
 from experiments.lab import Record
-from experiments.tuning import STARTS
+from experiments.tuning import FAMILIES, STARTS
 from recurrax import datasets, tasks
 from recurrax.report import listed, markdown_table
 from recurrax.tasks import MemoryTask
@@ -55,9 +55,8 @@ MEMORY = ("adding-100", "five-bits", "ten-symbols", "order", "noisy-recall")
 LONGER = ("adding-200", "adding-400")
 SYMBOLS = ("associations", "induction", "parity", "counting")
 NAMES = (*QUESTIONS, "music")
-# The cells that most papers compare, with the starts of the LSTM; and one of each other family.
+# The cells that most papers compare, with the starts of the LSTM.
 COMPARED = ("RNN", "IRNN", "GRU", "LSTM-fb0", "LSTM-fb1", "LSTM-chrono", "LRU", "MinGRU", "MinLSTM")
-FAMILIES = ("OrthogonalRNN", "LEM", "sLSTM", "HGRN", "LRU-block", "Mamba-block", "GatedDeltaNet-block")
 BAI = "Bai, Kolter & Koltun (2018), table 1"
 PUBLISHED = {
     ("music", "LSTM-fb1"): Published("8.45 nats", BAI, "primary"),

@@ -62,7 +62,7 @@ class Settings(lab.Settings):
     omega_weight: float = 4.0
     """Weight of Omega in SGD-CR: 4 in the paper, 2 in the code's defaults."""
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
-    """Seeds, which chose no setting; each of them is reported."""
+    """Training seeds; none of them chose a setting, and all are reported."""
     steps: int = 10_000
     """Updates at most, the same for every run."""
     batch_size: int = 20
@@ -161,21 +161,21 @@ class Held(Cell):
         self.in_features, self.hidden_features = (cell.in_features or 0) + 1, cell.hidden_features
 
     def project(self, x: jax.Array) -> tuple[jax.Array, ...]:
-        """The cell's own, then whether the step is taken."""
+        """The projection of the inner cell, and whether the step is taken."""
         u = self.cell.project(x[..., :-1])
         return (*u, jnp.broadcast_to(x[..., -1:], u[0].shape))
 
     def mix(self, carry: Any) -> tuple[Any, ...]:
-        """The cell's own; nothing for whether the step is taken."""
+        """The part of the inner cell; whether the step is taken does not depend on the carry."""
         return (*self.cell.mix(carry), None)
 
     def update(self, carry: Any, a: tuple[jax.Array, ...]) -> Any:
-        """The cell's own, or the carry itself."""
+        """The update of the inner cell where the step is taken, the carry unchanged elsewhere."""
         *own, taken = a
         return jax.tree.map(lambda new, old: jnp.where(taken > 0, new, old), self.cell.update(carry, tuple(own)), carry)
 
     def readout(self, carry: Any, x: jax.Array) -> Any:
-        """The cell's own."""
+        """The output of the inner cell."""
         return self.cell.readout(carry, x[..., :-1])
 
 

@@ -55,6 +55,7 @@ STARTS = {
     "GatedDeltaNet-block": "default, in a block",
     "Transformer": "rotary positions, two blocks",
 }  # cell and how it starts; T is the length of the sequence, a block is `recurrax.layers.Block`
+FAMILIES = ("OrthogonalRNN", "LEM", "sLSTM", "HGRN", "LRU-block", "Mamba-block", "GatedDeltaNet-block")  # one of each
 MOST_UNITS, UNITS = 4096, 4  # units of any cell; for a Transformer a multiple
 
 

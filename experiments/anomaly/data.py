@@ -42,7 +42,7 @@ class Days:
 
 
 def days(data_dir: Path | None) -> Days:
-    """Reads the flights; what a flight's cancellation changes is that it did not depart."""
+    """Reads the flights; a cancelled flight counts as one that did not depart."""
     arrays = datasets.read("flights", data_dir)
     times, delay, flown = arrays["time"], np.asarray(arrays["dep_delay"], float), ~arrays["cancelled"]
     date = times.astype("datetime64[D]")

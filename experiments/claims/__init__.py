@@ -1,4 +1,4 @@
-"""What of the textbook comparison of RNN, LSTM and GRU is true?
+"""How much of the textbook comparison of RNN, LSTM and GRU is true?
 
     python -m experiments.claims                  # five seeds, fewer sizes: five minutes
     python -m experiments.claims --preset table   # twenty seeds: the record
@@ -15,8 +15,9 @@ a linear model; held-out error against the number of training sequences, for cel
 learning rates with and without clipping. Learning rates come from one grid, chosen by seeds that are not reported.
 
 The rules that turn the numbers into verdicts stand beside them. They were fixed before the run, but for two decisions
-that the page names. A claim holds, holds only under a condition, or does not hold. Where a difference is denied, it is
-shown to be smaller than a margin; where neither is shown, the verdict says "undecided" and gives the bound.
+that the page names. A claim holds, holds only under a condition, or does not hold. A claim of no difference
+holds if the difference is shown to be smaller than a margin that was stated in advance. Where neither is shown, the
+verdict is "undecided" and gives the bound.
 """
 
 from experiments.claims.config import PRESETS as PRESETS

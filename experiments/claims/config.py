@@ -20,7 +20,7 @@ class Config(lab.Settings):
     """Every claim of the textbook comparison; the defaults take a few minutes, and the preset "table" half an hour."""
 
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
-    """Training seeds, which chose no setting; each of them is reported."""
+    """Training seeds; none of them chose a setting, and all are reported."""
     grid_seeds: tuple[int, ...] = (0,)
     """Seeds that choose the learning rates, and that are not reported."""
     learning_rate: tuple[float, ...] = (1e-3, 3e-3, 1e-2, 3e-2)

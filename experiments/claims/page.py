@@ -42,7 +42,7 @@ def page(record: Record) -> list[Any]:
         f"most {config['steps']} updates, seeds {seeds[0]} to {seeds[-1]} ({len(seeds)})."
     )
     return [
-        "What of the textbook comparison of RNN, LSTM and GRU is true?",
+        "How much of the textbook comparison of RNN, LSTM and GRU is true?",
         findings(record),
         claims(record),
         textwrap.fill(METHOD, 118),

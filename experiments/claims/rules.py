@@ -3,7 +3,7 @@
 A claim of a difference holds where the 95% interval of the effect lies wholly on the side that is claimed. It does not
 hold where the effect is shown to lie on the other side or, by the 90% interval, to be smaller than the margin. What is
 neither stays undecided, and the verdict gives the bound that was reached. A claim of no difference holds where the 90%
-interval lies within the margin, and else does not.
+interval lies within the margin, and otherwise does not hold.
 """
 
 from __future__ import annotations

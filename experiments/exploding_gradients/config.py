@@ -50,7 +50,7 @@ class Config(lab.Settings):
     length: int = 30
     """Sequence length T of the adding problem in (c)."""
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
-    """Training seeds, which chose no setting; each of them is reported."""
+    """Training seeds; none of them chose a setting, and all are reported."""
     training_radii: tuple[float, ...] = (0.8, 1.2, 1.6, 2.0)
     """Initial spectral radii in (c), rising."""
     learning_rate: tuple[float, ...] = (0.01, 0.1, 0.5)

@@ -52,8 +52,9 @@ def page(record: Record) -> list[Any]:
         "the Jacobian product, largest Lyapunov exponent. Inputs N(0, 1), loss a random projection of the last output.",
         gradient_table(record),
         f"## (b) One unit: x' = w sigma(x) + b, x_0 = 0.5, L = (sigma(x_{config['surface_steps']}) - 0.7)^2",
-        f"Gradient descent from {config['starts']} random starts in the box, {config['descent_steps']} updates. Thrown "
-        "off: ever further from the box\nthan it is large. Reached: final loss below 0.001. Worse: than at the start.",
+        f"Gradient descent from {config['starts']} random starts in the box, {config['descent_steps']} updates. A "
+        "path is thrown off if it is\nat any time further from the box than the box is large. "
+        "Reached: the final loss is below 0.001.\nWorse: the final loss is above that of the start.",
         descent_table(record),
         f"## (c) Training: plain SGD on adding T = {config['length']}, H = {config['hidden']}, {config['steps']} "
         f"updates of batch size {config['batch_size']}",

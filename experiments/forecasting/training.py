@@ -56,7 +56,7 @@ class Config(lab.Settings):
     held_out: int = 600
     """Windows evaluated at once; an evaluation is of the whole validation split, the test of the whole test split."""
     stl_every: int = 24
-    """STL + AR is fitted at every so-manieth origin of the test, for each fit takes a while."""
+    """STL + AR is fitted at one origin of the test in so many, because each fit takes a while."""
 
 
 PRESETS = {

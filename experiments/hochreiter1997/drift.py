@@ -128,7 +128,7 @@ def finding(results: Any) -> list[str]:
             keeps = (np.asarray(entry["keeps"], float)[chosen] >= KEEPS).any(axis=1)
             served = biases(np.asarray(entry["gate"], float)[chosen], np.asarray(entry["slope"], float)[chosen])
             texts.append(
-                f"in {keeps.sum()} of {chosen.sum()} {name} nets a cell keeps T or P, and in the mean "
+                f"in {keeps.sum()} of {chosen.sum()} {name} nets a cell keeps T or P, and on average "
                 f"{served.sum(1).mean():.1f} of {served.shape[1]} cells are bias units"
             )
         found.append(f"{row}: {'; '.join(texts)}.")
@@ -153,10 +153,10 @@ def section(record: Any) -> list[str]:
     figure = f"![Input gates, states and slopes of the cells of experiment 1]({record['hash']}-drift.png)"
     return [
         "## Why experiment 1 fails: bias units and drift",
-        "Medians over all cells of the nets, on all 512 strings: mean input gate; state and h'(C) / h'(0) at the end,\n"
-        f"the step that asks for the second T or P. A bias unit has a mean input gate >= {BIAS:g} and\n"
-        f"h'(C) / h'(0) <= {FLAT:g}. A cell keeps T or P if the first T or P explains at least {KEEPS:.0%} of the\n"
-        "variance of h(C) at the end.",
+        "The table shows medians over all cells of the nets, on all 512 strings: the mean input gate, and the state\n"
+        "and h'(C) / h'(0) at the end, the step that asks for the second T or P. A bias unit has a mean input gate\n"
+        f">= {BIAS:g} and h'(C) / h'(0) <= {FLAT:g}. A cell keeps T or P if the first T or P explains at least\n"
+        f"{KEEPS:.0%} of the variance of h(C) at the end.",
         *([figure] if pair(record["results"]) else []),
         table(record["results"]),
     ]
@@ -209,7 +209,7 @@ def headline(results: Any, printed: str, wide: str) -> str:
 
 
 def scatter(axes: Axes, entry: Any) -> None:
-    """Every cell of every net: how open its input gate is in the mean, and how far its state has gone at the end."""
+    """Every cell of every net: its mean input gate, and how far its state has gone at the end."""
     for (name, chosen), color in zip(outcomes(entry).items(), (COLORS[1], COLORS[0]), strict=True):
         gate, state = (np.asarray(entry["drift"][key], float)[chosen].ravel() for key in ("gate", "state"))
         axes.plot(gate, state, ls="", marker="o", ms=2.5, mew=0, alpha=0.6, color=color, label=f"{name} nets")

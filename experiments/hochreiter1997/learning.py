@@ -85,7 +85,7 @@ def learn_stepwise(
 ) -> tuple[Network, jax.Array]:
     """One sequence with an update after every step; the network and the outputs ``[T, O]``, each before its update.
 
-    What weights have done to the states is kept for each cell c: P_t = dC_c/dw = P_{t-1} + (its part of this step).
+    The derivative of each cell's state by its weights is carried along: P_t = dC_c/dw = P_{t-1} + (the part of step t).
 
     Args:
         network: its net is one that is trained by hand.

@@ -55,7 +55,10 @@ class Net:
         if self.outputs_see == "all" and not self.by_hand:
             raise ValueError("outputs_see='all' of an exact gradient; allowed: truncated=True. Leave truncated out.")
         if self.kind != "F" and (self.outputs_see, self.cells_see) != ("cells", "all"):
-            raise ValueError(f"kind={self.kind!r} sees what it sees; allowed: other nets with kind='F'. Choose 'F'.")
+            raise ValueError(
+                f"outputs_see={self.outputs_see!r}, cells_see={self.cells_see!r} with kind={self.kind!r}; allowed: "
+                "'cells' and 'all', or kind='F'. Leave both out."
+            )
 
     @property
     def hidden(self) -> int:

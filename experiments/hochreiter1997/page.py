@@ -27,11 +27,12 @@ def page(record: Record) -> list[Any]:
         "each row draws from\nfold_in(key(seed), k). "
         "Published numbers were read in the paper, Hochreiter & Schmidhuber (1997).",
         "## Sequences until the stop rule is met",
-        "Mean of the trials that stopped, as the paper gives it; median and range of all, those that did not stop by\n"
-        "the cap counting as longer; exact 95% intervals.",
+        "The mean is that of the trials that stopped, as in the paper. Median and range are those of all trials; one\n"
+        "that did not stop by the cap counts as longer. Brackets hold exact 95% intervals.",
         training_table(results),
         f"## Test on {config['test']} fresh sequences, with the net at the stop",
-        "Of the trials that stopped; of all of them where none did. Error: mean absolute error of the outputs.",
+        "The rows show the trials that stopped, or all of them where none did. The error is the mean absolute error\n"
+        "of the outputs.",
         test_table(results, config["test"]),
         *guessing_section(results),
         *target_section(results),
@@ -122,16 +123,16 @@ def findings(results: Any) -> list[str]:
         paper = PUBLISHED[row]
         published, ours = paper.sequences[rule], mean(met)
         changes = f"; {paper.differs}" if paper.differs else ""
-        text = f"{paper.task} ({row}{changes}; {paper.rules[rule]}): {solved(met)} stop by "
-        text += f"{thousands(entry['cap'])} sequences"
+        text = f"{paper.task} ({row}{changes}; {paper.rules[rule]}): {solved(met)} trials stop "
+        text += f"by {thousands(entry['cap'])} sequences"
         if ours is None:
-            text += "" if published is None else f"; published mean {thousands(published)}: not reproduced"
+            text += "" if published is None else f"; the published mean, {thousands(published)}, is not reproduced"
         elif published is None:
-            text += f", in the mean after {thousands(ours)}"
+            text += f", on average after {thousands(ours)}"
         else:
             ratio = ours / published
             same = "within" if 1 / FACTOR <= ratio <= FACTOR else "not within"
-            text += f", in the mean after {thousands(ours)}, {ratio:.2f} of the published {thousands(published)}"
+            text += f", on average after {thousands(ours)}, {ratio:.2f} times the published {thousands(published)}"
             text += f" ({same} a factor of {FACTOR:g})"
         lines.append(text + ".")
     if "4-logistic" in results:
@@ -146,7 +147,7 @@ def findings(results: Any) -> list[str]:
         sequences = thousands(mean(np.asarray(entry["met"][0])))
         lines.append(
             f"Guessing all weights solves 3a with {row.split('-')[1]} informative values in {solved(entry['met'][0])} "
-            f"trials after {guesses} guesses, {sequences} sequences in the mean."
+            f"trials after {guesses} guesses, {sequences} sequences on average."
         )
     return lines + drift.finding(results)
 
@@ -186,7 +187,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
                 command=baseline.command(record, PRESETS, {"rows": [row]}),
                 unit="sequences",
                 remark=paper.differs or paper.note,
-                published=baseline.Published(f"{published:,} in the mean", source, "primary"),
+                published=baseline.Published(f"{published:,} on average", source, "primary"),
             )
         )
     return rows

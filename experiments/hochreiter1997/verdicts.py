@@ -47,14 +47,14 @@ class Line(NamedTuple):
 
 
 def reproduced(met: Any, published: float) -> bool:
-    """Whether at least 90% of the trials are solved, in the mean after at most twice the published sequences."""
+    """Whether at least 90% of the trials are solved, on average within twice the published number of sequences."""
     met = np.asarray(met)
     solved = met >= 0
     return bool(solved.mean() >= SHARE and met[solved].mean() <= TIMES * published)
 
 
 def verdict(line: Line) -> str:
-    """One of `VERDICTS`; that a row is faster than published is said too."""
+    """One of `VERDICTS`, which also says if a row is faster than published."""
     if not reproduced(line.met, line.published):
         return VERDICTS[2]
     found = VERDICTS[1 if PUBLISHED[line.row].differs else 0]

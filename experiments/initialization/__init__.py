@@ -9,7 +9,8 @@ RNN; (c) how soon each of them solves adding, all initialisations, learning rate
 (d) the slope of every cell of the library with its own defaults.
 
 Expected: an orthogonal draw of the fused kernel [H, 4H] leaves no gate orthogonal and lets through a small part of what
-orthogonal gates do; which start learns soonest is what (c) asks, with the rank correlation of the two.
+orthogonal gates do; (c) asks which start learns soonest, and gives the rank
+correlation with the slope.
 """
 
 from experiments.initialization.measurements import parts as parts

@@ -27,7 +27,7 @@ class Config(lab.Settings):
     """Every initialisation of every cell; the defaults take six minutes on two CPU cores."""
 
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
-    """Training seeds, which chose no setting; each of them is reported."""
+    """Training seeds; none of them chose a setting, and all are reported."""
     cells: tuple[Name, ...] = get_args(Name)
     """Cells to start and to train."""
     hidden: int = 32

@@ -4,11 +4,11 @@
     python -m experiments.noise --help
 
 A bit is shown once, at a marked step, under noise that goes on at every step until the answer is due (task `Recall`).
-Every cell learns it anew at each noise level and delay, with the same budget and learning rates. Measured on examples
-that influenced no choice: the accuracy, compared with that of a perfect observer, Phi(1 / noise), and guessing, 1/2;
-the seeds that come nine tenths of the way from the one to the other; and on the trained models what lets the noise in:
-the gradient of the answer in the value at the cue over that at the other steps, the share of noise in the answer, and
-the write gate at the cue and elsewhere.
+Every cell learns it anew at each noise level and delay, with the same budget and learning rates. On examples that
+influenced no choice we measure the accuracy, between guessing, 1/2, and a perfect observer, Phi(1 / noise), and count
+the seeds that come nine tenths of the way. Then we ask what lets the noise into a trained model: the gradient of the
+answer with respect to the value at the cue over that at the other steps, the share of noise in the answer, and the
+write gate at the cue and elsewhere.
 
 Expected: without noise nearly every cell learns it. Under noise cells with a write gate (LSTM, CIFG, GRU) mostly come
 to the ceiling; those without one (RNN, IRNN, LSTM without input gate) mostly do at the short delay, and not at the long

@@ -46,7 +46,7 @@ class Config(lab.Settings):
     """Every cell at every noise level and delay; the defaults take three to four minutes on two CPU cores."""
 
     seeds: tuple[int, ...] = (10, 11, 12, 13, 14)
-    """Training seeds, which chose no setting; each of them is reported."""
+    """Training seeds; none of them chose a setting, and all are reported."""
     cells: tuple[Name, ...] = get_args(Name)
     """Cells; the ShutLSTM is an LSTM whose input gate starts shut."""
     noise: tuple[float, ...] = (0.0, 1.0, 2.0)

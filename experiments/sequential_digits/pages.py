@@ -50,7 +50,7 @@ def setting(config: Record, train: int, test: int) -> str:
         f"Adam at learning rates {config['learning_rate']}, norm clipped at {config['clip_norm']:g}, batch "
         f"{config['batch_size']}, {config['steps']:,} updates ({epochs:.0f} epochs' worth), seeds {config['seeds']} at "
         "each rate. Of each run the model with the lowest validation loss is tested once; the rate of a row is the one "
-        "where these losses are lowest in the mean. All seeds at that rate are shown, in percent, with k/n above the "
+        "where these losses are lowest on average. All seeds at that rate are shown, in percent, with k/n above the "
         f"linear classifier and its exact 95% interval. The {test:,} test images alone give one seed's accuracy a "
         f"standard error of up to {50 / math.sqrt(test):.1f} points. Orders differ by Mann and Whitney's test at "
         f"{LEVEL:g}. Cells have the same number of units, not of parameters."

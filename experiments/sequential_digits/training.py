@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from experiments import lab
-from experiments.tuning import STARTS, count, start
+from experiments.tuning import FAMILIES, STARTS, count, start
 from recurrax import datasets
 from recurrax.datasets import SPLITS, Dataset
 from recurrax.tasks import SequentialImages
@@ -41,7 +41,7 @@ class Config(lab.Settings):
     clip_norm: float = 1.0
     """Largest norm of the gradient, the same for every cell."""
     seeds: tuple[int, ...] = (20, 21, 22, 23, 24)
-    """Seeds at each learning rate, which chose no other setting; at the rate of a row all of them are reported."""
+    """Seeds at each learning rate; at the chosen rate all of them are reported."""
     steps: int = 1000
     """Updates of each run, the same for every cell."""
     batch_size: int = 16
@@ -60,6 +60,7 @@ PRESETS = {
         seeds=(20, 21), cells=("GRU",), orders=("rows",), hidden=4, learning_rate=(1e-2,), steps=4, batch_size=4,
         chunk=2, penalties=(1.0,),
     ),
+    "families": Config(cells=FAMILIES),
     # Rows, a quarter of an hour on two CPU cores; more images ask for a stronger penalty of the linear classifier.
     "mnist": Config(
         data="mnist", orders=("rows",), steps=2000, batch_size=64, chunk=200, penalties=(1000.0, 100.0, 10.0),
