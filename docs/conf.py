@@ -21,10 +21,12 @@ sys.path.insert(0, str(HERE))  # for `summaries`
 
 extensions = [
     "myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "summaries",
+    "sphinx-mathjax-offline",  # equations without a connection
 ]  # fmt: skip
 exclude_patterns = ["_build", "jupyter_execute"]  # the second is left by myst-nb beside the first
 html_theme = "furo"
 html_title = f"recurrax {release}"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 
 myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
 myst_heading_anchors = 3
