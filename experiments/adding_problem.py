@@ -35,6 +35,7 @@ from matplotlib.figure import Figure
 from experiments import baseline, lab, plots, tuning
 from experiments.baseline import Published, Row
 from experiments.lab import Record
+from recurrax.report import listed
 from recurrax.tasks import Adding, Example, Task
 
 
@@ -207,11 +208,24 @@ def page(record: Record) -> list[Any]:
 
 
 def found(rows: list[Row]) -> str:
-    """A sentence on the number of seeds of every cell that solve a task."""
-    cells = ", ".join(map(baseline.brief, rows))
+    """The cells that solve a task with every seed, with some and with none; then the criterion."""
+    count = {row.cell: int(np.sum(np.asarray(row.solved_at) >= 0)) for row in rows}
+    every, some, none = [], [], []
+    for row in sorted(rows, key=lambda row: baseline.median_time(row.solved_at, row.budget)[0]):
+        group = none if not count[row.cell] else every if count[row.cell] == len(row.solved_at) else some
+        group.append(row)
+    parts = []
+    if every:
+        named = [f"{row.cell} ({baseline.median_time(row.solved_at, row.budget)[0]:.0f} updates)" for row in every]
+        parts.append(f"every seed of {listed(named)} solves it")
+    if some:
+        parts.append(listed([f"{count[row.cell]} of {len(row.solved_at)} seeds of {row.cell}" for row in some]) + " do")
+    if none:
+        parts.append(f"no seed of {listed([row.cell for row in none], 'or')} does")
+    task = rows[0].task.partition(" (")[0]
     return (
-        f"{rows[0].task}: seeds that solve it ({rows[0].criterion} within {rows[0].budget} updates), with the median "
-        f"number of updates in brackets: {cells}."
+        f"{task[0].upper()}{task[1:]}: {', '.join(parts)}. Solved means {rows[0].criterion}, within {rows[0].budget:,} "
+        "updates; the number of updates is the median."
     )
 
 

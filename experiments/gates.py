@@ -31,7 +31,7 @@ from experiments.models import builder, cell_of, clipped_adam
 from recurrax import Cell, gradflow
 from recurrax.layers import SequenceModel
 from recurrax.palette import look, looks
-from recurrax.report import censored, markdown_table, solved
+from recurrax.report import censored, listed, markdown_table, solved
 from recurrax.tasks import Adding, Copy, MemoryTask
 from recurrax.training import Plan
 
@@ -230,7 +230,8 @@ def taus(entry: Any) -> dict[str, str]:
 
 def findings(record: Record) -> list[str]:
     """The needed gates for each task, and the mean openness of the gates of the LSTM and the GRU."""
-    lines = [needed(task, entries) for task, entries in by_task(record).items()]
+    tasks = by_task(record).items()
+    lines = [*(solvers(task, entries) for task, entries in tasks), *(needed(task, entries) for task, entries in tasks)]
     for entry in (entry for entry in record["results"].values() if entry["cell"] in ("LSTM", "GRU")):
         shown = [
             f"{gate} {', '.join(f'{mean:.2f} ({phase})' for phase, mean in means(entry, gate).items())}"
@@ -240,11 +241,21 @@ def findings(record: Record) -> list[str]:
     return lines
 
 
+def solvers(task: str, entries: dict[str, Any]) -> str:
+    """The cells that solve a task with every seed, and those that never do."""
+    share = {cell: np.mean(np.isfinite(updates(entry)[best_runs(entry)])) for cell, entry in entries.items()}
+    every, none = ([cell for cell in share if share[cell] == value] for value in (1, 0))
+    if len(none) == len(share):
+        return f"No seed of any cell solves {task}."
+    whole = f"every seed of {listed(every)}" if every else "no cell with every seed"
+    return f"{task[0].upper()}{task[1:]} is solved by {whole}" + (f"; by no seed of {listed(none)}." if none else ".")
+
+
 def needed(task: str, entries: dict[str, Any]) -> str:
     """A comparison of each cell with the first one, which is the LSTM if it was trained."""
     first, *others = sorted(entries, key=lambda cell: cell != "LSTM")
     at = as_solved_at(updates(entries[first])[best_runs(entries[first])])
-    text = f"On {task}, the {first} solved {solved(at)} seeds"
+    text = f"On {task}, {solved(at)} seeds of the {first} solve the task"
     found: dict[str, list[str]] = {}
     for cell in others:
         found.setdefault(verdict(entries[cell], entries[first]), []).append(cell)

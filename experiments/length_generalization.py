@@ -224,7 +224,7 @@ def reached(record: Record) -> str:
     for task, network, entry in fits(record):
         length = longest(config["test_lengths"], entry["wrong"])
         far.setdefault(task, []).append(f"{length or 'none'} ({network})")
-    shown = "; ".join(f"{', '.join(found)} on {task}" for task, found in far.items())
+    shown = "; ".join(f"{', '.join(found)} on {task.replace('_', ' ')}" for task, found in far.items())
     last = config["train_lengths"][-1]
     return f"Trained on at most {last} steps, the longest T at which a seed has less than 1% wrong is {shown}."
 

@@ -148,8 +148,9 @@ def thumbnail(name: str) -> str:
     """A row of the gallery."""
     (first, *_), place = lab.records(name), Path(_link(lab.place(name), PAGES))
     _, (found, *_), *_ = importlib.import_module(f"experiments.{name}").page(first)
-    picture = f'<img src="{place}/{first["hash"]}.png" width="240" alt="{_short(name)}">'
     text = overview(name)
+    found = text.split("\n\n")[1] if text else found  # the summary stands under the heading
+    picture = f'<img src="{place}/{first["hash"]}.png" width="240" alt="{_short(name)}">'
     more = f"<br>[{_heading(text)}]({_short(name)}_overview.md)" if text else ""
     return f"| {picture} | **[{title(name)}]({_short(name)}.md)**<br>{facts.sentence(found)}{more} |"
 

@@ -138,8 +138,8 @@ def findings(record: Record) -> Iterator[str]:
     names = "; ".join(f"{name}: `{plain(fastest(every[name]))}` by {leads[name]:.2f}" for name in rest)
     yield (
         f'"auto" is within {SLOWER - 1:.0%} of the fastest of all engines and options in {len(leads) - len(rest)} of '
-        f"{len(leads)} cases{f' (in the others something is faster: {names})' if rest else ''}; over all it takes "
-        f"{geometric(leads.values()):.2f} times as long (geometric mean)."
+        f"{len(leads)} cases, and takes {geometric(leads.values()):.2f} times as long over all (geometric mean)."
+        + (f" In the others something is faster: {names}." if rest else "")
     )
     again = [
         median(case, option) / median(case, AUTO)

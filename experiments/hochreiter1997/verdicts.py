@@ -99,13 +99,13 @@ def overview(records: list[Record], place: str) -> str:
     found = lines(records)
     parts = [
         "# What the 1997 paper needs to come out",
+        summary(found),
         f'"Reproduced": at least {SHARE:.0%} of the trials are solved, and the mean over solved trials is at most '
         f"{TIMES:g} times the\npublished one. The rule and the seed {Config().seed} were stated before the runs; rows "
         "of another seed say so. Some changes were\nfound with other programs and seeds, so none was chosen on the "
         "trials of this table.",
         "The paper defines E without the factor 1/2 in equations 16 and 17, and prints updates without the factor 2\n"
         "in equation 19. Experiment 5 has a row for each of the two readings, and both count as printed.",
-        summary(found),
         table(found, place).strip(),
         *open_rows(found, records),
         *reasons(records, place),

@@ -54,7 +54,7 @@ def verdict(record: Record) -> str:
     mine, seeds = middle(record, best), bits(record, best)
     grams = record["results"]["n-grams"]
     longest = f"{grams['orders'][-1]}-gram"
-    others = ", ".join(f"{other} {counted(record)[other]:.3f}" for other in dict.fromkeys((longest, "bz2", "xz")))
+    others = listed([f"{other} {counted(record)[other]:.3f}" for other in dict.fromkeys((longest, "bz2", "xz"))])
     if mine < value and max(seeds) < value:
         told = f"Every seed of the {NAMED[best]} is better than {name}, the best of these."
     elif mine < value:
@@ -62,7 +62,7 @@ def verdict(record: Record) -> str:
     else:
         told = f"{name.capitalize() if name == 'unigram' else name} wins: it needs {mine - value:.3f} bits fewer."
     words = f"the median of {len(seeds)} seeds, {min(seeds):.3f} to {max(seeds):.3f}" if len(seeds) > 1 else "one seed"
-    return f"The {NAMED[best]} needs {mine:.3f} bits a character ({words}); {others}. {told}"
+    return f"The {NAMED[best]} needs {mine:.3f} bits a character ({words}), {others}. {told}"
 
 
 def ranking(record: Record) -> str:

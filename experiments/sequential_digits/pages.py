@@ -16,7 +16,7 @@ from experiments.lab import Record
 from experiments.sequential_digits.training import PRESETS
 from experiments.tuning import STARTS
 from recurrax.palette import looks
-from recurrax.report import markdown_table
+from recurrax.report import listed, markdown_table
 
 # Test accuracy in percent: cell of ours, number, source; read in the source itself unless it says otherwise.
 BAI = "Bai et al. (2018), Table 1, about 70,000 parameters, epoch chosen on the test split"
@@ -25,6 +25,8 @@ PUBLISHED = {
     ("mnist", "pixels"): [("LSTM", 87.2, BAI), ("GRU", 96.2, BAI), ("RNN", 21.5, BAI), ("IRNN", 97.0, LE)],
     ("mnist", "permuted"): [("LSTM", 85.7, BAI), ("GRU", 87.3, BAI), ("RNN", 25.3, BAI), ("IRNN", 82.0, LE)],
 }
+
+READ = {"pixels": "Pixel by pixel", "permuted": "In a fixed random order", "rows": "Row by row"}
 
 
 def page(record: Record) -> list[Any]:
@@ -185,15 +187,12 @@ def findings(record: Record) -> list[str]:
         means = {cell: tested(entry).mean() for cell, entry in cells.items()}
         ranked = sorted(means, key=lambda cell: -means[cell])
         above = [cell for cell in ranked if min(tested(cells[cell])) > bar]
+        beaten = f"every seed of {listed(above)} beats it" if above else "no cell beats it with every seed"
+        best = ranked[0]
         lines.append(
-            f"{order}, T = {cells[ranked[0]]['length']}, mean test accuracy in percent: "
-            + ", ".join(f"{cell} {100 * means[cell]:.1f}" for cell in ranked)
-            + f"; the linear classifier of the same pixels has {100 * bar:.1f}, "
-            + (
-                f"and every seed of {', '.join(above)} is above it."
-                if above
-                else "and no cell is above it with every seed."
-            )
+            f"{READ[order]} ({cells[best]['length']} steps), {best} is right in {100 * means[best]:.1f}% "
+            f"of the test images and the linear classifier in {100 * bar:.1f}%; {beaten}. Mean test accuracy in "
+            f"percent: {', '.join(f'{cell} {100 * means[cell]:.1f}' for cell in ranked)}."
         )
     if {"pixels", "permuted"} <= set(by_order):
         lines.append(_permuting(by_order["pixels"], by_order["permuted"]))

@@ -84,10 +84,15 @@ def headline(record: Record) -> str:
     def whole(cell: str, times: int) -> int:
         return sum(solved(record, name, cell, times * QUESTIONS[name][2])[0] == n for name in asked)
 
-    counts = ", ".join(f"{cell} {whole(cell, 1)} and {whole(cell, LONGER[-1])}" for cell in record["config"]["cells"])
+    def told(times: int) -> str:
+        counts: dict[int, list[str]] = {}
+        for cell in record["config"]["cells"]:
+            counts.setdefault(whole(cell, times), []).append(cell)
+        return listed([f"{listed(counts[count])} {count or 'none'}" for count in sorted(counts, reverse=True)])
+
     return (
-        f"Tasks of {len(asked)} that every seed solves at the length of training and at {LONGER[-1]} times that "
-        f"length: {counts}."
+        f"Tasks of {len(asked)} that every seed solves at the length of training: {told(1)}; at {LONGER[-1]} times "
+        f"that length: {told(LONGER[-1])}."
     )
 
 

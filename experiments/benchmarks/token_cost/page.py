@@ -95,7 +95,7 @@ def findings(record: Record) -> Iterator[str]:
     shortest, longest = config["contexts"][0], config["contexts"][-1]
     for batch in config["batches"] if FULL in config["models"] else ():
         first, last = races(record, batch)[0], races(record, batch)[-1]
-        size_of = f"{batch} sequence{'s' * (batch > 1)} at a time"
+        size_of = f"{'one' if batch == 1 else batch} sequence{'s' * (batch > 1)} at a time"
         for name in (name for name in RECURRENT if name in config["models"]):
             at, low, high = crossing(record, name, batch)
             own, other = (float(np.median(times(last, model))) for model in (name, FULL))
