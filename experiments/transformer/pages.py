@@ -88,7 +88,8 @@ def headline(record: Record) -> str:
         counts: dict[int, list[str]] = {}
         for cell in record["config"]["cells"]:
             counts.setdefault(whole(cell, times), []).append(cell)
-        return listed([f"{listed(counts[count])} {count or 'none'}" for count in sorted(counts, reverse=True)])
+        groups = [f"{listed(counts[count])} {count or 'none'}" for count in sorted(counts, reverse=True)]
+        return ", ".join(groups)
 
     return (
         f"Tasks of {len(asked)} that every seed solves at the length of training: {told(1)}; at {LONGER[-1]} times "
