@@ -272,7 +272,7 @@ def draw(record: Record) -> Figure:
         left.set_title(f"{letters[0]}  {task}: every seed (filled: solved)")
         openness(right, entries)
         right.set_title(f"{letters[1]}  {task}: the gates of each cell, by phase of the task")
-    plots.takeaway(figure, needed(*next(iter(tasks.items()))))
+    plots.takeaway(figure, " ".join(solvers(task, entries) for task, entries in tasks.items()))
     for gate in dict.fromkeys(gate for entry in record["results"].values() for gate in entry["gates"]):
         rows[0][1].plot([], [], **looks(GATES)[gate] | {"ls": "-"}, label=f"gate {gate}")
     plots.legend_below(figure, rows[0][1])

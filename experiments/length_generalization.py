@@ -240,7 +240,7 @@ def draw(record: Record) -> Figure:
     figure, axes = plots.panels(1, len(names), max(3.2, 6 / len(names)), 3.4, sharey=True)
     for letter, panel, name in zip("abcde", axes[0], names, strict=False):
         wrong(panel, record, name)
-        panel.set_title(f"{letter}  {name}")
+        panel.set_title(f"{letter}  {name.replace('_', ' ')}")
     axes[0, 0].set_ylabel("wrong answers, +1/2 of one")
     plots.takeaway(figure, reached(record))
     plots.legend_below(figure, axes[0, 0])
