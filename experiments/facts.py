@@ -114,18 +114,22 @@ def comparison() -> str:
     rows: dict[str, Callable[[str], str]] = {
         "gates": lambda cell: str(counted[cell]["gates"]),
         "weights, over the RNN's": lambda cell: f"{counted[cell]['parameters'] / counted['RNN']['parameters']:.1f}",
-        "numbers of state, a unit": lambda cell: f"{counted[cell]['state_bytes'] / counted['RNN']['state_bytes']:.0f}",
+        "state values per unit": lambda cell: f"{counted[cell]['state_bytes'] / counted['RNN']['state_bytes']:.0f}",
         **{
             f"time of a training step, H = {H}, over the RNN's": lambda cell, H=H: (
                 f"{1.0 if cell == 'RNN' else e.time(cell, 'RNN', H).value:.1f}"
             )
             for H in e.sizes
         },
-        "copying five bits: longest delay solved": lambda cell: reach(f"copy {cell}"),
-        "adding two numbers: longest length solved": lambda cell: reach(f"adding {cell}"),
+        "repeating five bits: longest delay that all seeds solve": lambda cell: reach(f"copy {cell}"),
+        "adding two numbers: longest length that all seeds solve": lambda cell: reach(f"adding {cell}"),
         "share of the error that arrives 100 steps back": arrives,
-        f"updates to learn adding, T = {e.longest}": lambda cell: e.shown_updates(longest, cell).partition(" (")[0],
-        "bits a character of English, equal weights": lambda cell: f"{judging.middle(language, cell):.3f}",
+        f"updates to learn adding, T = {e.longest} (H = {e.config['hidden']})": lambda cell: e.shown_updates(
+            longest, cell
+        ).partition(" (")[0],
+        "bits per character of an English book, equally many weights": lambda cell: (
+            f"{judging.middle(language, cell):.3f}"
+        ),
     }
     return table([{"": name, **{cell: show(cell) for cell in ("RNN", "LSTM", "GRU")}} for name, show in rows.items()])
 
@@ -188,8 +192,8 @@ def families() -> str:
             "cell": cell,
             "units": str(entries[cell]["units"]),
             "bytes of state": f"{entries[cell]['state']:,}",
-            "training / LSTM": f"{zoo.ratio(entries[cell], 'training'):.2f}",
-            "one step / LSTM": f"{zoo.ratio(entries[cell], 'step'):.2f}",
+            "training time / LSTM's": f"{zoo.ratio(entries[cell], 'training'):.2f}",
+            "time of one step / LSTM's": f"{zoo.ratio(entries[cell], 'step'):.2f}",
         }
         for words, cells in FAMILIES.items()
         for cell in cells
@@ -238,8 +242,9 @@ def leaderboard() -> str:
                 "best cell": named if solved else "none",
                 "met the criterion": f"{_met(best)} of {len(best.solved_at)}" if solved else "-",
                 "median": _median(best),
+                "criterion": best.criterion,
                 "other cells": ", ".join(map(baseline.brief, others if solved else cells.values())),
-                "published": next((str(row.published) for row in (best, *group) if row.published), "-"),
+                "published": next((f"{row.cell}: {row.published}" for row in (best, *group) if row.published), "-"),
             }
         )
     return table(rows)
@@ -250,7 +255,7 @@ def replications() -> str:
     return table([
         {
             "task": row.task,
-            "cell": row.cell,
+            "differs from the text by": row.remark,
             "met the criterion": f"{_met(row)} of {len(row.solved_at)}: {row.criterion}",
             "median": _median(row),
             "published": str(row.published or "-"),

@@ -237,14 +237,20 @@ def findings(record: Record) -> list[str]:
             f"{gate} {', '.join(f'{mean:.2f} ({phase})' for phase, mean in means(entry, gate).items())}"
             for gate in entry["gates"]
         ]
-        lines.append(f"Mean activations of the {entry['cell']}'s gates on {entry['task']}: {'; '.join(shown)}.")
+        lines.append(f"Mean activations of the {entry['cell']}'s gates on {words(entry['task'])}: {'; '.join(shown)}.")
     return lines
+
+
+def words(task: str) -> str:
+    """A task of the record in words: "adding, T = 50"."""
+    return task.replace("copy delay", "ten-symbol copy, delay").replace("adding T", "adding, T").replace("=", " = ")
 
 
 def solvers(task: str, entries: dict[str, Any]) -> str:
     """The cells that solve a task with every seed, and those that never do."""
     share = {cell: np.mean(np.isfinite(updates(entry)[best_runs(entry)])) for cell, entry in entries.items()}
     every, none = ([cell for cell in share if share[cell] == value] for value in (1, 0))
+    task = words(task)
     if len(none) == len(share):
         return f"No seed of any cell solves {task}."
     whole = f"every seed of {listed(every)}" if every else "no cell with every seed"
@@ -255,7 +261,7 @@ def needed(task: str, entries: dict[str, Any]) -> str:
     """A comparison of each cell with the first one, which is the LSTM if it was trained."""
     first, *others = sorted(entries, key=lambda cell: cell != "LSTM")
     at = as_solved_at(updates(entries[first])[best_runs(entries[first])])
-    text = f"On {task}, {solved(at)} seeds of the {first} solve the task"
+    text = f"On {words(task)}, {solved(at)} seeds of the {first} solve the task"
     found: dict[str, list[str]] = {}
     for cell in others:
         found.setdefault(verdict(entries[cell], entries[first]), []).append(cell)
@@ -269,9 +275,9 @@ def draw(record: Record) -> Figure:
     figure, rows = plots.panels(len(tasks), 2, 5, 3.2)
     for (left, right), letters, (task, entries) in zip(rows, ("ab", "cd"), tasks.items(), strict=False):
         learning(left, entries)
-        left.set_title(f"{letters[0]}  {task}: every seed (filled: solved)")
+        left.set_title(f"{letters[0]}  {words(task)}: every seed (filled: solved)")
         openness(right, entries)
-        right.set_title(f"{letters[1]}  {task}: the gates of each cell, by phase of the task")
+        right.set_title(f"{letters[1]}  {words(task)}: the gates of each cell, by phase of the task")
     plots.takeaway(figure, " ".join(solvers(task, entries) for task, entries in tasks.items()))
     for gate in dict.fromkeys(gate for entry in record["results"].values() for gate in entry["gates"]):
         rows[0][1].plot([], [], **looks(GATES)[gate] | {"ls": "-"}, label=f"gate {gate}")

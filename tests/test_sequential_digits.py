@@ -96,10 +96,10 @@ def test_tables_and_findings(record):
     text = lab.document(digits, record)
     first, permuted, rows, order = pages.findings(record)
     assert first == (
-        "pixels, T = 64, mean test accuracy in percent: GRU 82.0, RNN 36.7; the linear classifier of the same pixels "
-        "has 75.0, and every seed of GRU is above it."
+        "Pixel by pixel (64 steps), GRU is right in 82.0% of the test images and the linear classifier in 75.0%; every "
+        "seed of GRU beats it. Mean test accuracy in percent: GRU 82.0, RNN 36.7."
     )
-    assert "GRU 50.0" in permuted and "and no cell is above it with every seed." in permuted
+    assert "GRU 50.0" in permuted and "no cell beats it with every seed." in permuted
     assert "GRU 53.3" in rows  # both rates lost a seed, which counts as 0
     assert order.startswith("Reading the pixels in a random order") and order.endswith(
         "GRU -32.0, no difference seen."

@@ -167,7 +167,7 @@ def test_findings_on_length_tell_the_seeds_that_learned_from_the_others():
     config = {"test_lengths": [50, 1000, 5000], "train_lengths": [50, 100]}
     record = {"config": config, "results": {"temporal_order, LSTM": entry}}
     first, said = length_generalization.findings(record)
-    assert first.startswith("Trained on at most 100 steps") and first.endswith("is 5000 (LSTM) on temporal_order.")
+    assert first.startswith("Trained on at most 100 steps") and first.endswith("is 5000 (LSTM) on temporal order.")
     assert "2/3 [0.09, 0.99] seeds solve the training lengths. At T = 1000, 2/3" in said
     assert "2/2 [0.16, 1.00] of those that solve the training lengths" in said
     assert said.endswith("1% wrong is 5000, and 1/3 seeds make no error at any length.")

@@ -128,7 +128,7 @@ def stability(e: Evidence) -> Verdict:
 def data(e: Evidence) -> Verdict:
     """Held-out error after the same training on few sequences, for cells of as many weights."""
     cases = {
-        f"compared with the {other} on {e.named(task)}": e.needs_data(task, "LSTM", other)
+        f"the {other} on {e.named(task)}": e.needs_data(task, "LSTM", other)
         for task in e.curves
         for other in ("RNN", "GRU")
     }
@@ -141,7 +141,7 @@ def data(e: Evidence) -> Verdict:
         f"With as many weights the LSTM's held-out error on few training sequences (up to {FEW}, geometric mean) is "
         f"above those of RNN and GRU, on all tasks. {MORE}"
     )
-    return Verdict("LSTMs want more data", settle(cases), measured, rule)
+    return Verdict("LSTMs want more data", settle(cases, "the rival is "), measured, rule)
 
 
 def overkill(e: Evidence) -> Verdict:

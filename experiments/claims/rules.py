@@ -38,14 +38,14 @@ def only_if(condition: str) -> str:
     return f"{CONDITION} {condition}"
 
 
-def settle(cases: Mapping[str, Effect]) -> str:
-    """The verdict of a claim that something is more in every case; cases are named so that they end "holds only if"."""
+def settle(cases: Mapping[str, Effect], stem: str = "") -> str:
+    """The verdict of a claim that something is more in every case; stem and name of a case end "holds only if"."""
     shown = [name for name, effect in cases.items() if effect.more]
     unknown = {name: effect for name, effect in cases.items() if not (effect.more or effect.not_more)}
-    bounds = "; ".join(undecided(effect, f" where {name}" if name else "") for name, effect in unknown.items())
+    bounds = "; ".join(undecided(effect, f" where {stem}{name}" if name else "") for name, effect in unknown.items())
     if not unknown:
-        return HOLDS if len(shown) == len(cases) else only_if(listed(shown, "or")) if shown else FAILS
-    return f"{only_if(listed(shown, 'or'))}; {bounds}" if shown else bounds
+        return HOLDS if len(shown) == len(cases) else only_if(stem + listed(shown, "or")) if shown else FAILS
+    return f"{only_if(stem + listed(shown, 'or'))}; {bounds}" if shown else bounds
 
 
 def settle_equal(cases: Mapping[str, list[Effect]]) -> str:

@@ -38,7 +38,7 @@ def overview(record: Record) -> Figure:
 
 
 def headline(results: Any) -> str:
-    """How many published means our means come near."""
+    """The number of published means that our means come near."""
     pairs = [(mean(met), PUBLISHED[row].sequences[rule]) for row, rule, met, _ in rules(results)]
     ratios = [ours / theirs if ours else np.inf for ours, theirs in pairs if theirs]
     near, below = sum(1 / FACTOR <= ratio <= FACTOR for ratio in ratios), sum(ratio < 1 / FACTOR for ratio in ratios)

@@ -51,10 +51,14 @@ def findings(record: Record) -> Iterator[str]:
     left = {entry["cell"]: remaining(entry) for entry in fits(record, "adding") if "after" in entry}
     T = max(record["config"]["adding_lengths"])
     if left:
-        parts = [f"{_share(value)} in the {cell}" for cell, value in left.items()]
+        parts = [
+            f"{_share(value)} in the {cell}{'' if learnt(record, cell, T) else ', which did not learn the task'}"
+            for cell, value in sorted(left.items(), key=lambda item: -item[1])
+        ]
+        first = max(remaining(entry, "before") for entry in fits(record, "adding") if "before" in entry)
         yield (
-            "Why: the error of the last step must reach the first. After training, the share of its gradient that "
-            f"arrives {T} steps back is {_list(parts)}."
+            f"The reason is the gradient. After training on adding, the share of it that arrives {T} steps back is "
+            f"{_list(parts)}; before training it was at most {_share(first)} in each."
         )
     if faster := sooner(record):
         yield faster
@@ -142,9 +146,15 @@ def reached(record: Record, task: str, cell: str) -> int:
     return longest
 
 
-def remaining(entry: Any) -> float:
+def remaining(entry: Any, when: str = "after") -> float:
     """log10 of the share of the gradient that is left at the largest lag, median over runs and sequences."""
-    return float(np.asarray(entry["after"]["profile"]["median"], float)[-1]) / math.log(10)
+    return float(np.asarray(entry[when]["profile"]["median"], float)[-1]) / math.log(10)
+
+
+def learnt(record: Record, cell: str, length: int) -> bool:
+    """Whether any seed of a cell solves adding at a length."""
+    found = [entry for entry in fits(record, "adding") if (entry["cell"], entry["size"]) == (cell, length)]
+    return any((solved_at(record, entry) >= 0).any() for entry in found)
 
 
 def sooner(record: Record) -> str | None:
@@ -156,8 +166,12 @@ def sooner(record: Record) -> str | None:
     least, first = (min(values, key=values.__getitem__) for values in (reach, medians or {"": 0.0}))
     if least != first or len(medians) < 2:
         return None
-    others = _list([f"the {cell} {median:.0f}" for cell, median in medians.items() if cell != first])
-    return f"The shortest delay, {shortest}, takes the {first} fewest updates: {medians[first]:.0f}, {others}."
+    others = sorted((cell for cell in medians if cell != first), key=medians.__getitem__)
+    needed = _list([f"the {cell} {medians[cell]:.0f}" for cell in others])
+    return (
+        f"At the shortest delay, {shortest}, the {first} learns soonest: it needs {medians[first]:.0f} updates, "
+        f"{needed}."
+    )
 
 
 def chosen_by(record: Record) -> str:

@@ -131,8 +131,8 @@ class GRUCell(Cell):
 
     This is the form of PyTorch, cuDNN and Keras (``reset_after``). With ``reset_after=False`` it is the form of 2014,
     :math:`n_t = \tanh(W_n x_t + b_n + U_n (r_t \odot h_{t-1}))`. Its two successive matrix products give it the
-    structure GENERAL: all engines that scan can run it, but more slowly, and there is no ``b_hn``. The paper writes 1 -
-    z for our z.
+    structure GENERAL: all engines that scan can run it, but more slowly, and there is no ``b_hn``. In the paper z
+    keeps the old state too; Chung et al. (2014) write 1 - z for our z.
 
     Shapes: ``x: [..., D]``, carry ``h: [..., H]``, output ``h``. Parameters, gates r, z, n first:
     ``kernel: [3, H, D]`` (W), ``recurrent_kernel: [3, H, H]`` (U), ``bias: [3, H]`` (b), ``recurrent_bias: [H]``

@@ -56,7 +56,7 @@ class SLSTMCell(Cell):
     Raises:
         ValueError: a size is not a positive int, or H is not a multiple of the heads.
 
-    Source: Beck et al. (2024), "xLSTM: extended long short-term memory", equations 8 to 18.
+    Source: Beck et al. (2024), "xLSTM: extended long short-term memory", equations 8 to 17.
     """
 
     short = "sLSTM"
