@@ -277,7 +277,7 @@ def draw(record: Record) -> Figure:
         learning(left, entries)
         left.set_title(f"{letters[0]}  {words(task)}: every seed (filled: solved)")
         openness(right, entries)
-        right.set_title(f"{letters[1]}  {words(task)}: the gates of each cell, by phase of the task")
+        right.set_title(f"{letters[1]}  {words(task)}: gates by phase of the task")
     plots.takeaway(figure, " ".join(solvers(task, entries) for task, entries in tasks.items()))
     for gate in dict.fromkeys(gate for entry in record["results"].values() for gate in entry["gates"]):
         rows[0][1].plot([], [], **looks(GATES)[gate] | {"ls": "-"}, label=f"gate {gate}")
