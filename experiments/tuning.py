@@ -102,6 +102,7 @@ def tune_and_train(
     cell: str,
     judged: Task | None = None,
     look: Callable[[History], dict[str, Any]] = lambda history: {},
+    to_the_end: bool = False,
 ) -> dict[str, Any]:
     """The part of a record for a cell on a task: the grid, and every reported seed.
 
@@ -112,6 +113,7 @@ def tune_and_train(
         cell: of `STARTS`.
         judged: the same task with a stricter criterion; by default the criterion is the task's own.
         look: what else is kept of the reported runs.
+        to_the_end: all reported seeds make all updates, for a task whose loss counts more than its criterion.
     """
     judged = judged or task
     units = units_of(config, task, cell)
@@ -122,7 +124,7 @@ def tune_and_train(
         "test_loss": np.nanmin(grid.loss, axis=1),  # held-out; the test influences no choice
     }
     rate = float(grid.settings["learning_rate"][best_runs(found)][0])
-    history = lab.train(config, f"{title} {cell}", build, judged, clipped_adam, report_plan(config, rate))
+    history = lab.train(config, f"{title} {cell}", build, judged, clipped_adam, report_plan(config, rate, to_the_end))
     found["lowest_loss"] = found.pop("test_loss")
     return {
         "task": title,
@@ -145,9 +147,9 @@ def grid_plan(config: Protocol) -> Plan:
     return lab.plan(config, steps=config.grid_steps, chunk=chunk, seeds=config.grid_seeds, stop_when_solved=False)
 
 
-def report_plan(config: Protocol, rate: float) -> Plan:
-    """The plan of the seeds that are reported; it ends when all of them have met the criterion."""
-    return lab.plan(config, sweep={"learning_rate": (rate,)})
+def report_plan(config: Protocol, rate: float, to_the_end: bool = False) -> Plan:
+    """The plan of the seeds that are reported; by default it ends when all of them have met the criterion."""
+    return lab.plan(config, sweep={"learning_rate": (rate,)}, stop_when_solved=not to_the_end)
 
 
 def start(name: str, task: MemoryTask, units: int) -> Callable[..., Any]:
