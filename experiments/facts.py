@@ -250,21 +250,6 @@ def leaderboard() -> str:
     return table(rows)
 
 
-def replications() -> str:
-    """Every task of the baseline table that one cell was trained on, beside what is published."""
-    return table([
-        {
-            "task": row.task,
-            "differs from the text by": row.remark,
-            "met the criterion": f"{_met(row)} of {len(row.solved_at)}: {row.criterion}",
-            "median": _median(row),
-            "published": str(row.published or "-"),
-        }
-        for row, *others in _groups()
-        if not {other.cell for other in others} - {row.cell}
-    ])  # fmt: skip
-
-
 def _groups() -> list[Any]:
     return [group for _, rows in baseline.gather(lab.RESULTS) for group in baseline.groups(rows)]
 
@@ -294,7 +279,7 @@ FACTS: dict[str, Callable[..., str]] = {
     for fact in (
         finding, first, count, published_1997, reach, arrives, flow, solved, verdicts, comparison, explodes, clipping,
         starts, ablations, families,
-        applications, leaderboard, replications,
+        applications, leaderboard,
     )
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from flax import nnx
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+import recurrax as rx
 from experiments import lab, plots
 from experiments.benchmarks import peers
 from experiments.benchmarks.cases import SLOWER, Case, Record, geometric, interval, label, median, timed
@@ -35,7 +36,7 @@ from experiments.benchmarks.tricks import TRICKS, without
 from recurrax import timing
 from recurrax.cli.tune import Tune, measured, wrong
 from recurrax.engines import Adjoint, tuning
-from recurrax.report import markdown_table
+from recurrax.report import listed, markdown_table
 from recurrax.timing import digits, needed, size
 
 KEEP_PROGRAMS = False  # it measures how long compilation takes
@@ -156,6 +157,8 @@ def findings(record: Record) -> Iterator[str]:
     for option in options(record):
         if found := ratios(record, option, changed=True):
             yield sentence(option, found)
+    if removed := [f"`{plain(option)}`" for option in options(record) if not exists(option)]:
+        yield f"The record is older than the library, which no longer has {listed(removed, 'or')}."
 
 
 def sentence(option: str, found: dict[str, float]) -> str:
@@ -223,6 +226,14 @@ def options(record: Record) -> list[str]:
     found = list(dict.fromkeys(option for case in record["results"].values() for option in case["rows"]))
     engines = list(dict.fromkeys(option.partition("(")[0] for option in found))
     return sorted(found, key=lambda option: engines.index(option.partition("(")[0]))
+
+
+def exists(option: str) -> bool:
+    """Whether the library still has an engine with these options, which a record may be older than."""
+    try:
+        return "(" not in option or bool(eval(option, {"rx": rx}))
+    except (AttributeError, TypeError, ValueError):
+        return False
 
 
 def same(case: Case, option: str) -> bool:
