@@ -251,7 +251,13 @@ def leaderboard() -> str:
 
 
 def _groups() -> list[Any]:
-    return [group for _, rows in baseline.gather(lab.RESULTS) for group in baseline.groups(rows)]
+    """The rows of one task, of all records of an experiment with the same grid, budget and number of seeds."""
+    groups: dict[Any, list[Any]] = {}
+    for record, rows in baseline.gather(lab.RESULTS):
+        for row in rows:
+            key = record["name"], row.table, len(row.solved_at), row.tuned.partition(" of ")[2]
+            groups.setdefault(key, []).append(row)
+    return list(groups.values())
 
 
 def _median(row: Any) -> str:
