@@ -61,8 +61,8 @@ def findings(record: Record) -> list[str]:
     ]
     seeds = len(record["config"]["seeds"])
     said = [
-        f"On unseen verses, {' and '.join(told)} (median of {seeds} seed{'s' if seeds > 1 else ''}, beam search, "
-        "unknown words from a dictionary).",
+        f"On unseen verses, {' and '.join(told)} (median of {seeds} seed{'s' if seeds > 1 else ''}, beam search"
+        + ("; with attention, unknown words come from a dictionary)." if "attention" in found else ")."),
         f"Without a net, IBM's first model, a dictionary of words, has {base[DICTIONARY]['BLEU']:.1f} BLEU and "
         f"{base[DICTIONARY]['chrF']:.1f} chrF, the English of the most similar Spanish verse "
         f"{base[MEMORY]['BLEU']:.1f} and {base[MEMORY]['chrF']:.1f}. {verdict(record)}",
