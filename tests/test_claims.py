@@ -155,7 +155,7 @@ def test_a_small_run(record, tmp_path):
     written = lab.measure("claims", config, parts | kept)
     assert written["complete"] and set(written["results"]) == set(parts)
     text = lab.publish(claims, written, tmp_path)
-    assert re.match(r"# What .*\n\n- \w+ of the 16 claims holds? ?.*\.\n", text)
+    assert re.match(r"# How much .*\n\n- \w+ of the 18 claims holds? ?.*\.\n", text)
     assert all(path.stat().st_size > 20_000 for path in tmp_path.glob("*.png"))
     assert written["results"]["structure"] == record["results"]["structure"]
     runs = len(config.seeds)
