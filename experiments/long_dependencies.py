@@ -269,8 +269,8 @@ def draw_music(record: Record) -> Figure:
     for cell, loss in known.items():
         panel.axvline(loss, color="0.5", ls="--", lw=0.8)
         left = loss == min(known.values())  # the two lowest are close to each other
-        panel.annotate(cell.partition("-")[0], (loss, 0.01), (-2 if left else 2, 0), fontsize=6,
-                       ha="right" if left else "left", xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
+        at = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points", "ha": "right" if left else "left"}
+        panel.annotate(cell.partition("-")[0], (loss, 0.01), (-2 if left else 2, 0), fontsize=6, **at)
     panel.set(yticks=range(len(ranked)), yticklabels=ranked, xlabel="test loss, nats a frame (dashed: published)")
     low, high = (np.nanmin(np.concatenate(list(losses.values()))), chance_of(record))
     panel.set_xlim(low - 0.2, min(high, low + 1))
