@@ -142,7 +142,7 @@ def test_two_processes_stop_together_and_go_on_to_the_numbers_of_one(tmp_path):
     both[1].send_signal(signal.SIGTERM)
     told = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [143, 143], told
-    assert all("stopped by SIGTERM at update" in text and "The same command goes on" in text for text in told)
+    assert all("stopped by SIGTERM at update" in text and "The same command resumes" in text for text in told)
     (folder,) = (path for path in metrics.iterdir() if path.is_dir())
     stopped = max(int(path.name) for path in (folder / "checkpoints").iterdir())
 
