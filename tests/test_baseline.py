@@ -14,7 +14,7 @@ pytest.importorskip("matplotlib", reason="the experiments need recurrax[experime
 from experiments import adding_problem as adding
 from experiments import baseline, lab
 from experiments import copy_memory as copy
-from experiments.tuning import Protocol, count, start, units_of
+from experiments.tuning import Protocol, count, report_plan, start, units_of
 from recurrax.report import config_hash, settings
 from recurrax.tasks import Adding, Copy
 
@@ -179,3 +179,9 @@ def test_a_small_run_leaves_record_page_figure_and_rows(module, tmp_path, monkey
 
 def test_the_committed_table_is_rendered_from_the_records():
     assert (lab.RESULTS / "README.md").read_text() == baseline.document(baseline.gather(lab.RESULTS))
+
+
+def test_a_run_ends_with_the_criterion_or_to_the_end():
+    config = Protocol()
+    assert report_plan(config, 0.01).stop_when_solved
+    assert not report_plan(config, 0.01, to_the_end=True).stop_when_solved

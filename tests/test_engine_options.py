@@ -112,3 +112,8 @@ def test_bad_flags_end_in_one_message(tmp_path, monkeypatch, capsys, flags, word
 
 def test_accelerators_get_larger_shapes():
     assert set(experiment.PRESETS["accelerator"].shapes) > set(experiment.Config().shapes)
+
+
+def test_options_that_are_gone_are_told_from_those_that_exist():
+    assert experiment.exists("rx.Adjoint(unroll=4)") and experiment.exists("auto without kernels first")
+    assert not experiment.exists("rx.Cudnn()") and not experiment.exists("rx.Adjoint(gates='apart')")

@@ -7,8 +7,8 @@ import pytest
 pytest.importorskip("tyro", reason="the experiments need recurrax[experiments]")
 pytest.importorskip("matplotlib", reason="the experiments need recurrax[experiments]")
 
-from experiments.hochreiter1997 import verdicts
-from experiments.hochreiter1997.published import PUBLISHED
+from experiments.hochreiter1997 import drift, verdicts
+from experiments.hochreiter1997.published import LABELS, NAMES, PUBLISHED
 
 
 def record(row: str, met: list[int], seed: int, time: str = "2026-01-01") -> dict[str, Any]:
@@ -40,3 +40,13 @@ def test_every_row_that_differs_says_by_what():
     literal = "1-264 1-264-0.5 1-276 2a 2a-simple 2b 2b-simple 2c-50 2c-100 2c-200 2c-1000-1000 2c-1000-50 3a-3 3a-1"
     literal += " 3b-3 3b-1 3c-3 3c-1 4-logistic 5 5-whole 6a 6b"
     assert {row for row, paper in PUBLISHED.items() if not paper.differs} == set(literal.split())
+
+
+def test_the_figure_of_drift_needs_a_row_as_printed_and_one_with_wider_outputs():
+    looked, plain = {"drift": {}}, {}
+    assert drift.pair({"1-264": looked, "1-264-wide": looked}) == ("1-264", "1-264-wide")
+    assert drift.pair({"1-264": looked, "1-264-wide": plain}) is None and drift.draw({"1-264": looked}) is None
+
+
+def test_every_row_has_its_own_words_in_figures():
+    assert set(LABELS) == set(NAMES) and len(set(LABELS.values())) == len(NAMES)

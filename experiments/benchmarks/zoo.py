@@ -199,7 +199,7 @@ def findings(record: Record) -> Iterator[str]:
         mine = [entry for entry in both if entry["length"] == length]
         faster = [median(entry, "loop") / median(entry, "chunks") for entry in mine]
         memory = [needed(e["rows"]["loop"]) / needed(e["rows"]["chunks"]) for e in mine if needed(e["rows"]["loop"])]  # type: ignore[operator]
-        less = f", and need {1 / geometric(memory):.1%} of its memory" if memory else ""
+        less = f", and need {1 / geometric(memory):.1%} of the memory" if memory else ""
         yield (
             f"Over {length:,} steps matrix cells train {geometric(faster):.1f} times as fast with `Chunkwise` as with "
             f"`Scan` ({min(faster):.1f} to {max(faster):.1f} over {len(mine)} cells){less}."

@@ -65,7 +65,7 @@ def ratio(one: np.ndarray, other: np.ndarray, margin: float) -> Effect:
     """The ratio of positive values of two groups, the median of all ``one_i / other_j``; infinite ones are censored.
 
     The interval holds the ratios that the test of Mann and Whitney does not reject, by its normal approximation. Two
-     runs that both did not end count as equal.
+    runs that both did not end count as equal.
 
     Source: Hodges & Lehmann (1963).
     """

@@ -50,7 +50,8 @@ def stops(axes: Axes, results: Any) -> None:
     """Every trial as a dot, censored ones as open triangles at the cap, the published mean as a bar."""
     labels, colors = [], appearance(results)
     for place, (row, rule, met, entry) in enumerate(lines_of(results)):
-        spread, done, (_, color) = place + 0.25 * np.linspace(-1, 1, len(met)), met >= 0, colors[row]
+        spread, done, (dash, color) = place + 0.25 * np.linspace(-1, 1, len(met)), met >= 0, colors[row]
+        axes.axhline(place, color=color, ls=dash, lw=1.2, alpha=0.4, zorder=0)
         axes.plot(met[done], spread[done], "o", ms=3, color=color, alpha=0.6, mew=0)
         axes.plot(np.full((~done).sum(), entry["cap"]), spread[~done], ">", ms=4, mfc="w", color=color)
         published = None if row in GUESSING else PUBLISHED[row].sequences[rule]
@@ -70,12 +71,12 @@ def curves(axes: Axes, results: Any) -> None:
         curve = results[row]["curve"]
         axes.plot(curve["sequences"], np.asarray(curve["wrong"], float), lw=1.2, color=color, ls=dash)
     axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel="training sequences", ylabel="share of wrong answers")
-    axes.set(title="b  The median trial, in the colours of a")
+    axes.set(title="b  The median trial, in the lines of a")
 
 
 def appearance(results: Any) -> dict[str, tuple[Any, str]]:
-    """Dash and colour of every row."""
-    return dict(zip(results, itertools.product(DASHES, COLORS), strict=False))
+    """Dash and colour of every row, so that rows can be told apart without colour."""
+    return dict(zip(results, zip(itertools.cycle(DASHES), itertools.cycle(COLORS), strict=False), strict=False))
 
 
 def targets(axes: Axes, results: Any, rows: list[str]) -> None:

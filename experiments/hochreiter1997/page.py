@@ -186,7 +186,7 @@ def baseline_rows(record: Record) -> list[baseline.Row]:
                 seconds=entry["seconds"],
                 command=baseline.command(record, PRESETS, {"rows": [row]}),
                 unit="sequences",
-                remark=paper.differs or "nothing",
+                remark=paper.differs or paper.note,
                 published=baseline.Published(f"{published:,} on average", source, "primary"),
             )
         )
